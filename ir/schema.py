@@ -1,0 +1,161 @@
+"""Operator schemas in ATen's grammar: `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`.
+
+A parameter type may be followed by an alias mark, `(a)` (the result may share its storage) or `(a!)` (it is written to),
+`?` (optional), `[]` or `[2]` (list; a fixed count also accepts one scalar, broadcast).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from ir import types as T
+from ir.errors import ParseError
+
+_SCALAR_TYPES: dict[str, T.Type] = {
+    "Tensor": T.TENSOR, "int": T.INT, "SymInt": T.INT, "float": T.FLOAT, "bool": T.BOOL, "complex": T.COMPLEX,
+    "Scalar": T.NUMBER, "number": T.NUMBER, "str": T.STR, "NoneType": T.NONE, "Device": T.DEVICE, "ScalarType": T.DTYPE,
+    "Layout": T.LAYOUT, "MemoryFormat": T.MEMORY_FORMAT, "Generator": T.GENERATOR, "Any": T.ANY, "SymBool": T.BOOL,
+    "SymFloat": T.FLOAT,
+}
+NO_DEFAULT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One parameter or result of a schema. `alias` is its alias set's name, `is_written` whether the op mutates it."""
+
+    name: str
+    type: T.Type
+    default: Any = NO_DEFAULT
+    kwarg_only: bool = False
+    alias: str | None = None
+    is_written: bool = False
+    count: int | None = None  # of a list that also takes one scalar
+
+    @property
+    def has_default(self) -> bool:
+        return self.default is not NO_DEFAULT
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A parsed schema; `text` is its source."""
+
+    name: str  # with namespace: aten::add
+    overload: str
+    arguments: tuple[Argument, ...]
+    returns: tuple[Argument, ...]
+    text: str
+    is_vararg: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+    @cached_property
+    def qualified(self) -> str:
+        """Name with overload: `aten::add.Tensor`."""
+        return f"{self.name}.{self.overload}" if self.overload else self.name
+
+    @cached_property
+    def is_mutable(self) -> bool:
+        return any(a.is_written for a in self.arguments)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Position of each parameter by name."""
+        return {a.name: i for i, a in enumerate(self.arguments)}
+
+
+_HEAD = re.compile(r"\s*(?:(?P<ns>\w+)::)?(?P<name>[\w.]+?)(?:\.(?P<overload>\w+))?\((?P<params>.*)\)\s*->\s*(?P<result>.*)$", re.S)
+_PARAM = re.compile(
+    r"(?P<base>[\w.]+)(?P<marks>(?:\((?P<alias>[^)]*)\)|\?|\[\d*\])*)(?:\s+(?P<name>\w+))?(?:\s*=\s*(?P<default>.*))?$", re.S)
+
+
+@lru_cache(maxsize=None)
+def parse_schema(text: str) -> Schema:
+    """Parse one schema; the namespace defaults to `aten`. Raises ParseError with the text that does not fit."""
+    head = _HEAD.match(text)
+    if head is None:
+        raise ParseError(f"not an operator schema: {text!r}")
+    params, is_vararg = _parse_params(head["params"])
+    result = head["result"].strip()
+    items = _split(result[1:-1]) if result.startswith("(") and result.endswith(")") else [result]
+    returns = tuple(_parse_param(item, False) for item in items if item and item != "...")
+    return Schema(f"{head['ns'] or 'aten'}::{head['name']}", head["overload"] or "", params, returns, text.strip(), is_vararg)
+
+
+def _parse_params(text: str) -> tuple[tuple[Argument, ...], bool]:
+    arguments: list[Argument] = []
+    kwarg_only = is_vararg = False
+    for item in _split(text):
+        if item == "*":
+            kwarg_only = True
+        elif item == "...":
+            is_vararg = True
+        else:
+            arguments.append(_parse_param(item, kwarg_only))
+    return tuple(arguments), is_vararg
+
+
+def _parse_param(text: str, kwarg_only: bool) -> Argument:
+    if "Dict(" in text or "Future(" in text or text.startswith(("(", "t(", "__torch__")):
+        return Argument(text.split()[-1], T.ANY, kwarg_only=kwarg_only)  # generic container ops: interpreted as they are
+    match = _PARAM.match(text)
+    if match is None:
+        raise ParseError(f"not a schema parameter: {text!r}")
+    type_: T.Type = _SCALAR_TYPES.get(match["base"], T.ANY)
+    count: int | None = None
+    for mark in re.findall(r"\([^)]*\)|\?|\[\d*\]", match["marks"]):
+        if mark == "?":
+            type_ = T.optional(type_)
+        elif mark.startswith("["):
+            type_ = T.ListType(type_)
+            count = int(mark[1:-1]) if mark != "[]" else None
+    alias = match["alias"]
+    default = NO_DEFAULT if match["default"] is None else _parse_default(match["default"].strip(), type_)
+    return Argument(match["name"] or "", type_, default, kwarg_only, alias and alias.split("!")[0].split("|")[0].strip() or None,
+                    bool(alias and "!" in alias), count)
+
+
+_NAMED_DEFAULTS: dict[str, Any] = {
+    "None": None, "True": True, "False": False, "Mean": 1, "contiguous_format": 0, "long": 4, "strided": 0, "inf": float("inf"),
+    "-inf": -float("inf"), "nan": float("nan"),
+}
+
+
+def _parse_default(text: str, type_: T.Type) -> Any:
+    if text in _NAMED_DEFAULTS:
+        return _NAMED_DEFAULTS[text]
+    if text[:1] in "\"'":
+        return text[1:-1]
+    if text.startswith("["):
+        return tuple(_parse_default(item, type_) for item in _split(text[1:-1]))
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text  # an enumerator that only torch knows
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside brackets and quotes."""
+    items, depth, quote, start = [], 0, "", 0
+    for i, ch in enumerate(text):
+        if quote:
+            quote = "" if ch == quote else quote
+        elif ch in "\"'":
+            quote = ch
+        elif ch in "([":
+            depth += 1
+        elif ch in ")]":
+            depth -= 1
+        elif ch == "," and depth == 0:
+            items.append(text[start:i].strip())
+            start = i + 1
+    last = text[start:].strip()
+    return [*items, last] if last else items
