@@ -14,9 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ir.op import Op
+from ir.op import Control, Effect, Op, row
+from ir.printer import print_block
 from ir.source import Span
 from ir.types import Type
+
+# The one row that a block needs to exist: its pseudo node reads the block's returns.
+RETURN = row("prim::Return(...) -> ()", Control(), effect=Effect.SIDE)
 
 
 class Value:
@@ -29,7 +33,7 @@ class Value:
         self.name = name
         self.node: Node | None = None  # producer; None for a block parameter
         self.block: Block | None = None  # owner of a parameter
-        self.uses: list[Use] = []
+        self.uses: list[tuple[Node, int]] = []
 
     def replace_all_uses_with(self, other: Value) -> None:
         """Make every reader of this value read `other`."""
@@ -206,7 +210,7 @@ class Graph:
         return clone
 
     def __str__(self) -> str:
-        return _PRINTER[0](self)
+        return print_block(self.block)
 
 
 def copy_block(source: Block, target: Block, env: dict[Value, Value]) -> None:
@@ -227,11 +231,3 @@ def copy_node(node: Node, env: dict[Value, Value]) -> Node:
     for value in node.outputs:
         env[value] = clone.add_output(value.type, value.name)
     return clone
-
-
-Use = tuple[Node, int]
-
-from ir.op import Control, Effect, row  # noqa: E402  (the one row that a block needs to exist)
-
-RETURN = row("prim::Return(...) -> ()", Control(), effect=Effect.SIDE)
-_PRINTER: list[Any] = [repr]  # set by ir.printer, which is above this module
