@@ -4,7 +4,8 @@
 
 Laws, each a function from modules to complaints (`file:line: text`):
   * `upward`: a package imports only packages below it;
-  * `deep`: across packages only the facade is imported (`from ir import Graph` or `import ir`);
+  * `deep`: across packages only the facade is imported (`from ir import Graph` or `import ir`), or
+    a whole module that the facade itself takes so (`from ir import dtypes`);
   * `hidden`: our own packages are never imported inside a function;
   * `foreign`: torch and llvmlite are imported only by the modules that `OWNERS` names, llvmlite
     only under its two short names;
@@ -27,7 +28,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
     "torch": ("ir.torch_bridge", "codegen.torch_abi", "jit."),
     "llvmlite": ("codegen.",),
 }
-LLVMLITE_FORMS = ("llvmlite.ir as ll", "llvmlite.binding as llb")
+LLVMLITE_FORMS = ("llvmlite", "llvmlite.ir as ll", "llvmlite.binding as llb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +112,13 @@ def deep(modules: Mapping[str, Module]) -> Iterator[str]:
         for i in m.imports:
             if i.package not in LAYERS or i.package == m.package:
                 continue
-            inner = f"{i.target}.{i.name}" in modules if i.name else False
-            if i.target != i.package or inner:
+            inner = f"{i.target}.{i.name}" in modules
+            if i.target != i.package or (inner and not _offers(modules[i.package], i)):
                 yield m.complain(i, f"import from the facade of {i.package}, not {i.target}")
+
+
+def _offers(facade: Module, wanted: Import) -> bool:
+    return any((i.target, i.name) == (wanted.target, wanted.name) for i in facade.imports)
 
 
 def hidden(modules: Mapping[str, Module]) -> Iterator[str]:
@@ -130,8 +135,13 @@ def foreign(modules: Mapping[str, Module]) -> Iterator[str]:
         for i in m.imports:
             if i.package in OWNERS and not _owns(m.name, OWNERS[i.package]):
                 yield m.complain(i, f"{m.name} must not import {i.package}")
-            elif i.package == "llvmlite" and f"{i.target} as {i.alias}" not in LLVMLITE_FORMS:
+            elif i.package == "llvmlite" and _form(i) not in LLVMLITE_FORMS:
                 yield m.complain(i, f"write one of: import {', import '.join(LLVMLITE_FORMS)}")
+
+
+def _form(i: Import) -> str:
+    text = f"{i.target}.{i.name}" if i.name else i.target
+    return f"{text} as {i.alias}" if i.alias else text
 
 
 def _owns(module: str, owners: Iterable[str]) -> bool:
@@ -155,7 +165,8 @@ def cycles(modules: Mapping[str, Module]) -> Iterator[str]:
     """Import cycles inside a package, one complaint per closing edge; imports of the own facade."""
     graph = edges(modules)
     for name, targets in graph.items():
-        if (facade := modules[name].package) in targets and name != facade:
+        facade = modules[name].package
+        if facade in targets and name != facade:
             yield modules[name].complain(targets[facade], f"import of the own facade {facade}")
     done: set[str] = set()
     path: list[str] = []
