@@ -1,0 +1,196 @@
+"""The engine: LLVM modules to machine code in memory.
+
+    ll.Module ── text ──► parse ─► verify ─► passes ─► object ──► link ──► Library: addresses by name
+                  │                                      ▲
+                  └── hash with target, pipeline ─► object cache
+
+Invariants
+  * IR holds no address. What a module uses from outside (C API, torch, constants) is declared, and bound by name when the
+    object is linked; so an object made by one process serves every other one.
+  * A module is verified before any pass runs: LLVM crashes on invalid IR.
+  * A `Library` owns its code. Whoever holds an address holds its library, and keeps it until no thread can be inside.
+  * Every use of LLVM goes through one lock; the GIL is not held while LLVM works. The lock is held across a fork, so
+    that no child inherits it taken.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import llvmlite
+import llvmlite.binding as llb
+import llvmlite.ir as ll
+
+from codegen.cache import ObjectCache, fingerprint, is_enabled
+from codegen.target import Target, host, initialize_llvm
+
+PIPELINE = "p1"
+"""Name of the pass pipeline below; part of the cache key, so change it with the passes."""
+
+Resolver = Callable[[str], int | None]
+_LOCK = threading.RLock()
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+
+
+class Library:
+    """Linked code. Its addresses are valid as long as the library is referenced."""
+
+    __slots__ = ("_exports", "_tracker", "compile_seconds", "is_cached", "size")
+
+    def __init__(
+        self, tracker: llb.ResourceTracker, exports: Sequence[str], size: int, seconds: float, is_cached: bool
+    ) -> None:
+        self._tracker = tracker
+        self._exports = frozenset(exports)
+        self.size = size
+        """Bytes of the object."""
+        self.compile_seconds = seconds
+        """Time that making and linking the object took."""
+        self.is_cached = is_cached
+        """Whether the object came from the cache."""
+
+    def address(self, name: str) -> int:
+        """Address of an exported function or global; KeyError when the module did not export it."""
+        if name not in self._exports:
+            raise KeyError(name)
+        return int(self._tracker[name])
+
+    def read_i64(self, name: str) -> int:
+        """Value of an exported 64-bit global, such as a counter."""
+        return ctypes.c_int64.from_address(self.address(name)).value
+
+    def write_pointer(self, name: str, value: int) -> None:
+        """Set an exported pointer global."""
+        ctypes.c_void_p.from_address(self.address(name)).value = value
+
+    def write_i64(self, name: str, value: int) -> None:
+        """Set an exported 64-bit global."""
+        ctypes.c_int64.from_address(self.address(name)).value = value
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():  # at exit other threads and deleters may still run the code
+            with _LOCK:
+                self._tracker.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the engine is given: IR text, and the names that it defines for others and takes from others."""
+
+    text: str
+    exports: tuple[str, ...]
+    imports: tuple[str, ...]
+
+    @staticmethod
+    def of(module: ll.Module) -> Source:
+        """Exports are the definitions with external linkage, imports the declarations that are no intrinsics."""
+        exports, imports = [], []
+        for value in module.global_values:
+            if _is_defined(value):
+                if not value.linkage or value.linkage == "external":
+                    exports.append(value.name)
+            elif not value.name.startswith("llvm."):
+                imports.append(value.name)
+        return Source(str(module), tuple(exports), tuple(imports))
+
+
+def _is_defined(value: ll.GlobalValue) -> bool:
+    if isinstance(value, ll.Function):
+        return not value.is_declaration
+    return value.initializer is not None
+
+
+class Engine:
+    """Compiles and links modules for the host, through an object cache."""
+
+    def __init__(self, objects: ObjectCache | None = None, resolve: Resolver = lambda name: None) -> None:
+        self.target = host()
+        self.objects = objects
+        self._resolve = resolve
+        self._names = itertools.count()
+        with _LOCK:
+            initialize_llvm()
+            self._linker = llb.create_lljit_compiler(self.target.machine(), use_jit_link=True)
+
+    def load(self, source: ll.Module | Source, imports: Mapping[str, int] | None = None) -> Library:
+        """Compile (or take from the cache), link and load a module.
+
+        Names are bound to `imports` first, then to what the engine's resolver knows, then to the process (libc, libm).
+        """
+        start = time.perf_counter()
+        source = source if isinstance(source, Source) else Source.of(source)
+        known = self.objects is not None
+        made: list[bool] = []
+
+        def make() -> bytes:
+            made.append(True)
+            return compile_object(source.text, self.target)
+
+        if self.objects is not None:
+            body = self.objects.get_or_make(self.key(source), make)
+        else:
+            body = make()
+        tracker = self._link(body, source, imports or {})
+        seconds = time.perf_counter() - start
+        return Library(tracker, source.exports, len(body), seconds, is_cached=known and not made)
+
+    def key(self, source: Source) -> str:
+        """Name of the source's object in the cache."""
+        return fingerprint((source.text, self.target.key, PIPELINE, llvmlite.__version__))
+
+    def _link(self, body: bytes, source: Source, imports: Mapping[str, int]) -> llb.ResourceTracker:
+        builder = llb.JITLibraryBuilder().add_object_img(body).add_current_process()
+        for name in source.imports:
+            address = imports.get(name) or self._resolve(name)
+            if address:
+                builder.import_symbol(name, address)
+        for name in source.exports:
+            builder.export_symbol(name)
+        with _LOCK:
+            return builder.link(self._linker, f"relume.{next(self._names)}")
+
+
+def compile_object(text: str, target: Target, opt: int = 2) -> bytes:
+    """The relocatable object of an LLVM module for any target."""
+    with _LOCK:
+        module = optimized(text, target)
+        return bytes(target.machine(opt).emit_object(module))
+
+
+def assembly(text: str, target: Target, opt: int = 2) -> str:
+    """The assembly text of an LLVM module for any target."""
+    with _LOCK:
+        return str(target.machine(opt).emit_assembly(optimized(text, target)))
+
+
+def optimized(text: str, target: Target) -> llb.ModuleRef:
+    """The module after verification and the pass pipeline, in a context of its own."""
+    with _LOCK:
+        initialize_llvm()
+        machine = target.machine()
+        module = llb.parse_assembly(text, llb.create_context())
+        module.triple = target.triple
+        module.data_layout = str(machine.target_data)
+        module.verify()
+        _run_passes(module, machine)
+        return module
+
+
+def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine) -> None:
+    options = llb.create_pipeline_tuning_options(speed_level=1)
+    builder = llb.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+@cache
+def default_cache() -> ObjectCache | None:
+    """The object cache of this process, None when it is switched off."""
+    return ObjectCache() if is_enabled() else None

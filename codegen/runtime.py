@@ -1,0 +1,324 @@
+"""The runtime library: the few native functions that every plan shares, written in LLVM IR.
+
+It is compiled once per machine (then the object cache has it), loaded at the first use of native code, and never unloaded:
+buffers of the pool outlive everything else. Two parts:
+
+Thunks, entries of a `NativeCallable` that only pass a call on:
+    relume_slow      calls obj._call_slow(*args, **kwargs); the end of every chain of plans
+    relume_forward   calls the object in the instance's `_target` slot; for functions that are switched off
+
+Buffer pool. A buffer is one mapping: a header page (next idle buffer, bytes of the mapping), then the data.
+    relume_pool_acquire(bytes)        data of an idle buffer that fits, or of a new mapping; null when there is no memory
+    relume_pool_release(data)         make the buffer idle; the longest idle ones are unmapped beyond `relume_pool_limit`
+    relume_pool_delete(data, _)       the same, with the signature of torch's deleters
+    relume_pool_trim(bytes)           unmap idle buffers until at most `bytes` are idle
+    relume_pool_lock / _unlock        the spin lock around the list, for forks
+  No function needs the GIL. System calls are made outside of the lock. A fit wastes at most a quarter of the buffer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from functools import cache
+
+from codegen import torch_abi
+from codegen.callable import TARGET_OFFSET
+from codegen.engine import Engine, Library, Source, default_cache
+
+HEADER_BYTES = 4096
+HUGE_PAGE = 2 << 20
+_CALL_SLOW = sys.intern("_call_slow")
+
+_THUNKS = f"""
+declare ptr @PyObject_VectorcallMethod(ptr, ptr, i64, ptr)
+declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare i64 @PyTuple_Size(ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+@relume_name_call_slow = external global i8
+
+define ptr @relume_slow(ptr %self, ptr %args, i64 %nargsf, ptr %kwnames) {{
+entry:
+  %nargs = and i64 %nargsf, {(1 << 63) - 1}          ; drops PY_VECTORCALL_ARGUMENTS_OFFSET
+  %has_names = icmp ne ptr %kwnames, null
+  br i1 %has_names, label %named, label %call
+named:
+  %names = call i64 @PyTuple_Size(ptr %kwnames)
+  br label %call
+call:
+  %keywords = phi i64 [ 0, %entry ], [ %names, %named ]
+  %values = add i64 %nargs, %keywords
+  %count = add i64 %values, 1
+  %bytes = shl i64 %values, 3
+  %frame = alloca ptr, i64 %count
+  %rest = getelementptr ptr, ptr %frame, i64 1
+  store ptr %self, ptr %frame
+  call void @llvm.memcpy.p0.p0.i64(ptr %rest, ptr %args, i64 %bytes, i1 false)
+  %positional = add i64 %nargs, 1
+  %result = call ptr @PyObject_VectorcallMethod(ptr @relume_name_call_slow, ptr %frame, i64 %positional, ptr %kwnames)
+  ret ptr %result
+}}
+
+define ptr @relume_forward(ptr %self, ptr %args, i64 %nargsf, ptr %kwnames) {{
+entry:
+  %slot = getelementptr i8, ptr %self, i64 {TARGET_OFFSET}
+  %target = load ptr, ptr %slot
+  %is_set = icmp ne ptr %target, null
+  br i1 %is_set, label %forward, label %slow
+forward:
+  call void @Py_IncRef(ptr %target)                  ; the slot may change during the call
+  %result = call ptr @PyObject_Vectorcall(ptr %target, ptr %args, i64 %nargsf, ptr %kwnames)
+  call void @Py_DecRef(ptr %target)
+  ret ptr %result
+slow:
+  %other = tail call ptr @relume_slow(ptr %self, ptr %args, i64 %nargsf, ptr %kwnames)
+  ret ptr %other
+}}
+"""
+
+_POOL = f"""
+%Buffer = type {{ ptr, i64 }}                           ; next idle buffer, bytes of the mapping
+declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
+declare i32 @munmap(ptr, i64)
+declare i32 @madvise(ptr, i64, i32)
+declare i32 @sched_yield()
+@idle = internal global ptr null                       ; newest first
+@lock = internal global i32 0
+@relume_pool_limit = global i64 0
+@relume_pool_idle = global i64 0                       ; bytes in idle buffers
+@relume_pool_mapped = global i64 0                     ; bytes in all buffers
+@relume_pool_fresh = global i64 0                      ; buffers ever mapped
+@relume_pool_reused = global i64 0                     ; buffers served from idle ones
+
+define void @relume_pool_lock() {{
+entry:
+  br label %try
+try:
+  %old = atomicrmw xchg ptr @lock, i32 1 acquire
+  %taken = icmp eq i32 %old, 1
+  br i1 %taken, label %wait, label %done
+wait:
+  %ignored = call i32 @sched_yield()
+  br label %try
+done:
+  ret void
+}}
+
+define void @relume_pool_unlock() {{
+  store atomic i32 0, ptr @lock release, align 4
+  ret void
+}}
+
+define internal void @add(ptr %counter, i64 %amount) alwaysinline {{
+  %ignored = atomicrmw add ptr %counter, i64 %amount monotonic
+  ret void
+}}
+
+define ptr @relume_pool_acquire(i64 %bytes) {{
+entry:
+  %padded = add i64 %bytes, {HEADER_BYTES + HUGE_PAGE - 1}
+  %need = and i64 %padded, {-HUGE_PAGE}
+  %slack = lshr i64 %need, 2
+  %most = add i64 %need, %slack
+  call void @relume_pool_lock()
+  br label %look
+look:                                                  ; %link is where the pointer to %buffer is kept
+  %link = phi ptr [ @idle, %entry ], [ %buffer, %next ]
+  %buffer = load ptr, ptr %link
+  %is_end = icmp eq ptr %buffer, null
+  br i1 %is_end, label %fresh, label %test
+test:
+  %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
+  %size = load i64, ptr %size_at
+  %enough = icmp uge i64 %size, %need
+  %modest = icmp ule i64 %size, %most
+  %fits = and i1 %enough, %modest
+  br i1 %fits, label %reuse, label %next
+next:
+  br label %look
+reuse:
+  %after = load ptr, ptr %buffer
+  store ptr %after, ptr %link
+  %given = sub i64 0, %size
+  call void @add(ptr @relume_pool_idle, i64 %given)
+  call void @relume_pool_unlock()
+  call void @add(ptr @relume_pool_reused, i64 1)
+  %data = getelementptr i8, ptr %buffer, i64 {HEADER_BYTES}
+  ret ptr %data
+fresh:
+  call void @relume_pool_unlock()
+  %first = call ptr @map(i64 %need)
+  %failed = icmp eq ptr %first, null
+  br i1 %failed, label %again, label %done
+again:                                                 ; no memory: give back what is idle and try once more
+  call void @relume_pool_trim(i64 0)
+  %second = call ptr @map(i64 %need)
+  br label %done
+done:
+  %result = phi ptr [ %first, %fresh ], [ %second, %again ]
+  ret ptr %result
+}}
+
+define internal ptr @map(i64 %size) {{                   ; a new buffer, aligned to huge pages
+entry:
+  %over = add i64 %size, {HUGE_PAGE}
+  %raw = call ptr @mmap(ptr null, i64 %over, i32 3, i32 34, i32 -1, i64 0)
+  %start = ptrtoint ptr %raw to i64
+  %failed = icmp eq i64 %start, -1
+  br i1 %failed, label %none, label %some
+none:
+  ret ptr null
+some:
+  %up = add i64 %start, {HUGE_PAGE - 1}
+  %base = and i64 %up, {-HUGE_PAGE}
+  %buffer = inttoptr i64 %base to ptr
+  %before = sub i64 %base, %start
+  %end = add i64 %base, %size
+  %after = sub i64 {HUGE_PAGE}, %before
+  %tail = inttoptr i64 %end to ptr
+  call void @unmap(ptr %raw, i64 %before)
+  call void @unmap(ptr %tail, i64 %after)
+  %advised = call i32 @madvise(ptr %buffer, i64 %size, i32 14)   ; MADV_HUGEPAGE; a refusal changes nothing
+  %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
+  store i64 %size, ptr %size_at
+  call void @add(ptr @relume_pool_mapped, i64 %size)
+  call void @add(ptr @relume_pool_fresh, i64 1)
+  %data = getelementptr i8, ptr %buffer, i64 {HEADER_BYTES}
+  ret ptr %data
+}}
+
+define internal void @unmap(ptr %from, i64 %size) {{
+entry:
+  %is_empty = icmp eq i64 %size, 0
+  br i1 %is_empty, label %done, label %call
+call:
+  %ignored = call i32 @munmap(ptr %from, i64 %size)
+  br label %done
+done:
+  ret void
+}}
+
+define void @relume_pool_release(ptr %data) {{
+entry:
+  %buffer = getelementptr i8, ptr %data, i64 {-HEADER_BYTES}
+  %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
+  %size = load i64, ptr %size_at
+  call void @relume_pool_lock()
+  %head = load ptr, ptr @idle
+  store ptr %head, ptr %buffer
+  store ptr %buffer, ptr @idle
+  call void @add(ptr @relume_pool_idle, i64 %size)
+  call void @relume_pool_unlock()
+  %limit = load i64, ptr @relume_pool_limit
+  call void @relume_pool_trim(i64 %limit)
+  ret void
+}}
+
+define void @relume_pool_delete(ptr %data, ptr %context) {{
+  call void @relume_pool_release(ptr %data)
+  ret void
+}}
+
+define void @relume_pool_trim(i64 %keep) {{
+entry:
+  %now = load atomic i64, ptr @relume_pool_idle monotonic, align 8
+  %small = icmp ule i64 %now, %keep
+  br i1 %small, label %done, label %start
+start:
+  call void @relume_pool_lock()
+  br label %check
+check:                                                 ; unlink the oldest, collected in %dropped
+  %dropped = phi ptr [ null, %start ], [ %last, %unlink ]
+  %idle = load i64, ptr @relume_pool_idle
+  %head = load ptr, ptr @idle
+  %over = icmp ugt i64 %idle, %keep
+  %some = icmp ne ptr %head, null
+  %go = and i1 %over, %some
+  br i1 %go, label %walk, label %unmap_all
+walk:
+  %link = phi ptr [ @idle, %check ], [ %last, %walk ]
+  %last = load ptr, ptr %link
+  %after = load ptr, ptr %last
+  %is_last = icmp eq ptr %after, null
+  br i1 %is_last, label %unlink, label %walk
+unlink:
+  store ptr null, ptr %link
+  store ptr %dropped, ptr %last
+  %size_at = getelementptr %Buffer, ptr %last, i32 0, i32 1
+  %size = load i64, ptr %size_at
+  %less = sub i64 0, %size
+  call void @add(ptr @relume_pool_idle, i64 %less)
+  br label %check
+unmap_all:
+  call void @relume_pool_unlock()
+  br label %each
+each:
+  %victim = phi ptr [ %dropped, %unmap_all ], [ %next, %unmap_one ]
+  %finished = icmp eq ptr %victim, null
+  br i1 %finished, label %done, label %unmap_one
+unmap_one:
+  %next = load ptr, ptr %victim
+  %bytes_at = getelementptr %Buffer, ptr %victim, i32 0, i32 1
+  %bytes = load i64, ptr %bytes_at
+  %gone = sub i64 0, %bytes
+  call void @add(ptr @relume_pool_mapped, i64 %gone)
+  %ignored = call i32 @munmap(ptr %victim, i64 %bytes)
+  br label %each
+done:
+  ret void
+}}
+"""
+
+_SOURCE = Source(
+    text=_THUNKS + _POOL,
+    exports=(
+        "relume_slow",
+        "relume_forward",
+        *(f"relume_pool_{name}" for name in ("acquire", "release", "delete", "trim", "lock", "unlock")),
+        *(f"relume_pool_{name}" for name in ("limit", "idle", "mapped", "fresh", "reused")),
+    ),
+    imports=(
+        "relume_name_call_slow",
+        *("PyObject_VectorcallMethod", "PyObject_Vectorcall", "PyTuple_Size", "Py_IncRef", "Py_DecRef"),
+        *("mmap", "munmap", "madvise", "sched_yield"),
+    ),
+)
+_LOCK = threading.Lock()
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process, whose plans may use the runtime's functions by name."""
+    return Engine(default_cache(), resolve)
+
+
+def resolve(name: str) -> int | None:
+    """Address of a symbol that generated code refers to: the runtime's, then torch's, CPython's and the process's."""
+    return runtime().address(name) if name in _SOURCE.exports else torch_abi.address(name)
+
+
+def runtime() -> Library:
+    """The runtime library, loaded at the first call."""
+    with _LOCK:
+        return _load()
+
+
+@cache
+def _load() -> Library:
+    library = engine().load(_SOURCE, {"relume_name_call_slow": id(_CALL_SLOW)})
+    limit = min(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
+    library.write_i64("relume_pool_limit", limit)
+    return library
+
+
+def slow_entry() -> int:
+    """Address of the entry that calls `_call_slow`."""
+    return runtime().address("relume_slow")
+
+
+def forward_entry() -> int:
+    """Address of the entry that calls the object in the `_target` slot."""
+    return runtime().address("relume_forward")

@@ -1,0 +1,358 @@
+"""torch as native code sees it: addresses of its C symbols, and where a tensor keeps its fields.
+
+Two kinds of facts, both found at import and never assumed:
+
+Symbols. `address(name)` looks a C name up in libtorch_cpu, libc10, libtorch_python and the process. C names (`aoti_torch_*`,
+`torch_*`, BLAS) are torch's stable ABI; the few C++ names used are listed in `CPP_SYMBOLS` under short C names, and each user
+of one has a way without it.
+
+Layout. Reading a field of a TensorImpl takes 1 ns, asking torch for it through any interface 10 to 50. So `_probe` makes a few
+tensors whose fields are known through Python, and searches each field's offset in their memory:
+
+    PyObject        head | impl ──► TensorImpl   .. storage ──► StorageImpl  .. data
+                                                 .. autograd_meta ──► AutogradMeta .. grad_fn, requires_grad, forward_grad
+                                                 .. version ──► counter
+                                                 .. rank, sizes[5], strides[5] (or a pointer to both), storage_offset, numel,
+                                                    dtype (u16), key_set (u64)
+
+Laws of the probe: an offset counts only when it is the one that fits every sample (else `LAYOUT` is None and `LAYOUT_REASON`
+says which field); the samples differ in every field. One comparison of `key_set` with the value of a plain CPU tensor then
+excludes conjugate and negative views, sparse, quantized, meta, fake and functorch tensors, and subclasses with a Python key.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ir import dtypes
+
+POINTER = ctypes.sizeof(ctypes.c_void_p)
+OBJECT_HEAD = object.__basicsize__
+"""Bytes of a PyObject head: the field after it is the `at::Tensor` of a tensor object, so its address is an AOTI handle."""
+INLINE_RANK = 5
+"""Sizes and strides of tensors up to this rank are stored inside the TensorImpl."""
+
+CPP_SYMBOLS = {
+    "relume_wrap_stealing": "_Z16THPVariable_WrapON2at10TensorBaseE",
+    "relume_wrap": "_Z16THPVariable_WrapRKN2at10TensorBaseE",
+    "relume_empty_strided": "_ZN2at6detail17empty_strided_cpuEN3c108ArrayRefIlEES3_NS1_10ScalarTypeEb",
+    "relume_function_modes": "_ZN2at4impl27torch_function_mode_enabledEv",
+    "relume_grad_mode": "_ZN3c108GradMode10is_enabledEv",
+    "relume_key_included": "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE",
+}
+_DISPATCH_TLS = "_ZN3c104impl26raw_local_dispatch_key_setE"
+
+
+def _libraries() -> tuple[ctypes.CDLL, ...]:
+    """The shared objects of torch that are already loaded, then the process itself (CPython, libc, libm)."""
+    folder = Path(torch.__file__).parent / "lib"
+    names = ("libtorch_cpu.so", "libc10.so", "libtorch_python.so")
+    return (*(ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()), ctypes.CDLL(None))
+
+
+_LIBRARIES = _libraries()
+
+
+def address(name: str) -> int | None:
+    """Address of a C symbol (or of a name of `CPP_SYMBOLS`), None when this build of torch does not have it."""
+    if name in _OWN:
+        return _OWN[name]
+    linked = CPP_SYMBOLS.get(name, name)
+    for library in _LIBRARIES:
+        try:
+            return ctypes.cast(getattr(library, linked), ctypes.c_void_p).value
+        except AttributeError:
+            continue
+    return None
+
+
+def has(name: str) -> bool:
+    """Whether `address` knows the symbol."""
+    return address(name) is not None
+
+
+_OWN = {"relume_tensor_type": id(torch.Tensor), "relume_parameter_type": id(torch.nn.Parameter)}
+"""Addresses that no library exports: the two types of plain tensors, and the data found below."""
+
+
+# --- dispatch state of a thread --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchState:
+    """How native code learns that modes are active: autocast, functorch, tracing, Python dispatch, profiling keys.
+
+    A thread's state is a pair of words (included, excluded keys, each relative to the default, so normally zero).
+    The bits below are set by `torch.inference_mode`, which changes no result and stays on the fast path.
+    """
+
+    inference_included: int
+    inference_excluded: int
+
+
+DISPATCH_TLS = "relume_dispatch_tls"
+"""Name of the {module, offset} pair to be given to `__tls_get_addr`, which returns the address of the pair of words."""
+
+
+_KEPT: list[object] = []
+"""Memory behind `_OWN`."""
+
+
+def _find_dispatch_state() -> DispatchState | None:
+    """Registers `DISPATCH_TLS` and reads what inference mode changes; None without ELF thread-local storage."""
+    index = _tls_index(_DISPATCH_TLS)
+    if index is None:
+        return None
+    get = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(("__tls_get_addr", _LIBRARIES[-1]))
+    words = (ctypes.c_uint64 * 2).from_address(get(ctypes.addressof(index)))
+    with torch.inference_mode(False):
+        normal = tuple(words)
+    with torch.inference_mode():
+        included, excluded = words
+    if normal != (0, 0) or included == 0 or excluded == 0:
+        return None
+    _OWN[DISPATCH_TLS] = ctypes.addressof(index)
+    _KEPT.append(index)
+    return DispatchState(included, excluded)
+
+
+def _tls_index(name: str) -> ctypes.Array[ctypes.c_uint64] | None:
+    """The {module, offset} pair of a thread-local variable of libc10, None where the loader does not tell."""
+    library = _LIBRARIES[1] if len(_LIBRARIES) == 4 else None
+    process = _LIBRARIES[-1]
+    if library is None or not (hasattr(process, "dlinfo") and hasattr(process, "__tls_get_addr")):
+        return None
+    if not hasattr(library, name):
+        return None
+    module, base = ctypes.c_uint64(), ctypes.c_void_p()
+    handle = ctypes.c_void_p(library._handle)
+    rtld_tls_module, rtld_tls_data = 9, 10  # dlinfo requests of ELF systems
+    if process.dlinfo(handle, rtld_tls_module, ctypes.byref(module)):
+        return None
+    if process.dlinfo(handle, rtld_tls_data, ctypes.byref(base)) or not base.value:
+        return None
+    here = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+    return (ctypes.c_uint64 * 2)(module.value, here - base.value)
+
+
+# --- layout of a tensor ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TensorLayout:
+    """Byte offsets of fields, by the struct that holds them (see the picture above), and the key sets of plain tensors."""
+
+    impl: int
+    storage: int
+    storage_data: int
+    rank: int
+    sizes: int
+    strides: int
+    storage_offset: int
+    numel: int
+    dtype: int
+    key_set: int
+    autograd_meta: int
+    version: int
+    version_value: int
+    meta_grad_fn: int
+    meta_requires_grad: int
+    meta_forward_grad: int
+    plain_keys: int
+    """`key_set` of a strided CPU tensor outside of inference mode."""
+    inference_keys: int
+    """`key_set` of one made in inference mode."""
+
+
+class _ProbeFailed(Exception):
+    """No offset, or more than one, fits all samples of a field."""
+
+
+_IMPL_BYTES = 192
+_STORAGE_BYTES = 64
+_META_BYTES = 184
+
+
+def _words(base: int, offset: int, count: int = 1) -> tuple[int, ...]:
+    return tuple((ctypes.c_uint64 * count).from_address(base + offset))
+
+
+def _search(
+    field: str, size: int, samples: Iterable[Callable[[int], bool]], step: int = POINTER, start: int = 0
+) -> int:
+    """The only offset below `size` for which every sample's predicate holds."""
+    tests = list(samples)
+    found = [offset for offset in range(start, size, step) if all(test(offset) for test in tests)]
+    if len(found) != 1:
+        raise _ProbeFailed(f"{field}: {len(found)} offsets fit")
+    return found[0]
+
+
+def _word_is(base: int, value: int) -> Callable[[int], bool]:
+    return lambda offset: _words(base, offset)[0] == value
+
+
+def _words_are(base: int, values: Sequence[int]) -> Callable[[int], bool]:
+    return lambda offset: _words(base, offset, len(values)) == tuple(values)
+
+
+def _u16_is(base: int, value: int) -> Callable[[int], bool]:
+    return lambda offset: ctypes.c_uint16.from_address(base + offset).value == value
+
+
+def _byte_is(base: int, value: int) -> Callable[[int], bool]:
+    return lambda offset: ctypes.c_uint8.from_address(base + offset).value == value
+
+
+def _is_pointer(base: int, expected: bool) -> Callable[[int], bool]:
+    return lambda offset: (_words(base, offset)[0] > 0xFFFF) == expected
+
+
+def _strided_samples() -> list[torch.Tensor]:
+    """Tensors of ranks 1 to 5 whose sizes, strides, offsets and element counts differ pairwise."""
+    storage = torch.empty(6000)
+    shapes = (((3,), (7,), 101), ((2, 5), (11, 13), 211), ((3, 2, 7), (17, 19, 23), 307))
+    shapes += (((2, 3, 2, 5), (29, 31, 37, 41), 401), ((2, 2, 3, 2, 11), (43, 47, 53, 59, 61), 503))
+    return [storage.as_strided(*shape) for shape in shapes]
+
+
+def _probe() -> TensorLayout:
+    strided = _strided_samples()
+    plain = [torch.empty(2), torch.empty((2, 3), dtype=torch.int64), torch.empty(()), torch.empty(0)]
+    typed = [torch.empty(1, dtype=getattr(torch, dtype.name)) for dtype in dtypes.COMPILED]
+    codes = [dtype.code for dtype in dtypes.COMPILED]
+    every = strided + plain
+    rank = _search("rank", _IMPL_BYTES, (_word_is(t._cdata, t.dim()) for t in every))
+    sizes = _search("sizes", _IMPL_BYTES, (_words_are(t._cdata, t.shape) for t in strided), start=rank)
+    storage = _search("storage", _IMPL_BYTES, (_word_is(t._cdata, t.untyped_storage()._cdata) for t in every))
+    layout = {
+        "impl": _search("impl", 48, (_word_is(id(t), t._cdata) for t in every), start=OBJECT_HEAD),
+        "rank": rank,
+        "sizes": sizes,
+        "strides": _search("strides", _IMPL_BYTES, (_words_are(t._cdata, t.stride()) for t in strided), start=sizes),
+        "storage": storage,
+        "storage_data": _storage_data(every),
+        "storage_offset": _search(
+            "storage_offset", _IMPL_BYTES, (_word_is(t._cdata, t.storage_offset()) for t in every)
+        ),
+        "numel": _search("numel", _IMPL_BYTES, (_word_is(t._cdata, t.numel()) for t in every)),
+        "dtype": _search(
+            "dtype", _IMPL_BYTES, (_u16_is(t._cdata, code) for t, code in zip(typed, codes, strict=True)), step=2
+        ),
+        "key_set": _search("key_set", _IMPL_BYTES, (_word_is(t._cdata, _keys(t)) for t in [*every, torch.empty(1).conj(), torch._neg_view(plain[0])])),
+        "plain_keys": _keys(plain[0]),
+        "inference_keys": _inference_keys(),
+    }
+    if any(_keys(t) != layout["plain_keys"] for t in [*every, *typed]):
+        raise _ProbeFailed("key_set: plain tensors differ")
+    _check_out_of_line(rank, sizes)
+    return TensorLayout(**layout, **_probe_autograd(plain))
+
+
+def _storage_data(samples: Sequence[torch.Tensor]) -> int:
+    """The data pointer may be kept twice (pointer and owner of the memory): the first is the pointer."""
+
+    def fits(offset: int) -> bool:
+        storages = [t.untyped_storage() for t in samples]
+        return all(_words(s._cdata, offset)[0] == s.data_ptr() for s in storages)
+
+    for offset in range(0, _STORAGE_BYTES, POINTER):
+        if fits(offset):
+            return offset
+    raise _ProbeFailed("storage_data: 0 offsets fit")
+
+
+def _keys(tensor: torch.Tensor) -> int:
+    return int(torch._C._dispatch_keys(tensor).raw_repr())
+
+
+def _inference_keys() -> int:
+    with torch.inference_mode():
+        return _keys(torch.empty(1))
+
+
+def _check_out_of_line(rank: int, sizes: int) -> None:
+    """Above `INLINE_RANK` dimensions one pointer in the place of `sizes` leads to all sizes, then all strides."""
+    big = torch.empty((1, 2, 1, 3, 1, 5, 1)).transpose(1, 5)
+    if _words(big._cdata, rank) != (7,) or _words(_words(big._cdata, sizes)[0], 0, 14) != (*big.shape, *big.stride()):
+        raise _ProbeFailed("sizes: no out-of-line array above rank 5")
+
+
+def _probe_autograd(plain: Sequence[torch.Tensor]) -> dict[str, int]:
+    """Offsets in the autograd metadata, from leaves with and without requires_grad, a result, and a dual tensor."""
+    leaves = [torch.empty(2).requires_grad_(), torch.nn.Parameter(torch.empty(3))]
+    with torch.inference_mode(False), torch.enable_grad():
+        results = [leaf.neg() for leaf in leaves]
+    frozen = [
+        torch.empty(2).requires_grad_().requires_grad_(False),
+        torch.nn.Parameter(torch.empty(3), requires_grad=False),
+        plain[0].view_as(plain[0]),
+    ]
+    meta = _search(
+        "autograd_meta",
+        _IMPL_BYTES,
+        [_is_pointer(t._cdata, expected=False) for t in plain]
+        + [_is_pointer(t._cdata, expected=True) for t in leaves + results],
+    )
+    counter = _version_counter(plain)
+    level = torch._C._enter_dual_level()
+    try:
+        dual = torch._C._VariableFunctions._make_dual(torch.empty(2), torch.empty(2), level=level)
+        fields = _probe_meta(*([_words(t._cdata, meta)[0] for t in ts] for ts in (leaves, frozen, results, [dual])))
+    finally:
+        torch._C._exit_dual_level(level=level)
+    return {"autograd_meta": meta, **counter, **fields}
+
+
+def _probe_meta(leaves: list[int], frozen: list[int], results: list[int], duals: list[int]) -> dict[str, int]:
+    """Fields of AutogradMeta, given addresses of it. A shared pointer takes two words: the first one is meant."""
+    untracked = [base for base in (*leaves, *frozen) if base]
+    grad_fn = [_is_pointer(base, expected=False) for base in untracked] + [_is_pointer(base, expected=True) for base in results]
+    requires = [_byte_is(base, 1) for base in leaves] + [_byte_is(base, 0) for base in (*frozen, *results) if base]
+    forward = [_is_pointer(base, expected=False) for base in (*untracked, *results)]
+    forward += [_is_pointer(base, expected=True) for base in duals]
+    pairs = [o for o in range(POINTER, _META_BYTES, POINTER) if all(test(o) for test in forward)]
+    if not pairs or pairs not in ([pairs[0]], [pairs[0], pairs[0] + POINTER]):
+        raise _ProbeFailed(f"forward_grad: {len(pairs)} offsets fit")
+    return {
+        "meta_grad_fn": _search("grad_fn", _META_BYTES, grad_fn, start=POINTER),
+        "meta_requires_grad": _search("requires_grad", _META_BYTES, requires, step=1, start=POINTER),
+        "meta_forward_grad": pairs[0],
+    }
+
+
+def _version_counter(plain: Sequence[torch.Tensor]) -> dict[str, int]:
+    """Where the version counter hangs, and its value in it, from tensors written to different numbers of times."""
+    samples = [torch.empty(2) for _ in range(3)]
+    for times, tensor in zip((3, 5, 11), samples, strict=True):
+        for _ in range(times):
+            tensor.zero_()
+    counts = [t._version for t in samples]
+    for offset in range(POINTER, _IMPL_BYTES, POINTER):
+        bases = [_words(t._cdata, offset)[0] for t in samples]
+        if all(_is_heap(base) for base in bases) and len(set(bases)) == len(bases):
+            for value in (16, 8, 24):
+                if [ctypes.c_uint32.from_address(base + value).value for base in bases] == counts:
+                    return {"version": offset, "version_value": value}
+    raise _ProbeFailed("version: 0 offsets fit")
+
+
+def _is_heap(word: int) -> bool:
+    return 0xFFFF < word < 1 << 47 and word % POINTER == 0
+
+
+def _find_layout() -> tuple[TensorLayout | None, str]:
+    try:
+        with torch.inference_mode(False):
+            return _probe(), ""
+    except _ProbeFailed as failure:
+        return None, str(failure)
+
+
+LAYOUT, LAYOUT_REASON = _find_layout()
+DISPATCH = _find_dispatch_state()
