@@ -20,11 +20,12 @@ The reference of an `aten::` op is torch's operator (`ir.torch_bridge`), so a ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from ir.dtypes import COMPILED, DType
 from ir.schema import Schema, parse_schema
 
 
@@ -40,46 +41,81 @@ class Effect(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:
-    """`scalar` takes the builder and one lane per operand (tensors and numbers alike, cast to the compute dtype), then the
-    remaining parameters of the schema as Python constants by keyword. `result` names the dtype rule: 'common' (promotion),
-    'float' (integers become the default float), 'bool' (compare in the common dtype), 'self' (the first operand's dtype).
-    `operands` are the parameters that are lanes; those listed in `own` keep their own dtype (the condition of `where`)."""
+    """An op whose result at an index is a function of its operands at that index.
+
+    `scalar` takes the builder and one lane per operand (tensors and numbers alike, cast to the
+    compute dtype; None for an absent optional one), then the remaining parameters of the schema
+    as Python constants by keyword. `operands` names the parameters that are lanes; of these
+      * `own` keep their own dtype and take no part in promotion (the condition of `where`);
+      * `follow` take no part in promotion and are cast to the compute dtype (`alpha` of `add`).
+    `result` names the dtype rule: 'common' (promotion), 'float' (integers become the default
+    float), 'bool' (computed in the common dtype), 'self' (the first operand's dtype, which is
+    then also the one to compute in); or it is a function from the constants to that name.
+    `dtypes` are the common dtypes that the rule holds for: others are left to the reference,
+    which computes or refuses. `domain` is where tests sample the operands.
+    """
 
     scalar: Callable[..., Any]
-    result: str = "common"
+    result: str | Callable[..., str] = "common"
     operands: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    follow: tuple[str, ...] = ()
+    dtypes: tuple[DType, ...] = COMPILED
+    domain: tuple[float, float] = (-8.0, 8.0)
     grad: Callable[..., Any] | None = None
+
+    def result_rule(self, constants: Mapping[str, Any]) -> str:
+        """The name of the dtype rule for given constants."""
+        return self.result if isinstance(self.result, str) else self.result(**constants)
 
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """An associative reduction. `init(s, dtype)` is the neutral lane (or tuple of lanes), `combine(s, acc, new)` merges two
-    accumulators, `lift(s, x, index)` makes an accumulator of one element and its (int64) position along the reduced dim, and
-    `finish(s, acc, count)` gives one lane per output. `accumulate(dtype)` is the dtype to accumulate in, `result(dtype)` of each output.
-    `identity` is False when an empty reduction is an error (amax, argmax)."""
+    """An associative, commutative reduction over the dims that parameter `dim` names (all when it
+    is absent or None).
+
+    An accumulator is a tuple of lanes. `init(s, dtype)` is the neutral one, `lift(s, x, index)`
+    makes one of an element (cast to the accumulation dtype) and its int64 position among the
+    reduced elements, `combine(s, a, b)` merges two, and `finish(s, acc, count)` gives one lane per
+    output. `accumulate(dtype)` is the dtype to accumulate in and `results(dtype)` those of the
+    outputs, for the input's dtype (that of parameter `dtype` when given). `has_identity` is False
+    when reducing nothing is an error (amax, argmax). `dtypes` as in Pointwise.
+    """
 
     init: Callable[..., Any]
-    combine: Callable[..., Any]
     lift: Callable[..., Any]
+    combine: Callable[..., Any]
     finish: Callable[..., Any]
+    accumulate: Callable[[DType], DType]
+    results: Callable[[DType], tuple[DType, ...]]
     has_identity: bool = True
+    dtypes: tuple[DType, ...] = COMPILED
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """An inclusive prefix: `init` and `combine` as in Reduction."""
+    """An inclusive prefix along parameter `dim`; columns as in Reduction, accumulators are lanes."""
 
     init: Callable[..., Any]
     combine: Callable[..., Any]
+    accumulate: Callable[[DType], DType]
+    result: Callable[[DType], DType]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`index(out_index, in_dims, out_dims, **params)` gives the input's index; indices are affine expressions. None as result
-    means that this combination of sizes is not affine: the input is materialized and reinterpreted."""
+    """Elements of the input at other indices.
 
+    `shape(in_dims, **params)` gives the output's sizes, or a list of them for an op that returns
+    a list. `index(out_index, in_dims, out_dims, **params)` gives the input's index, with affine
+    expressions for indices; for a list, `piece=k` says which output. None as result means that
+    this combination of sizes is not affine: the input is materialized and reinterpreted (same
+    elements in row-major order). `copies` is True when the result never shares storage.
+    """
+
+    shape: Callable[..., Any]
     index: Callable[..., Any]
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
