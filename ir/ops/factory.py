@@ -1,0 +1,144 @@
+"""Factories that declare families of rows: overloads, aliases, in-place and `out=` twins.
+
+A family is written as schemas, one per line; after ` | ` come its twins, exactly those torch has:
+
+    add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor   | _ .out
+
+    _            the in-place twin of the same overload      add_.Tensor(Tensor(a!) self, ...
+    _.Scalar     in-place, under another overload name       add_.Scalar(...
+    __iadd__.T   in-place, under another full name
+    .out         writes to a last parameter `out`            add.out(..., *, Tensor(a!) out)
+
+A twin is opaque (`Effect.WRITE`) and points to the row that it computes by `inplace_of`; passes turn
+it into that row where memory allows. An alias (`multiply`) is a row of its own with the same rule.
+Torch is not asked while declaring; a test compares every schema with torch's registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ir import typerules
+from ir.dtypes import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from ir.op import Composite, Effect, Op, Opaque, Pointwise, Reduction, Rule, Scan, View, row
+from ir.schema import Schema, parse_schema
+from ir.types import NUMBER, TENSOR, OptionalType
+
+FLOATS = (float32, float64, bfloat16, float16)
+INTS = (uint8, int8, int16, int32, int64)
+SIGNED = (*FLOATS, int8, int16, int32, int64)
+NUMERIC = (*FLOATS, *INTS)
+INTEGRAL = (*INTS, bool_)
+
+TypeRule = Callable[..., Any]
+
+
+def declare(schemas: str, rule: Callable[[Schema], Rule], infer: Callable[[Rule, Schema], TypeRule],
+            aliases: Iterable[str] = ()) -> Op:
+    """Rows for every line of `schemas`, their aliases and twins; the result is the first row.
+
+    `rule` and `infer` make the columns of one row from its schema. An alias is `name` (with all
+    twins of the family) or `name | twins`.
+    """
+    lines = [line.strip() for line in schemas.strip().splitlines()]
+    names = [None, *aliases]
+    rows = [_declare_line(line, alias, rule, infer) for alias in names for line in lines]
+    return rows[0]
+
+
+def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], Rule],
+                  infer: Callable[[Rule, Schema], TypeRule]) -> Op:
+    text, _, twins = (part.strip() for part in f"{line} ".partition(" | "))
+    if alias is not None:
+        name, bar, own_twins = (part.strip() for part in alias.partition("|"))
+        head = text.partition("(")[0]
+        text = name + text[len(head.partition(".")[0]):]
+        twins = own_twins if bar else twins
+    schema = parse_schema(text)
+    columns = rule(schema)
+    op = row(text, columns, infer=infer(columns, schema), effect=effect_of(schema))
+    for twin in twins.split():
+        row(twin_schema(text, twin), Opaque(), infer=typerules.written, effect=Effect.WRITE, inplace_of=op)
+    return op
+
+
+def effect_of(schema: Schema) -> Effect:
+    """What the alias marks say: written arguments, shared storage, or nothing."""
+    if schema.is_mutable:
+        return Effect.WRITE
+    return Effect.ALIAS if any(r.alias for r in schema.returns) else Effect.PURE
+
+
+def twin_schema(text: str, twin: str) -> str:
+    """The schema of a twin by its mark (see the module head)."""
+    head, _, rest = text.partition("(")
+    params, _, _ = rest.rpartition(") -> ")
+    name, _, overload = head.partition(".")
+    if twin.startswith("."):
+        bar = "" if " *, " in params else "*, "
+        return f"{name}{twin}({params}, {bar}Tensor(a!) out) -> Tensor(a!)"
+    if twin == "_" or twin.startswith("_."):
+        target = f"{name}_" + (twin[1:] or (f".{overload}" if overload else ""))
+    else:
+        target = twin
+    return f"{target}({params.replace('Tensor ', 'Tensor(a!) ', 1)}) -> Tensor(a!)"
+
+
+def lanes_of(schema: Schema) -> tuple[str, ...]:
+    """The parameters that are lanes: tensors and Scalars, optional or not."""
+    lane_types = (TENSOR, NUMBER, OptionalType(TENSOR), OptionalType(NUMBER))
+    return tuple(a.name for a in schema.arguments if a.type in lane_types)
+
+
+def pointwise(schemas: str, scalar: Callable[..., Any], result: str | Callable[..., str] = "common", *,
+              own: Iterable[str] = (), follow: Iterable[str] = (), aliases: Iterable[str] = (),
+              **columns: Any) -> Op:
+    """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present."""
+
+    def rule(schema: Schema) -> Pointwise:
+        lanes = lanes_of(schema)
+        return Pointwise(scalar, result, lanes, tuple(n for n in own if n in lanes),
+                         tuple(n for n in follow if n in lanes), **columns)
+
+    return declare(schemas, rule, typerules.pointwise, aliases)
+
+
+def unary(name: str, scalar: Callable[..., Any], result: str = "float", *, twins: str = "_ .out",
+          **columns: Any) -> Op:
+    """`name(Tensor self) -> Tensor`, with the usual twins."""
+    return pointwise(f"{name}(Tensor self) -> Tensor | {twins}", scalar, result, **columns)
+
+
+def binary(name: str, scalar: Callable[..., Any], result: str = "common", *, twins: str = "_ .out",
+           **columns: Any) -> Op:
+    """`name(Tensor self, Tensor other) -> Tensor`, with the usual twins."""
+    return pointwise(f"{name}(Tensor self, Tensor other) -> Tensor | {twins}", scalar, result, **columns)
+
+
+def composite(schemas: str, decompose: Callable[..., Any], infer: TypeRule | None = None,
+              aliases: Iterable[str] = ()) -> Op:
+    """A family of rows that are expressed by other rows; without `infer` the decomposition types them."""
+    return declare(schemas, lambda _: Composite(decompose),
+                   lambda rule, schema: infer or typerules.composite(rule, schema), aliases)
+
+
+def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *, copies: bool = False,
+         aliases: Iterable[str] = ()) -> Op:
+    """A family of views with one index map."""
+    return declare(schemas, lambda _: View(shape, index, copies), typerules.view, aliases)
+
+
+def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any], *,
+              lift: Callable[..., Any] = lambda s, x, index: (x,),
+              finish: Callable[..., Any] = lambda s, acc, count: acc,
+              accumulate: Callable[[DType], DType], results: Callable[[DType], tuple[DType, ...]],
+              **columns: Any) -> Op:
+    """A family of reductions (without `dim`, over one dim, over several) with one rule."""
+    rule = Reduction(init, lift, combine, finish, accumulate, results, **columns)
+    return declare(schemas, lambda _: rule, typerules.reduction)
+
+
+def scan(schemas: str, rule: Scan) -> Op:
+    """A family of prefix rows."""
+    return declare(schemas, lambda _: rule, typerules.scan)
