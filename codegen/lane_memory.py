@@ -1,0 +1,191 @@
+"""Elements between memory and lanes: unit-stride, strided and masked loads and stores.
+
+Here a dtype is the dtype in MEMORY. bool occupies a byte that holds 0 or 1 and becomes an `i1` lane; float16 and bfloat16
+become float32 lanes; the rest is as it is. A mask is a bool lane: elements where it is false are neither read nor written,
+and read as zero. Pointers need the alignment of one element only, unless the caller says more.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ll
+
+from codegen.lane import Lane, LaneBuilder
+from ir import dtypes
+from ir.dtypes import DType
+
+_STORED: dict[DType, ll.Type] = {
+    dtypes.bool_: ll.IntType(8),
+    dtypes.float16: ll.HalfType(),
+    dtypes.bfloat16: ll.IntType(16),
+}
+_I32, _I64 = ll.IntType(32), ll.IntType(64)
+
+
+def memory_type(s: LaneBuilder, dtype: DType, width: int = 1) -> ll.Type:
+    """The LLVM type of `width` elements in memory."""
+    element = _STORED.get(dtype) or s.llvm_type(dtype, 1)
+    return element if width == 1 else ll.VectorType(element, width)
+
+
+def load_scalar(s: LaneBuilder, ptr: ll.Value, dtype: DType) -> Lane:
+    """The one element at `ptr`, as a scalar lane."""
+    return _from_memory(
+        s, s.builder.load(ptr, typ=memory_type(s, dtype), align=dtype.itemsize), dtype
+    )
+
+
+def load(
+    s: LaneBuilder, ptr: ll.Value, dtype: DType, mask: Lane | None = None, align: int | None = None
+) -> Lane:
+    """`s.width` neighboring elements."""
+    kind = memory_type(s, dtype, s.width)
+    align = align or dtype.itemsize
+    if mask is None:
+        return _from_memory(s, s.builder.load(ptr, typ=kind, align=align), dtype)
+    if s.width == 1:
+        return _load_if(s, ptr, dtype, mask)
+    zeros = ll.Constant(kind, None)
+    raw = s.call(
+        "llvm.masked.load", kind, ptr, _I32(align), mask.value, zeros, mangled=[kind, ptr.type]
+    )
+    return _from_memory(s, raw, dtype)
+
+
+def store(
+    s: LaneBuilder,
+    ptr: ll.Value,
+    x: Lane,
+    dtype: DType,
+    mask: Lane | None = None,
+    align: int | None = None,
+) -> None:
+    """`s.width` neighboring elements written; a scalar lane is splat first."""
+    raw = _to_memory(s, s.splat(x), dtype)
+    align = align or dtype.itemsize
+    if mask is None:
+        s.builder.store(raw, ptr, align=align)
+    elif s.width == 1:
+        with s.builder.if_then(mask.value):
+            s.builder.store(raw, ptr, align=align)
+    else:
+        void = ll.VoidType()
+        s.call(
+            "llvm.masked.store",
+            void,
+            raw,
+            ptr,
+            _I32(align),
+            mask.value,
+            mangled=[raw.type, ptr.type],
+        )
+
+
+def store_scalar(s: LaneBuilder, ptr: ll.Value, x: Lane, dtype: DType) -> None:
+    """One element written from a scalar lane."""
+    s.builder.store(_to_memory(s, x, dtype), ptr, align=dtype.itemsize)
+
+
+def gather(
+    s: LaneBuilder, ptr: ll.Value, stride: int | ll.Value, dtype: DType, mask: Lane | None = None
+) -> Lane:
+    """The elements at `ptr`, `ptr + stride`, ...; the stride (an `i64`) counts elements.
+
+    Stride 0 gives a scalar lane (under a mask: the caller has at least one live element).
+    """
+    if stride == 0:
+        return load_scalar(s, ptr, dtype)
+    if stride == 1 or s.width == 1:
+        return load(s, ptr, dtype, mask)
+    kind = memory_type(s, dtype, s.width)
+    where = _addresses(s, ptr, stride, dtype)
+    live = s.splat(s.const(True, dtypes.bool_)) if mask is None else mask
+    zeros = ll.Constant(kind, None)
+    align = _I32(dtype.itemsize)
+    raw = s.call(
+        "llvm.masked.gather", kind, where, align, live.value, zeros, mangled=[kind, where.type]
+    )
+    return _from_memory(s, raw, dtype)
+
+
+def scatter(
+    s: LaneBuilder,
+    ptr: ll.Value,
+    stride: int | ll.Value,
+    x: Lane,
+    dtype: DType,
+    mask: Lane | None = None,
+) -> None:
+    """The elements written to `ptr`, `ptr + stride`, ..., in this order."""
+    if stride == 1 or s.width == 1:
+        return store(s, ptr, x, dtype, mask)
+    raw = _to_memory(s, s.splat(x), dtype)
+    where = _addresses(s, ptr, stride, dtype)
+    live = s.splat(s.const(True, dtypes.bool_)) if mask is None else mask
+    align = _I32(dtype.itemsize)
+    s.call(
+        "llvm.masked.scatter",
+        ll.VoidType(),
+        raw,
+        where,
+        align,
+        live.value,
+        mangled=[raw.type, where.type],
+    )
+    return None
+
+
+def tail_mask(s: LaneBuilder, remaining: ll.Value) -> Lane:
+    """True for the first `remaining` elements; `remaining` is an `i64` in 0..2**31."""
+    count = Lane(s, s.builder.trunc(remaining, _I32), dtypes.int32)
+    return s.iota(dtypes.int32) < s.splat(count)
+
+
+def _addresses(s: LaneBuilder, ptr: ll.Value, stride: int | ll.Value, dtype: DType) -> ll.Value:
+    """A vector of pointers; constant strides index with 32 bits, which halves the gather instructions."""
+    if isinstance(stride, int):
+        narrow = abs(stride) * s.width < 1 << 31
+        index = s.iota(dtypes.int32 if narrow else dtypes.int64) * stride
+    else:
+        index = s.iota(dtypes.int64) * Lane(s, stride, dtypes.int64)
+    where = s.builder.gep(ptr, [index.value], source_etype=memory_type(s, dtype))
+    where.type = ll.VectorType(ptr.type, s.width)  # llvmlite takes the result for a scalar pointer
+    return where
+
+
+def _load_if(s: LaneBuilder, ptr: ll.Value, dtype: DType, mask: Lane) -> Lane:
+    """One element under a mask: a branch, since there are no masked scalar loads."""
+    before = s.builder.block
+    zero = ll.Constant(memory_type(s, dtype), 0)
+    with s.builder.if_then(mask.value):
+        raw = s.builder.load(ptr, typ=zero.type, align=dtype.itemsize)
+        inside = s.builder.block
+    phi = s.builder.phi(zero.type)
+    phi.add_incoming(zero, before)
+    phi.add_incoming(raw, inside)
+    return _from_memory(s, phi, dtype)
+
+
+def _from_memory(s: LaneBuilder, raw: ll.Value, dtype: DType) -> Lane:
+    width = raw.type.count if isinstance(raw.type, ll.VectorType) else 1
+    if dtype is dtypes.bool_:
+        return Lane(s, raw, dtypes.uint8) != 0
+    if dtype is dtypes.float16:
+        return Lane(s, s.builder.fpext(raw, s.llvm_type(dtypes.float32, width)), dtypes.float32)
+    if dtype is dtypes.bfloat16:
+        bits = Lane(s, s.builder.zext(raw, s.llvm_type(dtypes.int32, width)), dtypes.int32)
+        return s.bitcast(bits << 16, dtypes.float32)
+    return Lane(s, raw, dtype)
+
+
+def _to_memory(s: LaneBuilder, x: Lane, dtype: DType) -> ll.Value:
+    stored = memory_type(s, dtype, x.width)
+    if dtype is dtypes.bool_:
+        return s.builder.zext(s.cast(x, dtype).value, stored)
+    if dtype is dtypes.float16:
+        return s.builder.fptrunc(s.cast(x, dtypes.float32).value, stored)
+    if dtype is dtypes.bfloat16:
+        bits = s.bfloat16_bits(s.cast(x, dtypes.float32))
+        return s.builder.trunc(s.logical_shift_right(bits, 16).value, stored)
+    if x.dtype is not dtype:
+        raise TypeError(f"a {x.dtype} lane stored as {dtype}; cast before storing")
+    return x.value

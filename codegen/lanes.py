@@ -1,0 +1,39 @@
+"""`Lanes`: the whole scalar protocol of `ir.scalar` over llvmlite, put together from its parts.
+
+The parts are functions whose first argument is the builder, so that a plain assignment makes a method of each.
+"""
+
+from __future__ import annotations
+
+from codegen import lane_memory
+from codegen.lane import Lane, LaneBuilder
+from codegen.mathlib import exp_log, hyperbolic, power, special
+
+__all__ = ["Lane", "Lanes"]
+
+
+class Lanes(LaneBuilder):
+    """Builder of lanes with memory access and elementary functions; `Lanes(builder, 1)` emits plain scalar code."""
+
+    memory_type = lane_memory.memory_type
+    load_scalar = lane_memory.load_scalar
+    load = lane_memory.load
+    store = lane_memory.store
+    store_scalar = lane_memory.store_scalar
+    gather = lane_memory.gather
+    scatter = lane_memory.scatter
+    tail_mask = lane_memory.tail_mask
+
+    exp = exp_log.exp
+    exp2 = exp_log.exp2
+    expm1 = exp_log.expm1
+    log = exp_log.log
+    log1p = exp_log.log1p
+    sigmoid = exp_log.sigmoid
+
+    tanh = hyperbolic.tanh
+
+    erf = special.erf
+
+    rsqrt = power.rsqrt
+    reciprocal = power.reciprocal

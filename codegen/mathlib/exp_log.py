@@ -1,0 +1,227 @@
+"""Exponentials and logarithms.
+
+x  =  n ln2 + r,  |r| <= ln2 / 2         exp(x)  =  2**n * p(r)         n moves into the exponent bits of p(r)
+x  =  m 2**e,  2/3 <= m < 4/3            log(x)  =  e ln2 + log(m)      no cancellation near 1, since e is 0 there
+"""
+
+from __future__ import annotations
+
+from codegen.lane import Lane, LaneBuilder
+from codegen.mathlib.floats import LN2, LOG2E, SINGLE, Format, format_of, polynomial
+from ir import dtypes
+
+# exp(r) on |r| <= ln2/2: 1 + r + ...
+_EXP = {
+    dtypes.float32: (1.0, 1.0, 0.49999994, 0.166665211, 0.0416682735, 0.00836868305, 0.00138200494),
+    dtypes.float64: (
+        1.0,
+        1.0,
+        0.5000000000000011,
+        0.16666666666666452,
+        0.041666666666528046,
+        0.008333333333476658,
+        0.0013888888944001677,
+        0.0001984126953577243,
+        2.480149279076222e-05,
+        2.7557565525098163e-06,
+        2.763034801738659e-07,
+        2.5005572401722715e-08,
+    ),
+}
+# 2**r on |r| <= 1/2
+_EXP2 = {
+    dtypes.float32: (
+        1.0,
+        0.693147182,
+        0.240226477,
+        0.0555035956,
+        0.00961850304,
+        0.00133910065,
+        0.000153280227,
+    ),
+    dtypes.float64: (
+        1.0,
+        0.6931471805599453,
+        0.2402265069591011,
+        0.055504108664821784,
+        0.00961812910760078,
+        0.0013333558146532306,
+        0.00015403530449920088,
+        1.5252733645670198e-05,
+        1.3215438432663322e-06,
+        1.0178155720768127e-07,
+        7.073299133894178e-09,
+        4.4394614836626826e-10,
+    ),
+}
+# (exp(r) - 1 - r) / r**2 on |r| <= ln2/2
+EXPM1 = {
+    dtypes.float32: (0.49999997, 0.166665465, 0.0416674353, 0.00836627185, 0.00138706923),
+    dtypes.float64: (
+        0.5,
+        0.16666666666666677,
+        0.041666666666666685,
+        0.00833333333332179,
+        0.0013888888888893643,
+        0.00019841269885372443,
+        2.4801587279184456e-05,
+        2.755724510490088e-06,
+        2.7557329235111395e-07,
+        2.5108709197424262e-08,
+        2.0894052196965566e-09,
+    ),
+}
+# (log(1 + f) - f) / f**2 on |f| <= 1/3
+_LOG1P_SINGLE = (
+    -0.499999374,
+    0.333332002,
+    -0.250077486,
+    0.200110808,
+    -0.164170116,
+    0.139969543,
+    -0.153837979,
+    0.14021638,
+)
+# (log((1 + t) / (1 - t)) - 2 t) / t**3 in t**2, on |t| <= 1/5
+_ATANH_DOUBLE = (
+    0.666666666666666,
+    0.4000000000005667,
+    0.2857142855582927,
+    0.22222224296560092,
+    0.18181665857439325,
+    0.1539111295097232,
+    0.13173575993723313,
+    0.13843237540267445,
+)
+# where exp leaves the normal numbers (with room for the shifts below), and where its result is 0 or inf for sure
+_EXP_RANGE = {dtypes.float32: (-104.0, -85.0, 89.0), dtypes.float64: (-746.0, -707.0, 710.0)}
+
+
+def split_exponent(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
+    """(bits of 2**n, r) with x = n ln2 + r; the bits are those of a float while it is a normal number."""
+    biased = s.fma(x, LOG2E, f.magic + f.bias)
+    n = biased - (f.magic + f.bias)
+    r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, x))
+    return s.bitcast(biased, f.bits) << f.digits, r
+
+
+def exp_small(s: LaneBuilder, x: Lane) -> Lane:
+    """exp(x) where the caller knows that 2**n is a normal number (|x| <= 87.3 or 708.3)."""
+    f = format_of(x)
+    power, r = split_exponent(s, x, f)
+    return polynomial(s, r, _EXP[x.dtype]) * s.bitcast(power, f.dtype)
+
+
+def scale(s: LaneBuilder, f: Format, y: Lane, power: Lane, is_low: Lane) -> Lane:
+    """`y * 2**n` for y near 1, through the denormals and up to inf, given the bits of 2**n.
+
+    Two steps keep each factor normal: 2**(n - 1) * 2, or where the result may be denormal 2**(n + 64) * 2**-64.
+    """
+    far = 64 if f is SINGLE else 128
+    first = power + s.where(is_low, s.const(far << f.digits, f.bits), -(1 << f.digits))
+    return y * s.bitcast(first, f.dtype) * s.where(is_low, s.const(2.0**-far, f.dtype), 2.0)
+
+
+def exp(s: LaneBuilder, x: Lane) -> Lane:
+    """e**x."""
+    f = format_of(x)
+    zero, low, infinite = _EXP_RANGE[x.dtype]
+    x = s.minimum(s.maximum(x, zero), infinite)
+    power, r = split_exponent(s, x, f)
+    return scale(s, f, polynomial(s, r, _EXP[f.dtype]), power, x < low)
+
+
+def exp2(s: LaneBuilder, x: Lane) -> Lane:
+    """2**x."""
+    f = format_of(x)
+    x = s.minimum(s.maximum(x, -2.0 - f.bias - f.digits), f.bias + 1.0)
+    biased = x + (f.magic + f.bias)
+    r = x - (biased - (f.magic + f.bias))
+    power = s.bitcast(biased, f.bits) << f.digits
+    return scale(s, f, polynomial(s, r, _EXP2[f.dtype]), power, x < 4.0 - f.bias)
+
+
+def expm1(s: LaneBuilder, x: Lane) -> Lane:
+    """e**x - 1, accurate near zero."""
+    f = format_of(x)
+    limited = s.minimum(s.maximum(x, -0.75 * f.digits), _EXP_RANGE[f.dtype][2])
+    power, r = split_exponent(s, limited, f)
+    half_power = s.bitcast(
+        power - (1 << f.digits), f.dtype
+    )  # 2**n itself may overflow before e**x does
+    half = s.fma(half_power, expm1_small(s, r), half_power - 0.5)
+    return s.copysign(half + half, x)
+
+
+def expm1_small(s: LaneBuilder, r: Lane) -> Lane:
+    """e**r - 1 on |r| <= ln2 / 2; loses the sign of zero."""
+    return s.fma(r * r, polynomial(s, r, EXPM1[r.dtype]), r)
+
+
+def sigmoid(s: LaneBuilder, x: Lane) -> Lane:
+    """1 / (1 + e**-x); 0 where that is denormal."""
+    limit = 87.33 if x.dtype is dtypes.float32 else 708.39
+    e = exp_small(s, s.minimum(s.maximum(-x, -limit), limit))
+    return s.where(x < -limit, 0.0, s.quotient(1.0, 1.0 + e))
+
+
+def _split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
+    """(m - 1, e) with x = m 2**e and 2/3 <= m < 4/3, for positive finite x; e is a float lane."""
+    is_denormal = x < f.smallest_normal
+    up = f.digits + 1
+    bits = s.bitcast(s.where(is_denormal, x * 2.0**up, x), f.bits)
+    exponent = _exponent_above(s, bits, f)
+    m = s.bitcast(bits - exponent, f.dtype)
+    exponent = exponent - s.where(is_denormal, s.const(up << f.digits, f.bits), 0)
+    return m - 1.0, s.cast(exponent >> f.digits, f.dtype)
+
+
+def _exponent_above(s: LaneBuilder, bits: Lane, f: Format) -> Lane:
+    """The exponent bits e of the number m 2**e with 2/3 <= m < 4/3, in place."""
+    two_thirds = 0x3F2AAAAB if f is SINGLE else 0x3FE5555555555555
+    return (bits - two_thirds) & -(1 << f.digits)
+
+
+def log_special(s: LaneBuilder, x: Lane, regular: Lane, pole: float = 0.0) -> Lane:
+    """The regular result, or the logarithm's limit at the pole, below it (NaN), and at inf."""
+    result = s.where(x == float("inf"), x, regular)
+    return s.where(
+        x > pole, result, s.where(x == pole, s.const(float("-inf"), x.dtype), float("nan"))
+    )
+
+
+def _log1p_small(s: LaneBuilder, m: Lane, low: Lane | None = None) -> Lane:
+    """log(1 + m) + low on -1/3 <= m <= 1/3."""
+    if m.dtype is dtypes.float32:
+        tail = polynomial(s, m, _LOG1P_SINGLE)
+        return s.fma(m * m, tail, m if low is None else m + low)
+    t = m / (2.0 + m)
+    z = t * t
+    tail = t * (m - z * polynomial(s, z, _ATANH_DOUBLE))
+    return m - (tail if low is None else tail - low)
+
+
+def log(s: LaneBuilder, x: Lane) -> Lane:
+    """The natural logarithm."""
+    f = format_of(x)
+    m, e = _split_float(s, x, f)
+    if f is SINGLE:
+        return log_special(s, x, s.fma(e, LN2, _log1p_small(s, m)))
+    return log_special(s, x, s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo)))
+
+
+def log1p(s: LaneBuilder, x: Lane) -> Lane:
+    """log(1 + x), accurate near zero.
+
+    1 + x = (1 + m) 2**e, where m = x 2**-e + (2**-e - 1) loses nothing of x near zero, since e is 0 there.
+    """
+    f = format_of(x)
+    exponent = _exponent_above(s, s.bitcast(1.0 + x, f.bits), f)
+    down = s.bitcast(((f.bias + 2) << f.digits) - exponent, f.dtype)  # 4 * 2**-e, normal at every e
+    m = s.fma(x, down, down - 4.0) * 0.25
+    e = s.cast(exponent >> f.digits, f.dtype)
+    if f is SINGLE:
+        result = s.fma(e, LN2, _log1p_small(s, m))
+    else:
+        result = s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo))
+    return log_special(s, x, s.copysign(result, x), pole=-1.0)

@@ -1,0 +1,78 @@
+"""What the elementary functions need to know of a float format, and polynomial evaluation.
+
+The bit tricks all rest on the layout sign | exponent | digits. Adding `magic` (1.5 * 2**digits) rounds a float to an
+integer, which then stands in the low bits of the sum: `bits(x + magic) << digits` is that integer in exponent position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codegen.lane import Lane, LaneBuilder
+from ir import dtypes
+from ir.dtypes import DType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Format:
+    """Constants of float32 or float64; `ln2_hi` times any exponent is exact, `ln2_hi + ln2_lo` is ln 2."""
+
+    dtype: DType
+    bits: DType  # the integer of the same size
+    digits: int  # explicit bits of the significand
+    bias: int
+    ln2_hi: float
+    ln2_lo: float
+
+    @property
+    def magic(self) -> float:
+        """Adding it rounds to an integer."""
+        return 1.5 * 2.0**self.digits
+
+    @property
+    def smallest_normal(self) -> float:
+        """2**(1 - bias)."""
+        return 2.0 ** (1 - self.bias)
+
+    @property
+    def sign(self) -> int:
+        """The sign bit as an integer."""
+        return -(1 << (self.bits.bits - 1))
+
+
+SINGLE = Format(dtypes.float32, dtypes.int32, 23, 127, 0.693145751953125, 1.42860682030941723212e-6)
+DOUBLE = Format(dtypes.float64, dtypes.int64, 52, 1023, 0.6931471803691238, 1.9082149292705877e-10)
+LN2 = 0.6931471805599453
+LOG2E = 1.4426950408889634
+
+
+def format_of(x: Lane) -> Format:
+    """The format of a float lane."""
+    if x.dtype is dtypes.float32:
+        return SINGLE
+    if x.dtype is dtypes.float64:
+        return DOUBLE
+    raise TypeError(f"elementary functions take float32 or float64 lanes, not {x.dtype}")
+
+
+def polynomial(s: LaneBuilder, x: Lane, coefficients: Sequence[float]) -> Lane:
+    """`c[0] + c[1] * x + c[2] * x**2 + ...` by Horner's rule, one fma per degree."""
+    *rest, last = coefficients
+    result: Lane | float = last
+    for c in reversed(rest):
+        result = s.fma(result, x, c)
+    if not isinstance(result, Lane):
+        raise ValueError("a polynomial needs two coefficients or more")
+    return result
+
+
+def magnitude(s: LaneBuilder, x: Lane) -> Lane:
+    """|x|."""
+    return s.abs(x)
+
+
+def power_of_two(s: LaneBuilder, exponent: Lane) -> Lane:
+    """2**n as a float, for an integer lane n (of the float's size) in the normal range."""
+    f = SINGLE if exponent.dtype is SINGLE.bits else DOUBLE
+    return s.bitcast((exponent + f.bias) << f.digits, f.dtype)
