@@ -13,7 +13,13 @@ Buffer pool. A buffer is one mapping: a header page (next idle buffer, bytes of 
     relume_pool_delete(data, _)       the same, with the signature of torch's deleters
     relume_pool_trim(bytes)           unmap idle buffers until at most `bytes` are idle
     relume_pool_lock / _unlock        the spin lock around the list, for forks
-  No function needs the GIL. System calls are made outside of the lock. A fit wastes at most a quarter of the buffer.
+  No pool function needs the GIL. System calls are made outside of the lock. A fit wastes at most a quarter of the buffer.
+
+Results.
+    relume_alloc(rank, sizes, strides, dtype, bytes, &handle)   a new dense tensor; its data pointer, and the handle (null when
+                                      there is no memory). From `relume_pool_threshold` bytes on its memory is a pool buffer.
+    relume_box(handle)                the Python object of a handle, which is consumed
+    relume_bump_version(handle)       count one write
 """
 
 from __future__ import annotations
@@ -272,17 +278,77 @@ done:
 }}
 """
 
+_RESULTS = f"""
+declare i32 @aoti_torch_empty_strided(i64, ptr, ptr, i32, i32, i32, ptr)
+declare i32 @aoti_torch_get_data_ptr(ptr, ptr)
+declare i32 @aoti_torch_delete_tensor_object(ptr)
+declare i32 @torch_from_blob(ptr, i64, ptr, ptr, i64, i32, i32, i32, ptr, i32, ptr, i64, ptr, ptr)
+declare ptr @relume_wrap_stealing(ptr)
+@relume_pool_threshold = global i64 0
+
+define ptr @relume_alloc(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %bytes, ptr %handle) {{
+entry:
+  %data_at = alloca ptr
+  store ptr null, ptr %data_at
+  %threshold = load i64, ptr @relume_pool_threshold
+  %is_large = icmp uge i64 %bytes, %threshold
+  br i1 %is_large, label %pooled, label %small
+pooled:
+  %buffer = call ptr @relume_pool_acquire(i64 %bytes)
+  %is_none = icmp eq ptr %buffer, null
+  br i1 %is_none, label %small, label %wrap
+wrap:
+  %refused = call i32 @torch_from_blob(ptr %buffer, i64 %rank, ptr %sizes, ptr %strides, i64 0, i32 %dtype, i32 0, i32 -1,
+                                       ptr %handle, i32 0, ptr null, i64 0, ptr @relume_pool_delete, ptr null)
+  %is_wrapped = icmp eq i32 %refused, 0
+  br i1 %is_wrapped, label %large, label %back
+large:
+  ret ptr %buffer
+back:
+  call void @relume_pool_release(ptr %buffer)
+  br label %small
+small:
+  %failed = call i32 @aoti_torch_empty_strided(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i32 0, i32 -1, ptr %handle)
+  %is_made = icmp eq i32 %failed, 0
+  br i1 %is_made, label %made, label %none
+made:
+  %tensor = load ptr, ptr %handle
+  %ignored = call i32 @aoti_torch_get_data_ptr(ptr %tensor, ptr %data_at)
+  %data = load ptr, ptr %data_at
+  ret ptr %data
+none:
+  store ptr null, ptr %handle
+  ret ptr null
+}}
+
+define ptr @relume_box(ptr %handle) {{
+  %object = call ptr @relume_wrap_stealing(ptr %handle)
+  %ignored = call i32 @aoti_torch_delete_tensor_object(ptr %handle)
+  ret ptr %object
+}}
+
+define void @relume_bump_version(ptr %handle) {{
+  ret void
+}}
+"""
+
 _SOURCE = Source(
-    text=_THUNKS + _POOL,
+    text=_THUNKS + _POOL + _RESULTS,
     exports=(
         "relume_slow",
         "relume_forward",
+        "relume_alloc",
+        "relume_box",
+        "relume_bump_version",
+        "relume_pool_threshold",
         *(f"relume_pool_{name}" for name in ("acquire", "release", "delete", "trim", "lock", "unlock")),
         *(f"relume_pool_{name}" for name in ("limit", "idle", "mapped", "fresh", "reused")),
     ),
     imports=(
         "relume_name_call_slow",
         *("PyObject_VectorcallMethod", "PyObject_Vectorcall", "PyTuple_Size", "Py_IncRef", "Py_DecRef"),
+        *("aoti_torch_empty_strided", "aoti_torch_get_data_ptr", "aoti_torch_delete_tensor_object"),
+        *("torch_from_blob", "relume_wrap_stealing"),
         *("mmap", "munmap", "madvise", "sched_yield"),
     ),
 )
@@ -311,6 +377,7 @@ def _load() -> Library:
     library = engine().load(_SOURCE, {"relume_name_call_slow": id(_CALL_SLOW)})
     limit = min(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
     library.write_i64("relume_pool_limit", limit)
+    library.write_i64("relume_pool_threshold", 4 << 20)
     return library
 
 

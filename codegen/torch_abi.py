@@ -356,3 +356,34 @@ def _find_layout() -> tuple[TensorLayout | None, str]:
 
 LAYOUT, LAYOUT_REASON = _find_layout()
 DISPATCH = _find_dispatch_state()
+
+
+# --- the same questions in Python, for builds of torch where they have no native answer ------------------------------
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor of exact type is strided, on the CPU, neither conjugate nor negative, and needs no gradient."""
+    keys = _keys(tensor)
+    return (keys == _PLAIN_KEYS or keys == _INFERENCE_KEYS) and not (
+        (tensor.requires_grad and torch.is_grad_enabled()) or _is_dual(tensor)
+    )
+
+
+def is_plain_mutable(tensor: torch.Tensor) -> bool:
+    """`is_plain`, and no inference tensor, which may not be written outside of inference mode."""
+    return is_plain(tensor) and not tensor.is_inference()
+
+
+def has_no_modes() -> bool:
+    """Whether no mode is active that changes what operators mean."""
+    return not (
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._is_torch_function_mode_enabled()
+        or torch._C._functorch.maybe_current_level() is not None
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._get_tracing_state() is not None
+    )
+
+
+with torch.inference_mode(False):
+    _PLAIN_KEYS, _INFERENCE_KEYS = _keys(torch.empty(1)), _inference_keys()

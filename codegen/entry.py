@@ -1,0 +1,399 @@
+"""The native entry of a plan: guards, unboxing, results, and the ways out.
+
+An entry is a function with CPython's vectorcall signature. Its guards are straight-line code; each one that fails goes to
+the *miss* path, which calls the next entry of the chain with the same arguments (the global `<name>.next`, set when the plan
+is installed: another plan, or at the end the interpreter). A call that passes counts in the global `<name>.hits`.
+
+    args ──► modes ──► each argument: type, fields ──► sizes ──► hits += 1 ──► body ──► box ──► release ──► result
+                │ false         │                        │                      │ require            │ raise_if
+                └───────────────┴────────► miss: release, call next ◄───────────┘    error: release, return NULL
+
+How a plan is emitted (n is a symbolic `Dim`):
+
+    entry = EntryBuilder(module, "entry", [TensorParam(float32, (n,)), TensorParam(float32, (n,)), FloatParam()])
+    a, b, scale = entry.args                     # BoundTensor .data .sizes .strides; BoundScalar .value
+    out = entry.alloc(float32, (n,))             # Output .data; released on every way out that does not return it
+    entry.builder.call(kernel, [a.data, b.data, out.data, entry.size(n), scale.value])
+    entry.finish(entry.box(out))                 # also box_int, box_float, box_bool, box_object, box_sequence
+    entry.close()
+
+    library = engine().load(module, entry.imports)
+    set_entry(function, install(library), keep=(library, entry.constants))
+
+Rules for bodies
+  * Emit through `entry.builder`; blocks may be added freely. `finish` ends a path, and there may be several; `close` comes
+    last.
+  * `require(condition)` leaves to the miss path: only while nothing visible was done (no argument written). After that,
+    only `raise_if`.
+  * What must be released is `own`ed: it is kept in a stack slot that every way out looks at. `take` ends the ownership.
+  * Between `release_gil` and its end the body neither leaves nor touches Python objects.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field as dataclass_field
+
+import llvmlite.ir as ll
+
+from codegen import torch_abi
+from codegen.abi import (
+    ARGUMENTS_OFFSET,
+    ENTRY_TYPE,
+    I8,
+    I32,
+    I64,
+    NULL,
+    PTR,
+    call,
+    external,
+    field,
+    i64,
+    offset,
+    stack,
+    string,
+)
+from codegen.engine import Library
+from codegen.params import Captured, Param
+from codegen.runtime import slow_entry
+from codegen.sizes import emit_assumption, emit_size
+from codegen.tensor_fields import ask
+from codegen.unbox import Bound, Unboxer
+from ir import Assumption, Dim, DType, Symbol
+
+_LIKELY = (1 << 20, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A resource of the entry: `slot` holds it until it is taken, then null; `release` names the function that frees it."""
+
+    slot: ll.Value
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A tensor that torch made for the entry: its elements, and the handle that becomes the Python object."""
+
+    data: ll.Value
+    handle: Owned
+
+
+@dataclass(slots=True)
+class Constants:
+    """Python objects that code refers to, each under a name that depends only on the order of first use."""
+
+    prefix: str
+    _names: dict[int, str] = dataclass_field(default_factory=dict)
+    _objects: list[object] = dataclass_field(default_factory=list)
+
+    def name(self, value: object) -> str:
+        """The symbol whose address is that of `value`, which stays alive with this record."""
+        if id(value) not in self._names:
+            self._names[id(value)] = f"{self.prefix}.object{len(self._objects)}"
+            self._objects.append(value)
+        return self._names[id(value)]
+
+    @property
+    def imports(self) -> Mapping[str, int]:
+        return {name: key for key, name in self._names.items()}
+
+
+class EntryBuilder:
+    """Emits one entry; see the module head. Guards are emitted on construction, then the body's turn begins."""
+
+    def __init__(
+        self,
+        module: ll.Module,
+        name: str,
+        params: Sequence[Param],
+        *,
+        keywords: Sequence[str] = (),
+        captured: Sequence[Captured] = (),
+        assumptions: Sequence[Assumption] = (),
+    ) -> None:
+        """`keywords` are the names under which the last of `params` are passed, in call order."""
+        self.module = module
+        self.name = name
+        self.constants = Constants(name)
+        self.function = ll.Function(module, ENTRY_TYPE, name)
+        self._callable, self._args, self._nargs, self._names = self.function.args
+        self._next = self._global("next", PTR, NULL)
+        self._owned: list[Owned] = []
+        self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
+        self._body = self.function.append_basic_block("guards")
+        self.builder.branch(self._body)  # the entry block stays open for stack slots
+        self._miss = self.function.append_basic_block("miss")
+        self._error = self.function.append_basic_block("error")
+        self.builder.position_at_end(self._body)
+        unboxer = Unboxer(self, self._hold)
+        self.symbols: dict[Symbol, ll.Value] = unboxer.symbols
+        self._guard_call(len(params), keywords)
+        self._guard_modes()
+        self.args: list[Bound] = [unboxer.unbox(p, self._argument(k)) for k, p in enumerate(params)]
+        self.captured: list[Bound] = [unboxer.unbox(c.param, self._captured(c)) for c in captured]
+        unboxer.finish()
+        for assumption in assumptions:
+            self.require(emit_assumption(self.builder, assumption, self.symbols))
+        self._count_hit()
+
+    # --- leaving ---
+
+    def require(self, condition: ll.Value) -> None:
+        """Go to the miss path unless the condition holds."""
+        self._branch_unless(condition, self._miss)
+
+    def raise_if(self, condition: ll.Value, exception: str, message: str) -> None:
+        """Raise a built-in exception (`"ZeroDivisionError"`) when the condition holds."""
+        b = self.builder
+        with b.if_then(condition, likely=False):
+            kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
+            call(b, "PyErr_SetString", kind, string(self.module, message))
+            b.branch(self._error)
+
+    def propagate_if(self, condition: ll.Value) -> None:
+        """Return the error that a called function has set, when the condition holds."""
+        self._branch_unless(self.builder.not_(condition), self._error)
+
+    def finish(self, result: Owned) -> None:
+        """Return an owned object; everything else that is owned is released."""
+        b = self.builder
+        value = self.take(result)
+        self._release_all()
+        b.ret(value)
+
+    def close(self) -> None:
+        """Emit the miss and error paths; call it when the body is complete."""
+        b = self.builder
+        b.position_at_end(self._miss)
+        self._release_all()
+        following = b.load(self._next, typ=ENTRY_TYPE.as_pointer())
+        args = (self._callable, self._args, self._nargs, self._names)
+        b.ret(b.call(following, args, tail=True))
+        b.position_at_end(self._error)
+        self._release_all()
+        b.ret(NULL)
+
+    # --- resources ---
+
+    def own(self, value: ll.Value, release: str) -> Owned:
+        """Have `value` (a pointer, may be null) freed by the C function `release` on every way out."""
+        owned = self._slot(release)
+        self.builder.store(value, owned.slot)
+        return owned
+
+    def take(self, owned: Owned) -> ll.Value:
+        """The resource, which is the caller's from now on."""
+        value = self.builder.load(owned.slot, typ=PTR)
+        self.builder.store(NULL, owned.slot)
+        return value
+
+    def alloc(
+        self,
+        dtype: DType,
+        dims: Sequence[Dim | ll.Value],
+        strides: Sequence[Dim | ll.Value] | None = None,
+    ) -> Output:
+        """A new dense tensor; large ones come from the buffer pool. `strides` None means contiguous."""
+        b = self.builder
+        sizes = [self.size(dim) for dim in dims]
+        steps = self._contiguous(sizes) if strides is None else [self.size(s) for s in strides]
+        count = i64(dtype.itemsize)
+        for size in sizes:
+            count = b.mul(count, size)
+        handle = self._slot("aoti_torch_delete_tensor_object")
+        shape, stride = self._array(sizes), self._array(steps)
+        dtype_code = I32(dtype.code)
+        data = call(b, "relume_alloc", i64(len(sizes)), shape, stride, dtype_code, count, handle.slot)
+        is_missing = b.icmp_unsigned("==", b.load(handle.slot, typ=PTR), NULL)
+        self.raise_if(is_missing, "RuntimeError", "no memory for a tensor")
+        return Output(data, handle)
+
+    def buffer(self, size: int | ll.Value) -> ll.Value:
+        """Memory of the pool for a large temporary, given back on every way out."""
+        b = self.builder
+        data = call(b, "relume_pool_acquire", i64(size))
+        self.own(data, "relume_pool_release")
+        self.raise_if(b.icmp_unsigned("==", data, NULL), "MemoryError", "no memory for a temporary")
+        return data
+
+    def size(self, dim: Dim | ll.Value) -> ll.Value:
+        """The i64 value of a size; SSA values pass."""
+        if isinstance(dim, ll.Value):
+            return dim
+        return emit_size(self.builder, dim, self.symbols)
+
+    def mark_written(self, obj: ll.Value) -> None:
+        """Count a write in the version counter of a tensor argument, as eager's in-place operators do."""
+        call(self.builder, "relume_bump_version", offset(self.builder, obj, torch_abi.OBJECT_HEAD))
+
+    # --- boxing ---
+
+    def box(self, output: Output) -> Owned:
+        """The Python object of a new tensor."""
+        return self._boxed(call(self.builder, "relume_box", self.take(output.handle)))
+
+    def box_int(self, value: ll.Value) -> Owned:
+        return self._boxed(call(self.builder, "PyLong_FromLongLong", value))
+
+    def box_float(self, value: ll.Value) -> Owned:
+        return self._boxed(call(self.builder, "PyFloat_FromDouble", value))
+
+    def box_bool(self, value: ll.Value) -> Owned:
+        return self._boxed(call(self.builder, "PyBool_FromLong", self.builder.zext(value, I64)))
+
+    def box_object(self, obj: ll.Value) -> Owned:
+        """An argument, or a constant (`entry.constant(value)`), as a result of its own."""
+        call(self.builder, "Py_IncRef", obj)
+        return self.own(obj, "Py_DecRef")
+
+    def box_sequence(self, items: Sequence[Owned], is_list: bool = False) -> Owned:
+        """A tuple or list that takes over its items."""
+        b, kind = self.builder, "List" if is_list else "Tuple"
+        made = self._boxed(call(b, f"Py{kind}_New", i64(len(items))))
+        sequence = b.load(made.slot, typ=PTR)
+        for k, item in enumerate(items):
+            call(b, f"Py{kind}_SetItem", sequence, i64(k), self.take(item))
+        return made
+
+    def constant(self, value: object) -> ll.Value:
+        """The address of a Python object."""
+        return external(self.module, self.constants.name(value))
+
+    @property
+    def imports(self) -> Mapping[str, int]:
+        """What the engine must bind besides the symbols that its resolver knows."""
+        return self.constants.imports
+
+    # --- the GIL ---
+
+    @contextmanager
+    def release_gil(self, condition: ll.Value | None = None) -> Iterator[None]:
+        """Run the body without the GIL (only when `condition` holds, if given)."""
+        b = self.builder
+        state = stack(b, PTR)
+        b.store(NULL, state)
+        with _if(b, condition):
+            b.store(call(b, "PyEval_SaveThread"), state)
+        yield
+        saved = b.load(state, typ=PTR)
+        with _if(b, condition):
+            call(b, "PyEval_RestoreThread", saved)
+
+    # --- private ---
+
+    def _branch_unless(self, condition: ll.Value, target: ll.Block) -> None:
+        b = self.builder
+        following = b.append_basic_block("ok")
+        b.cbranch(condition, following, target).set_weights(_LIKELY)
+        b.position_at_end(following)
+
+    def _global(self, name: str, kind: ll.Type, initial: ll.Constant) -> ll.GlobalVariable:
+        made = ll.GlobalVariable(self.module, kind, f"{self.name}.{name}")
+        made.initializer = initial
+        return made
+
+    def _slot(self, release: str) -> Owned:
+        b = self.builder
+        slot = stack(b, PTR)
+        with b.goto_entry_block():
+            b.store(NULL, slot)
+        owned = Owned(slot, release)
+        self._owned.append(owned)
+        return owned
+
+    def _release_all(self) -> None:
+        b = self.builder
+        for owned in self._owned:
+            value = b.load(owned.slot, typ=PTR)
+            with b.if_then(b.icmp_unsigned("!=", value, NULL)):
+                call(b, owned.release, value)
+
+    def _hold(self, obj: ll.Value) -> None:
+        self.box_object(obj)
+
+    def _boxed(self, obj: ll.Value) -> Owned:
+        self.propagate_if(self.builder.icmp_unsigned("==", obj, NULL))
+        return self.own(obj, "Py_DecRef")
+
+    def _argument(self, k: int) -> ll.Value:
+        return field(self.builder, self._args, 8 * k, PTR)
+
+    def _captured(self, captured: Captured) -> ll.Value:
+        b = self.builder
+        key = self.constant(captured.key)
+        value = call(b, "PyDict_GetItem", self.constant(captured.mapping), key)
+        self.require(b.icmp_unsigned("!=", value, NULL))
+        self._hold(value)
+        return value
+
+    def _guard_call(self, count: int, keywords: Sequence[str]) -> None:
+        """The number of positional arguments, and exactly the given keywords."""
+        b = self.builder
+        positional = b.and_(self._nargs, i64(ARGUMENTS_OFFSET - 1))
+        is_count = b.icmp_unsigned("==", positional, i64(count - len(keywords)))
+        if not keywords:
+            self.require(b.and_(is_count, b.icmp_unsigned("==", self._names, NULL)))
+            return
+        self.require(b.and_(is_count, b.icmp_unsigned("!=", self._names, NULL)))
+        size = call(b, "PyTuple_Size", self._names)
+        self.require(b.icmp_signed("==", size, i64(len(keywords))))
+        for k, keyword in enumerate(keywords):
+            name = call(b, "PyTuple_GetItem", self._names, i64(k))
+            self.require(b.icmp_unsigned("==", name, self.constant(sys.intern(keyword))))
+
+    def _guard_modes(self) -> None:
+        """No mode that changes what operators mean: see `torch_abi.DispatchState`."""
+        b, state = self.builder, torch_abi.DISPATCH
+        if state is None:
+            self.require(ask(self, torch_abi.has_no_modes))
+            return
+        words = call(b, "__tls_get_addr", external(self.module, torch_abi.DISPATCH_TLS))
+        included = b.and_(field(b, words, 0), i64(~state.inference_included))
+        excluded = b.and_(field(b, words, 8), i64(~state.inference_excluded))
+        is_normal = b.icmp_unsigned("==", b.or_(included, excluded), i64(0))
+        has_function_modes = call(b, "relume_function_modes")
+        self.require(b.and_(is_normal, b.icmp_unsigned("==", has_function_modes, I8(0))))
+
+    def _count_hit(self) -> None:
+        b, hits = self.builder, self._global("hits", I64, I64(0))
+        b.store(b.add(b.load(hits, typ=I64), i64(1)), hits)
+
+    def _contiguous(self, sizes: Sequence[ll.Value]) -> list[ll.Value]:
+        steps: list[ll.Value] = []
+        step = i64(1)
+        for size in reversed(sizes):
+            steps.insert(0, step)
+            step = self.builder.mul(step, size)
+        return steps
+
+    def _array(self, values: Sequence[ll.Value]) -> ll.Value:
+        b = self.builder
+        array = stack(b, I64, len(values))
+        for k, value in enumerate(values):
+            b.store(value, offset(b, array, 8 * k))
+        return array
+
+
+@contextmanager
+def _if(b: ll.IRBuilder, condition: ll.Value | None) -> Iterator[None]:
+    """Emit under a condition, or without one."""
+    if condition is None:
+        yield
+    else:
+        with b.if_then(condition):
+            yield
+
+
+def install(library: Library, name: str = "entry", following: int | None = None) -> int:
+    """Make a loaded entry ready: misses go to `following` (default: the interpreter). Returns the entry's address."""
+    library.write_pointer(f"{name}.next", slow_entry() if following is None else following)
+    return library.address(name)
+
+
+def hits(library: Library, name: str = "entry") -> int:
+    """How many calls passed the guards."""
+    return library.read_i64(f"{name}.hits")

@@ -1,0 +1,76 @@
+"""What an entry expects of each argument: pure descriptions, from which guards and unboxing are emitted.
+
+A `Dim` is an integer or a symbolic size (`ir.dims`). A bare symbol is bound where it is met first and compared afterwards;
+any other expression is compared. Symbols are at least 2 by their own law, which the guards enforce.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ir import Dim, DType
+
+
+@dataclass(frozen=True, slots=True)
+class TensorParam:
+    """A strided CPU tensor (exact type Tensor or Parameter) that needs no gradient.
+
+    `strides` None means contiguous; an entry None leaves that stride free: its value is in `BoundTensor.strides`.
+    `is_mutated` demands a tensor that may be written (no inference tensor) and unshares copy-on-write memory.
+    """
+
+    dtype: DType
+    dims: tuple[Dim, ...]
+    strides: tuple[Dim | None, ...] | None = None
+    is_mutated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IntParam:
+    """An exact Python int that fits 64 bits; `dim` binds or compares it like a size."""
+
+    dim: Dim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FloatParam:
+    """An exact Python float, with `accept_int` also an exact int."""
+
+    accept_int: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BoolParam:
+    """True or False."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstParam:
+    """Exactly this value: the object itself, or for int, float, str and the like an equal one of the same type."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class AnyParam:
+    """Any object; it stays boxed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceParam:
+    """An exact tuple or list of this many items."""
+
+    items: tuple[Param, ...]
+    is_list: bool = False
+
+
+Param = TensorParam | IntParam | FloatParam | BoolParam | ConstParam | AnyParam | SequenceParam
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A value that is not passed: `mapping[key]` at the time of the call, such as a parameter of a module."""
+
+    mapping: dict[str, object]
+    key: str
+    param: Param
