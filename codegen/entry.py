@@ -46,6 +46,7 @@ from codegen.abi import (
     I32,
     I64,
     NULL,
+    OBJECT_HEAD,
     PTR,
     call,
     external,
@@ -228,7 +229,7 @@ class EntryBuilder:
 
     def mark_written(self, obj: ll.Value) -> None:
         """Count a write in the version counter of a tensor argument, as eager's in-place operators do."""
-        call(self.builder, "relume_bump_version", offset(self.builder, obj, torch_abi.OBJECT_HEAD))
+        call(self.builder, "relume_bump_version", offset(self.builder, obj, OBJECT_HEAD))
 
     # --- boxing ---
 

@@ -19,7 +19,7 @@ Results.
     relume_alloc(rank, sizes, strides, dtype, bytes, &handle)   a new dense tensor; its data pointer, and the handle (null when
                                       there is no memory). From `relume_pool_threshold` bytes on its memory is a pool buffer.
     relume_box(handle)                the Python object of a handle, which is consumed
-    relume_bump_version(handle)       count one write
+    relume_is_tracked(autograd_meta)  whether operators would record this tensor: gradient (in grad mode) or tangent
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from functools import cache
 from codegen import torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import Engine, Library, Source, default_cache
+from codegen.torch_abi import TensorLayout
 
 HEADER_BYTES = 4096
 HUGE_PAGE = 2 << 20
@@ -327,32 +328,47 @@ define ptr @relume_box(ptr %handle) {{
   ret ptr %object
 }}
 
-define void @relume_bump_version(ptr %handle) {{
-  ret void
+"""
+
+
+def _tracked(at: TensorLayout) -> str:
+    return f"""
+declare i8 @aoti_torch_grad_mode_is_enabled()
+
+define i8 @relume_is_tracked(ptr %meta) {{
+entry:
+  %forward_at = getelementptr i8, ptr %meta, i64 {at.meta_forward_grad}
+  %forward = load ptr, ptr %forward_at
+  %is_dual = icmp ne ptr %forward, null
+  br i1 %is_dual, label %yes, label %backward
+backward:
+  %function_at = getelementptr i8, ptr %meta, i64 {at.meta_grad_fn}
+  %function = load ptr, ptr %function_at
+  %is_result = icmp ne ptr %function, null
+  %leaf_at = getelementptr i8, ptr %meta, i64 {at.meta_requires_grad}
+  %leaf = load i8, ptr %leaf_at
+  %is_leaf = icmp ne i8 %leaf, 0
+  %requires_grad = or i1 %is_result, %is_leaf
+  br i1 %requires_grad, label %mode, label %no
+mode:
+  %enabled = call i8 @aoti_torch_grad_mode_is_enabled()
+  ret i8 %enabled
+yes:
+  ret i8 1
+no:
+  ret i8 0
 }}
 """
 
-_SOURCE = Source(
-    text=_THUNKS + _POOL + _RESULTS,
-    exports=(
-        "relume_slow",
-        "relume_forward",
-        "relume_alloc",
-        "relume_box",
-        "relume_bump_version",
-        "relume_pool_threshold",
-        *(f"relume_pool_{name}" for name in ("acquire", "release", "delete", "trim", "lock", "unlock")),
-        *(f"relume_pool_{name}" for name in ("limit", "idle", "mapped", "fresh", "reused")),
-    ),
-    imports=(
-        "relume_name_call_slow",
-        *("PyObject_VectorcallMethod", "PyObject_Vectorcall", "PyTuple_Size", "Py_IncRef", "Py_DecRef"),
-        *("aoti_torch_empty_strided", "aoti_torch_get_data_ptr", "aoti_torch_delete_tensor_object"),
-        *("torch_from_blob", "relume_wrap_stealing"),
-        *("mmap", "munmap", "madvise", "sched_yield"),
-    ),
-)
 _LOCK = threading.Lock()
+
+
+@cache
+def _source() -> Source:
+    text = _THUNKS + _POOL + _RESULTS
+    if torch_abi.LAYOUT is not None:
+        text += _tracked(torch_abi.LAYOUT)
+    return Source.of_text(text)
 
 
 @cache
@@ -363,7 +379,7 @@ def engine() -> Engine:
 
 def resolve(name: str) -> int | None:
     """Address of a symbol that generated code refers to: the runtime's, then torch's, CPython's and the process's."""
-    return runtime().address(name) if name in _SOURCE.exports else torch_abi.address(name)
+    return runtime().address(name) if name in _source().exports else torch_abi.address(name)
 
 
 def runtime() -> Library:
@@ -374,7 +390,7 @@ def runtime() -> Library:
 
 @cache
 def _load() -> Library:
-    library = engine().load(_SOURCE, {"relume_name_call_slow": id(_CALL_SLOW)})
+    library = engine().load(_source(), {"relume_name_call_slow": id(_CALL_SLOW)})
     limit = min(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
     library.write_i64("relume_pool_limit", limit)
     library.write_i64("relume_pool_threshold", 4 << 20)

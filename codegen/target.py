@@ -47,12 +47,6 @@ class Target:
         """Elements of `bits` bits in one vector register."""
         return max(self.vector_bytes * 8 // bits, 1)
 
-    def function_attributes(self) -> tuple[tuple[str, str], ...]:
-        """String attributes of every generated function: use the whole register (LLVM prefers 256 bits by itself)."""
-        if "x86_64" in self.triple and self.vector_bytes == 64:
-            return (("prefer-vector-width", "512"), ("min-legal-vector-width", "512"))
-        return ()
-
     def machine(self, opt: int = 2) -> llb.TargetMachine:
         """A new LLVM target machine; not to be shared between threads."""
         initialize_llvm()
@@ -74,6 +68,8 @@ def initialize_llvm() -> None:
 def host() -> Target:
     """The machine that this process runs on."""
     features = llb.get_host_cpu_features().flatten()
+    if _vector_bytes(features) == 64:
+        features += ",-prefer-256-bit"  # LLVM splits 64-byte vectors on such machines unless told not to
     return Target(
         triple=llb.get_process_triple(),
         cpu=llb.get_host_cpu_name(),

@@ -75,16 +75,11 @@ class DirectReader:
         return b.and_(b.and_(*tests[:2]), tests[2])
 
     def _require_no_gradient(self, guards: Guards, impl: ll.Value) -> None:
-        """Without autograd metadata there is nothing to test; with it, neither tangent nor (in grad mode) gradient."""
-        b, at = guards.builder, self.at
-        meta = field(b, impl, at.autograd_meta, PTR)
+        """Without autograd metadata there is nothing to ask; with it the runtime looks closer."""
+        b = guards.builder
+        meta = field(b, impl, self.at.autograd_meta, PTR)
         with b.if_then(b.icmp_unsigned("!=", meta, NULL), likely=False):
-            has_fn = b.icmp_unsigned("!=", field(b, meta, at.meta_grad_fn, PTR), NULL)
-            is_leaf = b.icmp_unsigned("!=", field(b, meta, at.meta_requires_grad, I8), I8(0))
-            grad_mode = b.icmp_unsigned("!=", call(b, "aoti_torch_grad_mode_is_enabled"), I8(0))
-            is_tracked = b.and_(b.or_(has_fn, is_leaf), grad_mode)
-            is_dual = b.icmp_unsigned("!=", field(b, meta, at.meta_forward_grad, PTR), NULL)
-            guards.require(b.not_(b.or_(is_tracked, is_dual)))
+            guards.require(b.icmp_unsigned("==", call(b, "relume_is_tracked", meta), I8(0)))
 
     def _dims(self, b: ll.IRBuilder, impl: ll.Value, rank: int) -> tuple[ll.Value, ll.Value]:
         at = self.at

@@ -11,7 +11,6 @@ tensors whose fields are known through Python, and searches each field's offset 
 
     PyObject        head | impl ──► TensorImpl   .. storage ──► StorageImpl  .. data
                                                  .. autograd_meta ──► AutogradMeta .. grad_fn, requires_grad, forward_grad
-                                                 .. version ──► counter
                                                  .. rank, sizes[5], strides[5] (or a pointer to both), storage_offset, numel,
                                                     dtype (u16), key_set (u64)
 
@@ -39,11 +38,9 @@ INLINE_RANK = 5
 
 CPP_SYMBOLS = {
     "relume_wrap_stealing": "_Z16THPVariable_WrapON2at10TensorBaseE",
-    "relume_wrap": "_Z16THPVariable_WrapRKN2at10TensorBaseE",
     "relume_empty_strided": "_ZN2at6detail17empty_strided_cpuEN3c108ArrayRefIlEES3_NS1_10ScalarTypeEb",
     "relume_function_modes": "_ZN2at4impl27torch_function_mode_enabledEv",
-    "relume_grad_mode": "_ZN3c108GradMode10is_enabledEv",
-    "relume_key_included": "_ZN3c104impl28tls_is_dispatch_key_includedENS_11DispatchKeyE",
+    "relume_bump_version": "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",
 }
 _DISPATCH_TLS = "_ZN3c104impl26raw_local_dispatch_key_setE"
 
@@ -158,8 +155,6 @@ class TensorLayout:
     dtype: int
     key_set: int
     autograd_meta: int
-    version: int
-    version_value: int
     meta_grad_fn: int
     meta_requires_grad: int
     meta_forward_grad: int
@@ -299,14 +294,13 @@ def _probe_autograd(plain: Sequence[torch.Tensor]) -> dict[str, int]:
         [_is_pointer(t._cdata, expected=False) for t in plain]
         + [_is_pointer(t._cdata, expected=True) for t in leaves + results],
     )
-    counter = _version_counter(plain)
     level = torch._C._enter_dual_level()
     try:
         dual = torch._C._VariableFunctions._make_dual(torch.empty(2), torch.empty(2), level=level)
         fields = _probe_meta(*([_words(t._cdata, meta)[0] for t in ts] for ts in (leaves, frozen, results, [dual])))
     finally:
         torch._C._exit_dual_level(level=level)
-    return {"autograd_meta": meta, **counter, **fields}
+    return {"autograd_meta": meta, **fields}
 
 
 def _probe_meta(leaves: list[int], frozen: list[int], results: list[int], duals: list[int]) -> dict[str, int]:
@@ -324,26 +318,6 @@ def _probe_meta(leaves: list[int], frozen: list[int], results: list[int], duals:
         "meta_requires_grad": _search("requires_grad", _META_BYTES, requires, step=1, start=POINTER),
         "meta_forward_grad": pairs[0],
     }
-
-
-def _version_counter(plain: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Where the version counter hangs, and its value in it, from tensors written to different numbers of times."""
-    samples = [torch.empty(2) for _ in range(3)]
-    for times, tensor in zip((3, 5, 11), samples, strict=True):
-        for _ in range(times):
-            tensor.zero_()
-    counts = [t._version for t in samples]
-    for offset in range(POINTER, _IMPL_BYTES, POINTER):
-        bases = [_words(t._cdata, offset)[0] for t in samples]
-        if all(_is_heap(base) for base in bases) and len(set(bases)) == len(bases):
-            for value in (16, 8, 24):
-                if [ctypes.c_uint32.from_address(base + value).value for base in bases] == counts:
-                    return {"version": offset, "version_value": value}
-    raise _ProbeFailed("version: 0 offsets fit")
-
-
-def _is_heap(word: int) -> bool:
-    return 0xFFFF < word < 1 << 47 and word % POINTER == 0
 
 
 def _find_layout() -> tuple[TensorLayout | None, str]:
