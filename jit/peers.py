@@ -40,11 +40,13 @@ def prepare(
         call, note = _TORCH[name](own or eager, args, kwargs)
         return Runner(call, args, kwargs), note
     if own is None:
-        reason = "needs its own source" if name in _OWN else "unknown name, and no function given"
+        reason = (
+            "needs its own source" if name in OWN_SOURCE else "unknown name, and no function given"
+        )
         raise Unavailable(reason)
-    if name not in _OWN:
+    if name not in OWN_SOURCE:
         return Runner(own, args, kwargs), ""
-    return _OWN[name](own, args, kwargs, threads), ""
+    return OWN_SOURCE[name](own, args, kwargs, threads), ""
 
 
 def _torch_jit(
@@ -120,4 +122,4 @@ _TORCH = {
     "torch.jit": _torch_jit,
     "torch.compile": _torch_compile,
 }
-_OWN = {"numba": _numba, "numexpr": _numexpr, "jax": _jax}
+OWN_SOURCE = {"numba": _numba, "numexpr": _numexpr, "jax": _jax}

@@ -77,7 +77,13 @@ class Comparison:
 
     def to_json(self) -> str:
         """All figures, with the versions that made them."""
-        return json.dumps(asdict(self) | {"versions": versions()}, indent=1)
+        return to_json([self])
+
+
+def to_json(comparisons: Sequence[Comparison]) -> str:
+    """All figures of several comparisons, with the versions that made them."""
+    made = {"versions": versions(), "comparisons": [asdict(c) for c in comparisons]}
+    return json.dumps(made, indent=1)
 
 
 def versions() -> dict[str, str]:
@@ -213,7 +219,7 @@ def save_png(comparisons: Sequence[Comparison], path: str | Path) -> None:
         axis.barh([r.name for r in rows], medians, xerr=whiskers, color=colors)
         axis.invert_yaxis()
         axis.axvline(1.0, color="black", linewidth=0.8)
-        axis.set_title(comparison.title, loc="left")
+        axis.set_title(comparison.title, loc="left", fontsize="medium")
         axis.set_xlabel("speed-up over eager")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

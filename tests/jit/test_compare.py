@@ -121,7 +121,9 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         compiled(chain), ARGS, [], rounds=2, json=tmp_path / "a/c.json", png=tmp_path / "b/c.png"
     )
     figures = json.loads((tmp_path / "a/c.json").read_text())
-    assert figures["rows"][1]["timing"]["us"]["median"] == made["relume"].median_us
+    assert (
+        figures["comparisons"][0]["rows"][1]["timing"]["us"]["median"] == made["relume"].median_us
+    )
     assert "torch" in figures["versions"]
     assert (tmp_path / "b/c.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
