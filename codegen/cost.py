@@ -1,0 +1,82 @@
+"""What a scalar rule costs, in flop equivalents: the rule is run once on a builder that only counts.
+
+The unit is one slot of a fused multiply-add counted as two, so an addition costs 2 and an inlined exp about 24; the scheduler
+uses costs to choose vector widths, to decide between storing and computing again, and whether threads pay.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from ir import DType, Node, Op, Pointwise, dtypes
+
+EXPENSIVE = 20
+BASIC = 2  # an arithmetic operation, a comparison, a select
+DIVISION = 16
+FUNCTIONS = {
+    "sqrt": 16, "rsqrt": 24, "reciprocal": 16, "exp": 24, "exp2": 22, "expm1": 32, "log": 30, "log2": 30, "log10": 32,
+    "log1p": 40, "sigmoid": 40, "tanh": 36, "sin": 40, "cos": 40, "tan": 60, "asin": 40, "acos": 40, "atan": 40, "atan2": 60,
+    "sinh": 50, "cosh": 50, "asinh": 60, "acosh": 60, "atanh": 60, "erf": 44, "erfc": 80, "erfinv": 80, "lgamma": 200,
+    "digamma": 150, "hypot": 30, "pow": 80, "fmod": 60,
+}
+
+
+def node_cost(node: Node | None) -> int:
+    """Flop equivalents per element of a pointwise node; other kinds count as one operation."""
+    if node is None or not isinstance(node.op.rule, Pointwise):
+        return BASIC
+    return _rule_cost(node.op)
+
+
+@lru_cache(maxsize=None)
+def _rule_cost(op: Op) -> int:
+    rule = op.rule
+    assert isinstance(rule, Pointwise)
+    counter = _Counter()
+    lane = _CountedLane(counter, dtypes.float32)
+    constants = {a.name: a.default if a.has_default else None for a in op.schema.arguments if a.name not in rule.operands}
+    try:
+        rule.scalar(counter, *[lane] * len(rule.operands), **constants)
+    except (TypeError, KeyError, ValueError):  # a rule for integers only, or one that needs its constants
+        return BASIC * 4
+    return max(counter.total, BASIC)
+
+
+class _Counter:
+    """A builder whose every function counts and gives a lane."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def const(self, value: Any, dtype: DType) -> _CountedLane:
+        return _CountedLane(self, dtype)
+
+    def fault(self, condition: Any, reason: str) -> None:
+        self.total += BASIC
+
+    def __getattr__(self, name: str) -> Any:
+        def count(*operands: Any) -> _CountedLane:
+            self.total += FUNCTIONS.get(name, BASIC)
+            return _CountedLane(self, dtypes.float32)
+
+        return count
+
+
+class _CountedLane:
+    def __init__(self, counter: _Counter, dtype: DType) -> None:
+        self.counter, self.dtype = counter, dtype
+
+    def _count(self, *_: Any) -> _CountedLane:
+        self.counter.total += BASIC
+        return self
+
+    def _divide(self, *_: Any) -> _CountedLane:
+        self.counter.total += DIVISION
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __and__ = __rand__ = __or__ = __ror__ = _count
+    __xor__ = __rxor__ = __invert__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = _count
+    __eq__ = __ne__ = _count  # type: ignore[assignment]
+    __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __rfloordiv__ = __rmod__ = _divide
+    __hash__ = object.__hash__

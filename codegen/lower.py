@@ -1,0 +1,393 @@
+"""Group to loop nests: decide what is stored, and which values share a nest.
+
+Values stored to memory ("roots") are the group's outputs, inputs of views that no affine index can express, results of scans and
+joins, and expensive values that a broadcast would compute again and again. Roots are visited from the last to the first; each is
+evaluated symbolically at its index, which finds what it reads and which reductions it needs. A reduction joins its
+consumer's nest as an earlier phase when its rows are the consumer's rows and fit the cache; otherwise it gets a nest of its own.
+
+Laws
+  * A root joins a nest only if no other nest reads it from memory, so the order by data flow has no cycle.
+  * A value that is stored may still be recomputed inside a nest that visits it at the very index of its store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from codegen.cost import EXPENSIVE, node_cost
+from codegen.index import Affine, Index, Var, address, broadcast, index_key
+from codegen.nest import Access, Buffer, Key, Nest, Reduce, Root
+from codegen.operands import Known, Producer, arguments, producer, reduced_axes, view_index
+from ir import (
+    Create, Dim, Join, Node, Pointwise, Reduction, Scan, Sym, TensorType, Value, View, contiguous_strides, hint,
+    product, same_dim, strides, view_strides,
+)
+
+ROW_LIMIT = 1 << 16  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
+
+
+def dense_strides(type_: TensorType) -> tuple[Dim, ...]:
+    """Strides for a new buffer of this type: its own where they are dense, else row-major."""
+    own = type_.strides
+    if own is not None and None not in own and strides.is_dense(strides.Layout(type_.shape, own)):  # type: ignore[arg-type]
+        return own  # type: ignore[return-value]
+    return contiguous_strides(type_.shape)
+
+
+class NotContiguous(Exception):
+    """A reshape of memory whose strides do not allow it: `value` must be copied to a contiguous buffer first."""
+
+    def __init__(self, value: Value) -> None:
+        super().__init__(f"%{value.name} cannot be reinterpreted")
+        self.value = value
+
+
+@dataclass(slots=True)
+class Lowered:
+    """The nests of a group in execution order, the buffers of the values that they store or read, and which stored values only
+    this group reads."""
+
+    nests: list[Nest]
+    buffers: dict[Value, Buffer]
+    temporaries: list[Value]
+
+
+def lower(nodes: Sequence[Node], outputs: Sequence[Value], known: Known, buffers: dict[Value, Buffer]) -> Lowered:
+    """Lower a group; `buffers` holds the memory of values from outside and receives that of stored values."""
+    return Lowering(nodes, outputs, known, buffers).run()
+
+
+@dataclass(slots=True)
+class Lowering:
+    """State of lowering one group. `known` holds the constants and symbolic sizes that inference found."""
+
+    nodes: Sequence[Node]
+    outputs: Sequence[Value]
+    known: Known
+    buffers: dict[Value, Buffer]
+    inside: set[Value] = field(default_factory=set)
+    stored: dict[Value, None] = field(default_factory=dict)
+    nests: list[Nest] = field(default_factory=list)
+    inlined: dict[Value, dict[int, tuple[Nest, Index]]] = field(default_factory=dict)
+    read_by: dict[Value, list[Nest]] = field(default_factory=dict)
+    names: Any = field(default_factory=count)
+
+    def run(self) -> Lowered:
+        position = {node: i for i, node in enumerate(self.nodes)}
+        self.inside = {v for n in self.nodes for v in n.outputs}
+        self.stored = dict.fromkeys(v for v in self.outputs if v in self.inside)
+        self._store_what_must_be()
+        done: set[Value] = set()
+        while pending := [v for v in self.stored if v not in done]:
+            value = max(pending, key=lambda v: position[v.node] if v.node in position else -1)
+            done.add(value)
+            self._place(value)
+        temporaries = [v for v in self.stored if v not in self.outputs]
+        return Lowered(self._ordered(), self.buffers, temporaries)
+
+    # what is stored ------------------------------------------------------------------------------------------
+    def _store_what_must_be(self) -> None:
+        for node in self.nodes:
+            if isinstance(node.op.rule, (Scan, Join)):
+                self._store(node.outputs[0])
+            elif isinstance(node.op.rule, View):
+                source = node.inputs[0]
+                if source in self.inside and not self._is_affine(node):
+                    self._store(source)
+
+    def _is_affine(self, node: Node) -> bool:
+        type_ = node.outputs[0].type
+        if not isinstance(type_, TensorType):  # pieces of a list are slices
+            return True
+        index = tuple(map(Affine.of, self._vars(type_.shape)))
+        return view_index(Producer(node), index, self.known, type_.shape) is not None
+
+    def _store(self, value: Value) -> None:
+        self.stored.setdefault(value)
+
+    def buffer(self, value: Value) -> Buffer:
+        """The memory of a stored or outside value, laid out as its type says when that layout is dense."""
+        found = self.buffers.get(value)
+        if found is None:
+            type_ = value.type
+            assert isinstance(type_, TensorType) and type_.dtype is not None
+            found = self.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
+        return found
+
+    # placing roots -------------------------------------------------------------------------------------------
+    def _place(self, value: Value) -> None:
+        node = value.node
+        rule = node.op.rule if node is not None and value in self.inside else None
+        if isinstance(rule, Join):
+            self._place_join(value)
+        elif isinstance(rule, Scan):
+            self._place_scan(value)
+        elif not self._join_existing(value):
+            if isinstance(rule, Reduction):
+                self._place_reduction(value)
+            else:
+                domain = self._vars(value.type.shape)
+                self._add_root(self._new_nest(domain), value, tuple(map(Affine.of, domain)))
+
+    def _join_existing(self, value: Value) -> bool:
+        if self.read_by.get(value):
+            return False
+        for nest, index in self.inlined.get(value, {}).values():
+            self._add_root(nest, value, index)
+            return True
+        for nest in self.nests:
+            if nest.scan is None and self._same_domain(nest, value):
+                self._add_root(nest, value, tuple(map(Affine.of, nest.domain)))
+                return True
+        return False
+
+    def _same_domain(self, nest: Nest, value: Value) -> bool:
+        dims = value.type.shape
+        return (not isinstance(value.node.op.rule, Reduction) and len(dims) == len(nest.domain)
+                and all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True)))
+
+    def _place_reduction(self, value: Value) -> None:
+        node = value.node
+        axes, keepdim = reduced_axes(node, self.known)
+        domain = self._vars(node.inputs[0].type.shape)
+        nest = self._new_nest(domain)
+        nest.reduced = [v for i, v in enumerate(domain) if i in axes]
+        index = tuple(Affine() if i in axes else Affine.of(v) for i, v in enumerate(domain) if keepdim or i not in axes)
+        self._add_root(nest, value, index)
+
+    def _place_scan(self, value: Value) -> None:
+        node = value.node
+        domain = self._vars(value.type.shape)
+        nest = self._new_nest(domain)
+        nest.scan = node
+        axis = arguments(node, self.known)["dim"] % max(len(domain), 1)
+        nest.reduced = [domain[axis]] if domain else []
+        index = tuple(map(Affine.of, domain))
+        self.visit(nest, node.inputs[0], index)
+        self._add_root(nest, value, index, visit=False)
+
+    def _place_join(self, value: Value) -> None:
+        node, start = value.node, 0
+        params = arguments(node, self.known)
+        rank = len(value.type.shape)
+        dim = params["dim"] % max(rank, 1)
+        target = self.buffer(value)
+        for piece in params["tensors"]:
+            dims = list(piece.type.shape)
+            if len(dims) == 1 and rank > 1 and hint(dims[0]) == 0:  # torch.cat skips legacy empty tensors
+                continue
+            domain = self._vars(dims)
+            index = tuple(map(Affine.of, domain))
+            where = [*index[:dim], Affine(), *index[dim:]] if node.op.rule.stacks else list(index)
+            where[dim] = where[dim] + start
+            nest = self._new_nest(domain)
+            self._add_root(nest, piece, index, Access(target, address(where, target.strides, target.offset), True))
+            start = start + (1 if node.op.rule.stacks else dims[dim])
+
+    def _add_root(self, nest: Nest, value: Value, index: Index, target: Access | None = None, visit: bool = True) -> None:
+        if target is None:
+            buffer = self.buffer(value)
+            target = Access(buffer, address(index, buffer.strides, buffer.offset), True)
+        phase = self._compute(nest, value, index) if visit else 0
+        nest.accesses.append(target)
+        assert target.buffer is not None
+        nest.roots.append(Root(value, index, target.buffer, target.address, phase))
+
+    def _new_nest(self, domain: list[Var]) -> Nest:
+        nest = Nest(domain)
+        self.nests.append(nest)
+        return nest
+
+    def _vars(self, dims: Iterable[Dim]) -> list[Var]:
+        return [Var(f"i{next(self.names)}", d) for d in dims]
+
+    # symbolic evaluation -------------------------------------------------------------------------------------
+    def visit(self, nest: Nest, value: Value, index: Index) -> int:
+        """Evaluate a value at an index for what it needs; the first phase in which the nest can compute it."""
+        if value not in self.inside or self._reads_memory(nest, value, index):
+            return self._read(nest, value, index)
+        return self._compute(nest, value, index)
+
+    def _compute(self, nest: Nest, value: Value, index: Index) -> int:
+        if value not in self.inside:
+            return self._read(nest, value, index)
+        key = (value, index_key(index))
+        if key not in nest.phases:
+            nest.phases[key] = 0
+            nest.phases[key] = self._compute_once(nest, value, index, key)
+        return nest.phases[key]
+
+    def _compute_once(self, nest: Nest, value: Value, index: Index, key: Key) -> int:
+        source = producer(value)
+        assert source is not None
+        node = source.node
+        nest.cost += node_cost(node)
+        match node.op.rule:
+            case Pointwise():
+                return max([self._operand(nest, v, index, key) for v in node.inputs], default=0)
+            case View():
+                inner = view_index(source, index, self.known, value.type.shape)
+                if inner is None:
+                    return self._read(nest, value, index)
+                return self._operand_at(nest, node.inputs[0], inner, key)
+            case Create():
+                nest.accesses += [Access(None, i) for i in index]
+                return max([self._operand(nest, v, index, key) for v in node.inputs], default=0)
+            case Reduction():
+                return self._attach(nest, node, value, index)
+        raise AssertionError(f"{node.op} is not part of a loop nest")
+
+    def _operand(self, nest: Nest, value: Value, index: Index, user: Key) -> int:
+        if value in self.known:
+            if isinstance(self.known[value], Sym):
+                nest.sizes.append(self.known[value])
+            return 0
+        if isinstance(value.type, TensorType):
+            inner = broadcast(index, value.type.shape)
+            self._store_if_repeated(nest, value, inner)
+            return self._operand_at(nest, value, inner, user)
+        nest.scalars.setdefault(value)
+        return 0
+
+    def _operand_at(self, nest: Nest, value: Value, index: Index, user: Key) -> int:
+        nest.uses.setdefault(user, []).append((value, index_key(index)))
+        return self.visit(nest, value, index)
+
+    def _store_if_repeated(self, nest: Nest, value: Value, index: Index) -> None:
+        """An expensive value under a broadcast, with the missing variable outside, is worth a buffer."""
+        if value not in self.inside or value in self.stored or node_cost(value.node) < EXPENSIVE:
+            return
+        used = {v for i in index for v in i.terms}
+        positions = [k for k, v in enumerate(nest.domain) if v in used]
+        missing = [v for k, v in enumerate(nest.domain) if v not in used and hint(v.extent) > 1 and positions and k < positions[-1]]
+        if missing and not isinstance(value.node.op.rule, Reduction) and not any(v in nest.reduced for v in missing):
+            self._store(value)
+
+    def _reads_memory(self, nest: Nest, value: Value, index: Index) -> bool:
+        if value not in self.stored:
+            return False
+        if isinstance(value.node.op.rule, (Scan, Join)):
+            return True
+        identity = len(index) == len(nest.domain) and all(i.is_var(v) for i, v in zip(index, nest.domain, strict=True))
+        if identity or isinstance(value.node.op.rule, Reduction):
+            self.inlined.setdefault(value, {})[id(nest)] = (nest, index)
+            return False
+        return True
+
+    def _read(self, nest: Nest, value: Value, index: Index) -> int:
+        buffer = self._readable(value)
+        nest.loads[(value, index_key(index))] = buffer
+        nest.accesses.append(Access(buffer, address(index, buffer.strides, buffer.offset)))
+        self.read_by.setdefault(buffer.base, []).append(nest)
+        return 0
+
+    def _readable(self, value: Value) -> Buffer:
+        """The buffer of a value; a view of a buffer that no index expresses is the same memory under other strides."""
+        node = value.node
+        if value in self.buffers or value in self.stored or node is None or value not in self.inside:
+            return self.buffer(value)
+        source = self.buffer(node.inputs[0])
+        strides = view_strides(source.dims, source.strides, value.type.shape)
+        if strides is None:
+            raise NotContiguous(value)
+        self.buffers[value] = Buffer(source.base, source.dtype, value.type.shape, tuple(strides), source.offset)
+        return self.buffers[value]
+
+    # reductions ----------------------------------------------------------------------------------------------
+    def _attach(self, nest: Nest, node: Node, value: Value, index: Index) -> int:
+        inner = self._row_index(nest, node, index)
+        if inner is None:
+            self.inlined.get(value, {}).pop(id(nest), None)
+            self._store(value)
+            return self._read(nest, value, index)
+        kept = index_key(index)
+        for reduce in nest.reduces:
+            if reduce.node is node and reduce.kept == kept:
+                return reduce.phase + 1
+        phase = self.visit(nest, node.inputs[0], inner)
+        axes, _ = reduced_axes(node, self.known)
+        dims = node.inputs[0].type.shape
+        along = [i for i in range(len(dims)) if i in axes]
+        position = address([inner[i] for i in along], contiguous_strides(tuple(dims[i] for i in along)))
+        nest.reduces.append(Reduce(node, inner, kept, position, phase))
+        if node.op.rule.indexed:
+            nest.accesses.append(Access(None, position))
+        return phase + 1
+
+    def _row_index(self, nest: Nest, node: Node, index: Index) -> Index | None:
+        """The index of the reduction's input in this nest's variables, None when the rows do not agree."""
+        axes, keepdim = reduced_axes(node, self.known)
+        dims = node.inputs[0].type.shape
+        outer_index = [i for k, i in enumerate(index) if not (keepdim and k in axes)]
+        kept: list[Var] = []
+        for dim, position in zip((d for k, d in enumerate(dims) if k not in axes), outer_index, strict=True):
+            if isinstance(dim, int) and dim == 1:
+                continue
+            var = next(iter(position.terms), None)
+            if var is None or not position.is_var(var) or not same_dim(var.extent, dim) or var in kept:
+                return None
+            kept.append(var)
+        wanted = [d for k, d in enumerate(dims) if k in axes]
+        row = self._row_variables(nest, kept, wanted)
+        if row is None:
+            return None
+        inner, outer = iter(row), iter(outer_index)
+        return tuple(Affine.of(next(inner)) if k in axes else next(outer) for k in range(len(dims)))
+
+    def _row_variables(self, nest: Nest, kept: list[Var], wanted: list[Dim]) -> list[Var] | None:
+        real = [v for v in nest.domain if not (isinstance(v.extent, int) and v.extent == 1)]
+        others = [v for v in real if v not in kept]
+        if any(v not in real for v in kept) or nest.scan is not None:
+            return None
+        if nest.reduced and set(others) != {v for v in nest.reduced if v in real}:
+            return None
+        if not others and all(not (isinstance(d, int) and d == 1) for d in wanted) and not nest.reduced:
+            if hint(product(wanted)) > ROW_LIMIT and not nest.roots:
+                return None
+            nest.reduced = self._vars(wanted)
+            nest.domain = nest.domain + nest.reduced
+            return nest.reduced
+        row, rest = [], list(others)
+        for dim in wanted:
+            if isinstance(dim, int) and dim == 1:
+                row.append(Var("one", 1))
+            elif rest and same_dim(rest[0].extent, dim):
+                row.append(rest.pop(0))
+            else:
+                return None
+        if rest:
+            return None
+        if not nest.reduced:
+            if hint(product(wanted)) > ROW_LIMIT:
+                return None
+            nest.reduced = others
+        return row
+
+    # order ---------------------------------------------------------------------------------------------------
+    def _ordered(self) -> list[Nest]:
+        """Nests by data flow: one that reads a buffer comes after those that write it."""
+        writers: dict[Value, list[Nest]] = {}
+        for nest in self.nests:
+            for value in nest.writes():
+                writers.setdefault(value, []).append(nest)
+        order: list[Nest] = []
+        visiting: set[int] = set()
+
+        def place(nest: Nest) -> None:
+            if nest in order:
+                return
+            if id(nest) in visiting:
+                raise AssertionError("loop nests depend on each other")
+            visiting.add(id(nest))
+            for value in nest.reads():
+                for writer in writers.get(value, ()):
+                    if writer is not nest:
+                        place(writer)
+            order.append(nest)
+
+        for nest in reversed(self.nests):
+            place(nest)
+        return order

@@ -1,0 +1,116 @@
+"""How a nest runs: loop order, merged loops, the vector variable and its width, what runs in parallel.
+
+    outer variables (first one parallel) > reduced variables, one of all being the vector variable, always innermost of its kind
+
+  * The vector variable is the one along which most accesses are contiguous. When it is a reduced variable, accumulators
+    are folded across lanes after the row; when it is an outer variable, each lane keeps its own accumulator.
+  * Loops that every access treats as one are merged: the outer variable stays at 0, the inner one runs further.
+  * Vectors may be several registers wide: that unrolls the loop and hides latency where the arithmetic is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from codegen.index import Affine, Var, merges
+from codegen.nest import Access, Nest
+from ir import hint, product
+
+CHEAP, MODERATE = 24, 90  # flop equivalents per point: below, vectors of 4 (2) registers
+GRAIN = 1 << 15  # flop equivalents below which a second thread costs more than it saves
+
+
+@dataclass(eq=False, slots=True)
+class Schedule:
+    """The decisions for one nest; `width` lanes along `vector` (None: scalar code)."""
+
+    outer: list[Var]
+    reduced: list[Var]
+    vector: Var | None
+    width: int
+    is_parallel: bool
+
+    def __str__(self) -> str:
+        loops = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.outer]
+        row = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.reduced]
+        return f"{'parallel ' if self.is_parallel else ''}for {' '.join(loops) or '-'}" + (f" row {' '.join(row)}" if row else "")
+
+
+def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
+    """Choose a schedule; merging changes the extents of the nest's variables."""
+    addresses = [a.address for a in nest.accesses]
+    outer = [v for v in nest.outer if not _is_one(v)]
+    reduced = [v for v in nest.reduced if not _is_one(v)]
+    vector = _vector_variable(nest, outer, reduced)
+    outer = _merged(_ordered(outer, nest.accesses, vector), addresses)
+    reduced = _merged(_ordered(reduced, nest.accesses, vector), addresses) if nest.scan is None else reduced
+    if vector not in outer and vector not in reduced:  # merged into a neighbor: the innermost of its loops
+        vector = (outer or reduced or [None])[-1]
+    work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, 4)
+    width = _width(nest, vector, register_bytes)
+    return Schedule(outer, reduced, vector if width > 1 else None, width, threads and bool(outer) and work > GRAIN)
+
+
+def _is_one(var: Var) -> bool:
+    return isinstance(var.extent, int) and var.extent == 1
+
+
+def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | None:
+    """The variable with the most contiguous accesses; reduced variables win ties, then inner ones."""
+    candidates = [*outer, *reduced]
+    if not candidates:
+        return None
+    if nest.scan is not None and reduced:
+        candidates = [*outer, *reduced]
+    return max(candidates, key=lambda v: (_contiguity(v, nest.accesses), candidates.index(v)))
+
+
+def _contiguity(var: Var, accesses: Sequence[Access]) -> float:
+    score = 0.0
+    for access in accesses:
+        if access.buffer is None:
+            continue
+        step = access.address.coefficient(var)
+        size = access.buffer.dtype.itemsize * (2 if access.is_write else 1)
+        if isinstance(step, int) and step in (0, 1):
+            score += size if step else size * 0.1
+        else:
+            score -= size
+    return score if hint(var.extent) >= 4 else score - 1000.0 / max(hint(var.extent), 1)
+
+
+def _ordered(variables: list[Var], accesses: Sequence[Access], vector: Var | None) -> list[Var]:
+    """Outermost first: by the distance that a step moves in memory, writes counting most; the vector variable last."""
+
+    def distance(var: Var) -> tuple[int, int, int]:
+        steps = [abs(hint(a.address.coefficient(var))) for a in accesses if a.buffer is not None]
+        writes = [abs(hint(a.address.coefficient(var))) for a in accesses if a.is_write]
+        return (0 if var is vector else 1, max(writes, default=0), max(steps, default=0))
+
+    return sorted(variables, key=distance, reverse=True)
+
+
+def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
+    """Fold each loop into its inner neighbor when every address moves through both as through one."""
+    result = list(variables)
+    for position in range(len(result) - 2, -1, -1):
+        outer, inner = result[position], result[position + 1]
+        if merges(outer, inner, addresses):
+            inner.extent = inner.extent * outer.extent
+            del result[position]
+    return result
+
+
+def _width(nest: Nest, vector: Var | None, register_bytes: int) -> int:
+    if vector is None:
+        return 1
+    size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None], default=4)
+    lanes = register_bytes // max(size, 4)
+    registers = 4 if nest.cost <= CHEAP else 2 if nest.cost <= MODERATE else 1
+    if any(a.buffer is None for a in nest.accesses) or nest.scan is not None:
+        registers = 1
+    width = lanes * registers
+    while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:
+        width //= 2
+    return width
