@@ -7,7 +7,8 @@ Thunks, entries of a `NativeCallable` that only pass a call on:
     relume_slow      calls obj._call_slow(*args, **kwargs); the end of every chain of plans
     relume_forward   calls the object in the instance's `_target` slot; for functions that are switched off
 
-Buffer pool. A buffer is one mapping: a header page (next idle buffer, bytes of the mapping), then the data.
+Buffer pool. A buffer is one mapping: a header page, then the data. Of the idle buffers the newest is ready for reuse; the
+others are cold: MADV_FREE lets the kernel take their pages when the machine or the process's group runs short of memory.
     relume_pool_acquire(bytes)        data of an idle buffer that fits, or of a new mapping; null when there is no memory
     relume_pool_release(data)         make the buffer idle; the longest idle ones are unmapped beyond `relume_pool_limit`
     relume_pool_delete(data, _)       the same, with the signature of torch's deleters
@@ -36,6 +37,7 @@ from codegen.torch_abi import TensorLayout
 
 HEADER_BYTES = 4096
 HUGE_PAGE = 2 << 20
+GRAIN = 64 << 10  # sizes of mappings are multiples; a tail below a huge page uses small pages
 _CALL_SLOW = sys.intern("_call_slow")
 
 _THUNKS = f"""
@@ -87,7 +89,7 @@ slow:
 """
 
 _POOL = f"""
-%Buffer = type {{ ptr, i64 }}                           ; next idle buffer, bytes of the mapping
+%Buffer = type {{ ptr, i64, i64 }}                      ; next idle buffer, bytes of the mapping, is it cold
 declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
@@ -126,8 +128,8 @@ define internal void @add(ptr %counter, i64 %amount) alwaysinline {{
 
 define ptr @relume_pool_acquire(i64 %bytes) {{
 entry:
-  %padded = add i64 %bytes, {HEADER_BYTES + HUGE_PAGE - 1}
-  %need = and i64 %padded, {-HUGE_PAGE}
+  %padded = add i64 %bytes, {HEADER_BYTES + GRAIN - 1}
+  %need = and i64 %padded, {-GRAIN}
   %slack = lshr i64 %need, 2
   %most = add i64 %need, %slack
   call void @relume_pool_lock()
@@ -208,6 +210,30 @@ done:
   ret void
 }}
 
+define internal void @cool(ptr %buffer) {{               ; under the lock: nobody may start to write meanwhile
+entry:
+  %is_none = icmp eq ptr %buffer, null
+  br i1 %is_none, label %done, label %test
+test:
+  %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
+  %size = load i64, ptr %size_at
+  %cold_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 2
+  %cold = load i64, ptr %cold_at
+  %is_cold = icmp ne i64 %cold, 0
+  br i1 %is_cold, label %done, label %measure
+measure:                                               ; all but the huge page that holds the header
+  %rest = sub i64 %size, {HUGE_PAGE}
+  %is_long = icmp sgt i64 %rest, 0
+  br i1 %is_long, label %advise, label %done
+advise:
+  store i64 1, ptr %cold_at
+  %start = getelementptr i8, ptr %buffer, i64 {HUGE_PAGE}
+  %ignored = call i32 @madvise(ptr %start, i64 %rest, i32 8)     ; MADV_FREE
+  br label %done
+done:
+  ret void
+}}
+
 define void @relume_pool_release(ptr %data) {{
 entry:
   %buffer = getelementptr i8, ptr %data, i64 {-HEADER_BYTES}
@@ -215,6 +241,9 @@ entry:
   %size = load i64, ptr %size_at
   call void @relume_pool_lock()
   %head = load ptr, ptr @idle
+  call void @cool(ptr %head)
+  %cold_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 2
+  store i64 0, ptr %cold_at
   store ptr %head, ptr %buffer
   store ptr %buffer, ptr @idle
   call void @add(ptr @relume_pool_idle, i64 %size)
@@ -395,6 +424,11 @@ def _load() -> Library:
     library.write_i64("relume_pool_limit", limit)
     library.write_i64("relume_pool_threshold", 4 << 20)
     return library
+
+
+def is_loaded() -> bool:
+    """Whether the runtime library is in memory."""
+    return _load.cache_info().currsize > 0
 
 
 def slow_entry() -> int:
