@@ -50,13 +50,14 @@ class Pointwise:
       * `follow` take no part in promotion and are cast to the compute dtype (`alpha` of `add`).
     `result` names the dtype rule: 'common' (promotion), 'float' (integers become the default
     float), 'bool' (computed in the common dtype), 'self' (the first operand's dtype, which is
-    then also the one to compute in); or it is a function from the constants to that name.
+    then also the one to compute in); a dtype is the result's and the one to compute in; or it is
+    a function from the constants to one of these, or to None for constants it does not cover.
     `dtypes` are the common dtypes that the rule holds for: others are left to the reference,
     which computes or refuses. `domain` is where tests sample the operands.
     """
 
     scalar: Callable[..., Any]
-    result: str | Callable[..., str] = "common"
+    result: str | Callable[..., str | DType | None] = "common"
     operands: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
@@ -64,8 +65,8 @@ class Pointwise:
     domain: tuple[float, float] = (-8.0, 8.0)
     grad: Callable[..., Any] | None = None
 
-    def result_rule(self, constants: Mapping[str, Any]) -> str:
-        """The name of the dtype rule for given constants."""
+    def result_rule(self, constants: Mapping[str, Any]) -> str | DType | None:
+        """The dtype rule for given constants."""
         return self.result if isinstance(self.result, str) else self.result(**constants)
 
 
@@ -74,12 +75,14 @@ class Reduction:
     """An associative, commutative reduction over the dims that parameter `dim` names (all when it
     is absent or None).
 
-    An accumulator is a tuple of lanes. `init(s, dtype)` is the neutral one, `lift(s, x, index)`
-    makes one of an element (cast to the accumulation dtype) and its int64 position among the
-    reduced elements, `combine(s, a, b)` merges two, and `finish(s, acc, count)` gives one lane per
-    output. `accumulate(dtype)` is the dtype to accumulate in and `results(dtype)` those of the
-    outputs, for the input's dtype (that of parameter `dtype` when given). `has_identity` is False
-    when reducing nothing is an error (amax, argmax). `dtypes` as in Pointwise.
+    An accumulator is a lane, or a tuple of lanes where the op needs several. `init(s, dtype)` is
+    the neutral one, `lift(s, x, index)` makes one of an element (cast to the accumulation dtype)
+    and its int64 position among the reduced elements, `combine(s, a, b)` merges two, and
+    `finish(s, acc, count)` gives one lane per output, where `count`, an int64 lane, is how many
+    elements were reduced. For the input's dtype (or parameter `dtype` when given, to which the
+    elements are cast first), `accumulate` is the dtype to accumulate in and `results` are those
+    of the outputs (parameter `dtype` when given). `has_identity` is False when reducing nothing is
+    an error (amax, argmax), `indexed` says that `lift` uses the position. `dtypes` as in Pointwise.
     """
 
     init: Callable[..., Any]
@@ -89,6 +92,7 @@ class Reduction:
     accumulate: Callable[[DType], DType]
     results: Callable[[DType], tuple[DType, ...]]
     has_identity: bool = True
+    indexed: bool = False
     dtypes: tuple[DType, ...] = COMPILED
 
 
@@ -120,21 +124,24 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """`scalar(s, index, dtype, **params)` gives the element at an index (int64 lanes)."""
+    """New elements: `scalar(s, index, dtype, **params)` gives the one at an index (int64 lanes) in
+    the compute dtype. Parameters that are runtime numbers come as lanes, tensors as their types."""
 
     scalar: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """`dim(params)`: the dim along which the inputs of a tensor list lie one after the other; `stacks` when the dim is new."""
+    """The tensors of parameter `tensors` one after the other along parameter `dim`, which is a new
+    dim when the row `stacks`."""
 
     stacks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """`decompose(b, *arguments)`: the same value from other ops; arguments are Values or Python constants. `when` may refuse."""
+    """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`;
+    arguments are Values or Python constants. None refuses: the op is called through the reference."""
 
     decompose: Callable[..., Any]
 

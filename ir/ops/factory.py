@@ -130,7 +130,7 @@ def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *, 
 
 
 def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any], *,
-              lift: Callable[..., Any] = lambda s, x, index: (x,),
+              lift: Callable[..., Any] = lambda s, x, index: x,
               finish: Callable[..., Any] = lambda s, acc, count: acc,
               accumulate: Callable[[DType], DType], results: Callable[[DType], tuple[DType, ...]],
               **columns: Any) -> Op:
