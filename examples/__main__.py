@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples import black_scholes, layer_norm, masked_softmax, newton, photo
-from jit.compare import PEERS
+from jit.compare import PEERS, use_cores
 from jit.report import SUBJECT, Comparison, save_png, to_json, write
 from jit.workload import Workload, find_all
 
@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("python -m examples", description=__doc__)
     made.add_argument("--against", metavar="A,B,...", default=",".join(PEERS), help="%(default)s")
     made.add_argument("--rounds", type=int, default=11, metavar="N", help="default: %(default)s")
+    made.add_argument("--threads", type=int, metavar="N", help="use N cores; default: all")
     made.add_argument("--out", type=Path, default=photo.OUT, help="default: %(default)s")
     return made
 
@@ -51,6 +52,8 @@ def _times(ratio: float | None) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs all examples; the exit code is 1 when a compiled function disagrees with eager."""
     options = parser().parse_args(argv)
+    if options.threads:
+        use_cores(options.threads)
     console = Console()
     pictures = photo.save_pictures(options.out)
     works: list[Workload] = [work for module in MODULES for work in find_all(module)]

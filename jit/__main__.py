@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from jit import report, workload
-from jit.compare import PEERS, WARM_CALLS
+from jit.compare import PEERS, WARM_CALLS, use_cores
 from jit.explain import explain
 from jit.workload import NotFound, Workload
 
@@ -54,13 +53,6 @@ def parser() -> argparse.ArgumentParser:
     option("--ir", action="store_true", help="add the generated LLVM IR")
     option("--asm", action="store_true", help="add the generated assembly")
     return top
-
-
-def use_cores(count: int) -> None:
-    """Keeps this process on `count` cores: JAX's pool has no other limit."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
-    torch.set_num_threads(count)
 
 
 def arguments(text: str, module: ModuleType) -> tuple[Any, ...]:

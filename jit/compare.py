@@ -7,6 +7,7 @@ Nothing that disagrees with eager is ever timed; its row says how far off it is.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,13 @@ PEERS = ("eager", "torch.jit", "torch.compile", "numba", "numexpr", "jax")
 WARM_CALLS = 3  # the first observes, the second compiles, the third is native
 
 Against = Iterable[str | tuple[str, Function]]
+
+
+def use_cores(count: int) -> None:
+    """Keeps this process on `count` cores, before JAX counts them: its pool has no other limit."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    torch.set_num_threads(count)
 
 
 def compare(
