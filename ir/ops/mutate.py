@@ -1,0 +1,16 @@
+"""Rows of plain writes: their functional forms, whose twins `copy_`, `fill_`, `zero_` are derived.
+
+The rule of `copy` and `fill` does not look at `self`, which only gives dtype and sizes.
+"""
+
+from __future__ import annotations
+
+from ir.ops.factory import pointwise, unary
+
+copy = pointwise("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tensor  | _ .out",
+                 lambda s, x, src, non_blocking: src, "self", follow=("src",))
+fill = pointwise("""
+    fill.Tensor(Tensor self, Tensor value) -> Tensor  | _ .Tensor_out
+    fill.Scalar(Tensor self, Scalar value) -> Tensor  | _ .Scalar_out
+    """, lambda s, x, value: value, "self", follow=("value",))
+zero = unary("zero", lambda s, x: s.const(0, x.dtype), "self")
