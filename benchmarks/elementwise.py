@@ -13,6 +13,7 @@ from torch import Tensor
 
 from examples import prange
 from jit import jit
+from jit.peers import Function
 from jit.workload import Workload
 
 SIZES = (1_000, 100_000, 10_000_000)
@@ -141,7 +142,11 @@ def workloads() -> Iterator[Workload]:
     torch.manual_seed(2026)
     for n in SIZES:
         x, y = torch.randn(n), torch.randn(n)
-        peers = {"numba": smoothstep_numba, "numexpr": smoothstep_numexpr, "jax": smoothstep_jax}
+        peers: dict[str, Function] = {
+            "numba": smoothstep_numba,
+            "numexpr": smoothstep_numexpr,
+            "jax": smoothstep_jax,
+        }
         yield Workload(f"smoothstep/{n:.0e}", jit(smoothstep), (x, -1.0, 1.0), peers)
         yield Workload(f"mish/{n:.0e}", jit(mish), (x,), {"numba": mish_numba, "jax": mish_jax})
         peers = {"numba": gated_numba, "jax": gated_jax}

@@ -19,6 +19,7 @@ from examples.masked_softmax import (
     masked_softmax_numba,
 )
 from jit import jit
+from jit.peers import Function
 from jit.workload import Workload
 
 
@@ -147,7 +148,7 @@ def workloads() -> Iterator[Workload]:
     """Square matrices of a million elements, and two longer vectors."""
     torch.manual_seed(2026)
     for n in (100_000, 4_000_000):
-        peers = {"numba": distance_numba, "jax": distance_jax}
+        peers: dict[str, Function] = {"numba": distance_numba, "jax": distance_jax}
         yield Workload(f"distance/{n:.0e}", jit(distance), (torch.randn(n), torch.randn(n)), peers)
     x = torch.randn(1024, 1024)
     for f, numba, jax in (
