@@ -87,7 +87,7 @@ class Body:
                                                  *(self.entry.symbols[s] for s in kernel.symbols),
                                                  *(self.number(v) for v in kernel.scalars)])
             if status is not None:
-                self.entry.require(self.b.icmp_unsigned("==", status, ll.IntType(32)(0)))
+                self.entry.require(self.b.icmp_unsigned("==", status, I64(0)))
 
     def _allocate(self, buffer: Buffer, is_returned: bool) -> None:
         if is_returned:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import llvmlite.ir as ll
 
@@ -17,9 +18,9 @@ from codegen.evaluate import Evaluator
 from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest, Reduce, Root
-from codegen.operands import Known, element_dtype
+from codegen.operands import Known, element_dtype, reduced_axes
 from codegen.schedule import Schedule
-from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, opmath
+from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, dtypes, opmath, product
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
 
@@ -122,7 +123,7 @@ class KernelEmitter(Evaluator):
     def _initial(self, reduce: Reduce) -> list[Lane]:
         rule = reduce.node.op.rule
         assert isinstance(rule, Reduction)
-        lanes = rule.init(self.s, self._accumulator_dtype(reduce))
+        lanes = _tuple(rule.init(self.s, self._accumulator_dtype(reduce)))
         is_wide = self.plan.vector is not None
         return [self.s.splat(lane) if is_wide else lane for lane in lanes]
 
@@ -137,7 +138,7 @@ class KernelEmitter(Evaluator):
         x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), self._accumulator_dtype(reduce))
         x = self.s.splat(x) if self.plan.vector is not None else x
         position = self.index_lane(reduce.position) if rule.indexed else None
-        new = rule.combine(self.s, tuple(old), rule.lift(self.s, x, position))
+        new = _tuple(rule.combine(self.s, _single(old), rule.lift(self.s, x, position)))
         if self.mask is None or self.plan.vector not in self.plan.reduced:
             return list(new)
         return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
@@ -148,9 +149,15 @@ class KernelEmitter(Evaluator):
         assert isinstance(rule, Reduction)
         if self.plan.vector in self.plan.reduced and self.plan.vector is not None:
             lanes = self._fold(rule, lanes)
-        results = rule.finish(self.s, tuple(lanes), None)
+        results = _tuple(rule.finish(self.s, _single(lanes), self._count(reduce)))
         for value, lane in zip(reduce.node.outputs, results, strict=True):
             self.scopes[-1].lanes[(value, reduce.kept)] = self.to_type(lane, value)
+
+    def _count(self, reduce: Reduce) -> Lane:
+        """How many elements the reduction combines."""
+        axes, _ = reduced_axes(reduce.node, self.known)
+        dims = reduce.node.inputs[0].type.shape
+        return Lane(self.s, self.dim(product(dims[k] for k in axes if k < len(dims))), dtypes.int64)
 
     def _fold(self, rule: Reduction, lanes: list[Lane]) -> list[Lane]:
         """Combine the elements of vector accumulators by halving."""
@@ -159,7 +166,7 @@ class KernelEmitter(Evaluator):
             width //= 2
             low = [self.s.slice(lane, 0, width) for lane in lanes]
             high = [self.s.slice(lane, width, width) for lane in lanes]
-            lanes = list(rule.combine(self.s, tuple(low), tuple(high)))
+            lanes = list(_tuple(rule.combine(self.s, _single(low), _single(high))))
         return lanes
 
     # scans ---------------------------------------------------------------------------------------------------
@@ -175,11 +182,12 @@ class KernelEmitter(Evaluator):
             return
         var = self.plan.reduced[0]
         along = self.plan.vector is var
-        start = self.s.splat(start) if self.plan.vector is not None and not along else start
+        neutral = self.s.splat(start)
+        start = neutral if self.plan.vector is not None and not along else start
 
         def body(carried: Sequence[Lane]) -> Sequence[Lane]:
             x = self.s.cast(self.lane(node.inputs[0], root.index), dtype)
-            total = self._prefix(rule, self.s.splat(x), start) if along else x
+            total = self._prefix(rule, self.s.splat(x), neutral) if along else x
             total = rule.combine(self.s, carried[0], total)
             self.store_lane(root, total)
             return [self.s.slice(total, self.width - 1, 1) if along else total]
@@ -194,3 +202,12 @@ class KernelEmitter(Evaluator):
             distance *= 2
         return x
 
+
+
+def _tuple(lanes: Lane | Sequence[Lane]) -> tuple[Lane, ...]:
+    return (lanes,) if isinstance(lanes, Lane) else tuple(lanes)
+
+
+def _single(lanes: Sequence[Lane]) -> Any:
+    """An accumulator as rules take it: a lane, or a tuple of lanes when there are several."""
+    return lanes[0] if len(lanes) == 1 else tuple(lanes)

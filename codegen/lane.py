@@ -270,6 +270,11 @@ class LaneBuilder:
         x, y = self.match(a, b)
         return Lane(self, self.builder.fdiv(x.value, y.value, flags=("arcp", "contract")), x.dtype)
 
+    def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
+        """`a * b` rounded, never fused into an addition: for error terms such as `fma(a, b, -product)`."""
+        x, y = self.match(a, b)
+        return Lane(self, self.builder.fmul(x.value, y.value), x.dtype)
+
     def negate(self, x: Lane) -> Lane:
         """`-x`; flips the sign bit of a float."""
         if x.dtype.is_float:
@@ -539,6 +544,13 @@ class LaneBuilder:
 
     # control flow
 
+    def shifted(self, x: Lane, distance: int, fill: Lane) -> Lane:
+        """The elements moved up by `distance` places; the first ones are those of `fill`."""
+        width = x.width
+        places = [width + k if k < distance else k - distance for k in range(width)]
+        mask = ll.Constant(ll.VectorType(ll.IntType(32), width), places)
+        return Lane(self, self.builder.shuffle_vector(x.value, fill.value, mask), x.dtype)
+
     def cold(self, condition: Lane, fast: Lane, slow: Callable[[], Lane]) -> Lane:
         """`slow()` if the condition holds for any element, else `fast`: a branch that is expected not to be taken."""
         taken = self.any(condition)
@@ -558,25 +570,28 @@ class LaneBuilder:
         return Lane(self, phi, fast.dtype)
 
     def repeat(
-        self, start: Lane, again: Callable[[Lane], Lane], step: Callable[[Lane], Lane]
-    ) -> Lane:
-        """`x = start; while any(again(x)): x = step(x)`; the result."""
+        self,
+        start: Sequence[Lane],
+        again: Callable[..., Lane],
+        step: Callable[..., Sequence[Lane]],
+    ) -> list[Lane]:
+        """`xs = start; while any(again(*xs)): xs = step(*xs)`; the last `xs`."""
         before = self.builder.block
         head = self.builder.append_basic_block("repeat")
         body = self.builder.append_basic_block("step")
         done = self.builder.append_basic_block("done")
         self.builder.branch(head)
         self.builder.position_at_end(head)
-        phi = self.builder.phi(start.value.type)
-        x = Lane(self, phi, start.dtype)
-        self.builder.cbranch(self.any(again(x)), body, done)
+        state = [Lane(self, self.builder.phi(x.value.type), x.dtype) for x in start]
+        self.builder.cbranch(self.any(again(*state)), body, done)
         self.builder.position_at_end(body)
-        following = step(x)
-        phi.add_incoming(start.value, before)
-        phi.add_incoming(following.value, self.builder.block)
+        following = step(*state)
+        for x, first, then in zip(state, start, following, strict=True):
+            x.value.add_incoming(first.value, before)
+            x.value.add_incoming(then.value, self.builder.block)
         self.builder.branch(head)
         self.builder.position_at_end(done)
-        return x
+        return state
 
 
 def _require_int(op: str, dtype: DType) -> None:

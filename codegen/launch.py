@@ -17,7 +17,7 @@ from codegen.entry import EntryBuilder
 from codegen.kernel import Kernel
 from ir import hint, product
 
-I32, I64, PTR = ll.IntType(32), ll.IntType(64), ll.PointerType()
+I64 = ll.IntType(64)
 GRAIN_WORK = 1 << 15  # flop equivalents that one thread should get at least
 
 
@@ -27,16 +27,14 @@ def launch(entry: EntryBuilder, kernel: Kernel, arguments: Sequence[ll.Value]) -
     steps = entry.size(kernel.steps)
     if not kernel.schedule.is_parallel:
         status = b.call(kernel.function, [*arguments, I64(0), steps])
-        return status if kernel.can_fault else None
+        return b.zext(status, I64) if kernel.can_fault else None
     function = _range_function(entry.module, kernel)
-    slots = [*arguments, I32(0)]
-    types = [a.type for a in slots]
-    context = stack(b, ll.LiteralStructType(types))
-    for k, value in enumerate(slots):
-        b.store(value, _slot(b, context, types, k))
+    context = stack(b, I64, len(arguments) + 1)
+    for k, value in enumerate([*arguments, I64(0)]):
+        b.store(_to_word(b, value), _slot(b, context, k))
     with entry.release_gil():
         call(b, "torch_parallel_for", I64(0), steps, I64(_grain(kernel)), function, context)
-    return b.load(_slot(b, context, types, len(arguments)), typ=I32) if kernel.can_fault else None
+    return b.load(_slot(b, context, len(arguments)), typ=I64) if kernel.can_fault else None
 
 
 def _grain(kernel: Kernel) -> int:
@@ -47,20 +45,37 @@ def _grain(kernel: Kernel) -> int:
     return max(GRAIN_WORK // max(per_step, 1), 1)
 
 
-def _slot(b: ll.IRBuilder, context: ll.Value, types: Sequence[ll.Type], k: int) -> ll.Value:
-    return b.gep(context, [I32(0), I32(k)], inbounds=True, source_etype=ll.LiteralStructType(types))
+def _slot(b: ll.IRBuilder, context: ll.Value, k: int) -> ll.Value:
+    return b.gep(context, [I64(k)], inbounds=True, source_etype=I64)
+
+
+def _to_word(b: ll.IRBuilder, value: ll.Value) -> ll.Value:
+    """A pointer or number as one word of the context."""
+    if isinstance(value.type, ll.PointerType):
+        return b.ptrtoint(value, I64)
+    if isinstance(value.type, ll.DoubleType):
+        return b.bitcast(value, I64)
+    return value if value.type == I64 else b.zext(value, I64)
+
+
+def _from_word(b: ll.IRBuilder, word: ll.Value, kind: ll.Type) -> ll.Value:
+    if isinstance(kind, ll.PointerType):
+        return b.inttoptr(word, kind)
+    if isinstance(kind, ll.DoubleType):
+        return b.bitcast(word, kind)
+    return word if kind == I64 else b.trunc(word, kind)
 
 
 def _range_function(module: ll.Module, kernel: Kernel) -> ll.Function:
     """`void(begin, end, context)` that runs the kernel on a part of its steps."""
-    types = [a.type for a in kernel.function.args[:-2]] + [I32]
+    types = [a.type for a in kernel.function.args[:-2]]
     function = ll.Function(module, RANGE_TYPE, f"{kernel.function.name}.range")
     function.linkage = "internal"
     begin, end, context = function.args
     b = ll.IRBuilder(function.append_basic_block("entry"))
-    arguments = [b.load(_slot(b, context, types, k), typ=t) for k, t in enumerate(types[:-1])]
+    arguments = [_from_word(b, b.load(_slot(b, context, k), typ=I64), t) for k, t in enumerate(types)]
     status = b.call(kernel.function, [*arguments, begin, end])
     if kernel.can_fault:
-        b.atomic_rmw("or", _slot(b, context, types, len(types) - 1), status, "monotonic")
+        b.atomic_rmw("or", _slot(b, context, len(types)), b.zext(status, I64), "monotonic")
     b.ret_void()
     return function

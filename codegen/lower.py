@@ -109,13 +109,19 @@ class Lowering:
         self.stored.setdefault(value)
 
     def buffer(self, value: Value) -> Buffer:
-        """The memory of a stored or outside value, laid out as its type says when that layout is dense."""
+        """The memory of a value: as it lies for one from outside, else laid out as its type says when that is dense."""
         found = self.buffers.get(value)
         if found is None:
             type_ = value.type
             assert isinstance(type_, TensorType) and type_.dtype is not None
-            found = self.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
+            found = self.buffers[value] = Buffer(value, type_.dtype, type_.shape, self._layout(value, type_))
         return found
+
+    def _layout(self, value: Value, type_: TensorType) -> tuple[Dim, ...]:
+        if value in self.inside:
+            return dense_strides(type_)
+        assert type_.strides is not None and None not in type_.strides
+        return type_.strides  # type: ignore[return-value]
 
     # placing roots -------------------------------------------------------------------------------------------
     def _place(self, value: Value) -> None:
@@ -313,6 +319,7 @@ class Lowering:
         along = [i for i in range(len(dims)) if i in axes]
         position = address([inner[i] for i in along], contiguous_strides(tuple(dims[i] for i in along)))
         nest.reduces.append(Reduce(node, inner, kept, position, phase))
+        nest.sizes += [dims[i] for i in along]
         if node.op.rule.indexed:
             nest.accesses.append(Access(None, position))
         return phase + 1
