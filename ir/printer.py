@@ -172,11 +172,13 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def literal(value: object) -> str:
-    """An attribute's text: a Python literal, a dtype's or an exception's name, or `<what it is>`."""
+    """An attribute's text: a Python literal, `torch.float32`, an exception, or `<what it is>`."""
     match value:
         case None | bool() | int() | float() | complex():
             return repr(value)
-        case DType() | Type() | Elided():
+        case DType():
+            return f"torch.{value}"
+        case Type() | Elided():
             return str(value)
         case str():
             return json.dumps(value, ensure_ascii=False)
