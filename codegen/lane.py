@@ -265,10 +265,10 @@ class LaneBuilder:
     def quotient(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """A quotient within 1 ulp, for a divisor known to be normal and below 2**126.
 
-        The flag `arcp` lets the back end refine a reciprocal estimate, which is several times faster than dividing.
+        The flag `arcp` lets the back end refine a reciprocal estimate where that is faster than to divide (float32).
         """
         x, y = self.match(a, b)
-        return Lane(self, self.builder.fdiv(x.value, y.value, flags=("arcp", "contract")), x.dtype)
+        return Lane(self, self.builder.fdiv(x.value, y.value, flags=("arcp",)), x.dtype)
 
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """`a * b` rounded, never fused into an addition: for error terms such as `fma(a, b, -product)`."""

@@ -7,6 +7,8 @@ and read as zero. Pointers need the alignment of one element only, unless the ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
@@ -99,12 +101,7 @@ def gather(
     kind = memory_type(s, dtype, s.width)
     where = _addresses(s, ptr, stride, dtype)
     live = s.splat(s.const(True, dtypes.bool_)) if mask is None else mask
-    zeros = ll.Constant(kind, None)
-    align = _I32(dtype.itemsize)
-    raw = s.call(
-        "llvm.masked.gather", kind, where, align, live.value, zeros, mangled=[kind, where.type]
-    )
-    return _from_memory(s, raw, dtype)
+    return _from_memory(s, _gather(s, kind, where, dtype, live), dtype)
 
 
 def scatter(
@@ -138,6 +135,30 @@ def tail_mask(s: LaneBuilder, remaining: ll.Value) -> Lane:
     """True for the first `remaining` elements; `remaining` is an `i64` in 0..2**31."""
     count = Lane(s, s.builder.trunc(remaining, _I32), dtypes.int32)
     return s.iota(dtypes.int32) < s.splat(count)
+
+
+def lookup(s: LaneBuilder, name: str, table: Sequence[float], index: Lane) -> Lane:
+    """`table[index]` for an int64 lane in range; the float64 table becomes a constant of the module."""
+    kind = ll.ArrayType(ll.DoubleType(), len(table))
+    symbol = s.builder.module.globals.get(name)
+    if symbol is None:
+        symbol = ll.GlobalVariable(s.builder.module, kind, name)
+        symbol.linkage, symbol.global_constant = "private", True
+        symbol.initializer = ll.Constant(kind, list(table))
+    where = s.builder.gep(symbol, [index.value], source_etype=ll.DoubleType())
+    if index.width == 1:
+        return load_scalar(s, where, dtypes.float64)
+    where.type = ll.VectorType(ll.PointerType(), index.width)
+    live = s.splat(s.const(True, dtypes.bool_), index.width)
+    kind = memory_type(s, dtypes.float64, index.width)
+    return Lane(s, _gather(s, kind, where, dtypes.float64, live), dtypes.float64)
+
+
+def _gather(s: LaneBuilder, kind: ll.Type, where: ll.Value, dtype: DType, live: Lane) -> ll.Value:
+    zeros = ll.Constant(kind, None)
+    align = _I32(dtype.itemsize)
+    mangled = [kind, where.type]
+    return s.call("llvm.masked.gather", kind, where, align, live.value, zeros, mangled=mangled)
 
 
 def _addresses(s: LaneBuilder, ptr: ll.Value, stride: int | ll.Value, dtype: DType) -> ll.Value:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from codegen import lane_memory
 from codegen.lane import Lane, LaneBuilder
-from codegen.mathlib import exp_log, hyperbolic, power, special
+from codegen.mathlib import exp_log, hyperbolic, power, special, trig
 
 __all__ = ["Lane", "Lanes"]
 
@@ -21,6 +21,7 @@ class Lanes(LaneBuilder):
     store = lane_memory.store
     store_scalar = lane_memory.store_scalar
     gather = lane_memory.gather
+    lookup = lane_memory.lookup
     scatter = lane_memory.scatter
     tail_mask = lane_memory.tail_mask
 
@@ -28,12 +29,34 @@ class Lanes(LaneBuilder):
     exp2 = exp_log.exp2
     expm1 = exp_log.expm1
     log = exp_log.log
+    log2 = exp_log.log2
+    log10 = exp_log.log10
     log1p = exp_log.log1p
     sigmoid = exp_log.sigmoid
 
     tanh = hyperbolic.tanh
+    sinh = hyperbolic.sinh
+    cosh = hyperbolic.cosh
+    asinh = hyperbolic.asinh
+    acosh = hyperbolic.acosh
+    atanh = hyperbolic.atanh
+
+    sin = trig.sin
+    cos = trig.cos
+    tan = trig.tan
+    asin = trig.asin
+    acos = trig.acos
+    atan = trig.atan
+    atan2 = trig.atan2
 
     erf = special.erf
+    erfc = special.erfc
+    erfinv = special.erfinv
+    lgamma = special.lgamma
+    digamma = special.digamma
 
     rsqrt = power.rsqrt
     reciprocal = power.reciprocal
+    pow = power.pow
+    hypot = power.hypot
+    fmod = power.fmod

@@ -6,6 +6,9 @@ x  =  m 2**e,  2/3 <= m < 4/3            log(x)  =  e ln2 + log(m)      no cance
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from codegen.lane import Lane, LaneBuilder
 from codegen.mathlib.floats import LN2, LOG2E, SINGLE, Format, format_of, polynomial
 from ir import dtypes
@@ -29,7 +32,7 @@ _EXP = {
     ),
 }
 # 2**r on |r| <= 1/2
-_EXP2 = {
+EXP2 = {
     dtypes.float32: (
         1.0,
         0.693147182,
@@ -54,6 +57,7 @@ _EXP2 = {
         4.4394614836626826e-10,
     ),
 }
+EXP2_SINGLE = EXP2[dtypes.float32]
 # (exp(r) - 1 - r) / r**2 on |r| <= ln2/2
 EXPM1 = {
     dtypes.float32: (0.49999997, 0.166665465, 0.0416674353, 0.00836627185, 0.00138706923),
@@ -93,6 +97,48 @@ _ATANH_DOUBLE = (
     0.13173575993723313,
     0.13843237540267445,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """1 / log(base) in two parts; (log(1 + f) / f - log'(1)) / f in float32, which is fitted per base."""
+
+    scale: tuple[float, float]
+    tail: tuple[float, ...] = ()
+
+
+_LOG2 = {
+    dtypes.float32: _Base(
+        (1.4426950216293335, 1.9259629911266175e-08),
+        (
+            -0.721346617,
+            0.480896413,
+            -0.360785604,
+            0.288699359,
+            -0.236846492,
+            0.201927587,
+            -0.221945778,
+            0.202311531,
+        ),
+    ),
+    dtypes.float64: _Base((1.4426950408889634, 2.0355273740931033e-17)),
+}
+_LOG10 = {
+    dtypes.float32: _Base(
+        (0.4342944920063019, -1.0103050052231683e-08),
+        (
+            -0.217146963,
+            0.144764245,
+            -0.108607598,
+            0.0869072452,
+            -0.0712932646,
+            0.0607847385,
+            -0.0668335781,
+            0.0609097481,
+        ),
+    ),
+    dtypes.float64: _Base((0.4342944819032518, 1.098319650216765e-17)),
+}
 # where exp leaves the normal numbers (with room for the shifts below), and where its result is 0 or inf for sure
 _EXP_RANGE = {dtypes.float32: (-104.0, -85.0, 89.0), dtypes.float64: (-746.0, -707.0, 710.0)}
 
@@ -105,11 +151,16 @@ def split_exponent(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
     return s.bitcast(biased, f.bits) << f.digits, r
 
 
+def exp_reduced(s: LaneBuilder, r: Lane) -> Lane:
+    """e**r on |r| <= ln2 / 2."""
+    return polynomial(s, r, _EXP[r.dtype])
+
+
 def exp_small(s: LaneBuilder, x: Lane) -> Lane:
     """exp(x) where the caller knows that 2**n is a normal number (|x| <= 87.3 or 708.3)."""
     f = format_of(x)
     power, r = split_exponent(s, x, f)
-    return polynomial(s, r, _EXP[x.dtype]) * s.bitcast(power, f.dtype)
+    return exp_reduced(s, r) * s.bitcast(power, f.dtype)
 
 
 def scale(s: LaneBuilder, f: Format, y: Lane, power: Lane, is_low: Lane) -> Lane:
@@ -128,7 +179,7 @@ def exp(s: LaneBuilder, x: Lane) -> Lane:
     zero, low, infinite = _EXP_RANGE[x.dtype]
     x = s.minimum(s.maximum(x, zero), infinite)
     power, r = split_exponent(s, x, f)
-    return scale(s, f, polynomial(s, r, _EXP[f.dtype]), power, x < low)
+    return scale(s, f, exp_reduced(s, r), power, x < low)
 
 
 def exp2(s: LaneBuilder, x: Lane) -> Lane:
@@ -138,7 +189,7 @@ def exp2(s: LaneBuilder, x: Lane) -> Lane:
     biased = x + (f.magic + f.bias)
     r = x - (biased - (f.magic + f.bias))
     power = s.bitcast(biased, f.bits) << f.digits
-    return scale(s, f, polynomial(s, r, _EXP2[f.dtype]), power, x < 4.0 - f.bias)
+    return scale(s, f, polynomial(s, r, EXP2[f.dtype]), power, x < 4.0 - f.bias)
 
 
 def expm1(s: LaneBuilder, x: Lane) -> Lane:
@@ -160,12 +211,15 @@ def expm1_small(s: LaneBuilder, r: Lane) -> Lane:
 
 def sigmoid(s: LaneBuilder, x: Lane) -> Lane:
     """1 / (1 + e**-x); 0 where that is denormal."""
+    f = format_of(x)
     limit = 87.33 if x.dtype is dtypes.float32 else 708.39
-    e = exp_small(s, s.minimum(s.maximum(-x, -limit), limit))
-    return s.where(x < -limit, 0.0, s.quotient(1.0, 1.0 + e))
+    power, r = split_exponent(s, s.minimum(s.maximum(-x, -limit), limit), f)
+    scale_up = s.bitcast(power, f.dtype)
+    bottom = s.fma(scale_up, expm1_small(s, r), scale_up + 1.0)
+    return s.where(x < -limit, 0.0, s.quotient(1.0, bottom))
 
 
-def _split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
+def split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
     """(m - 1, e) with x = m 2**e and 2/3 <= m < 4/3, for positive finite x; e is a float lane."""
     is_denormal = x < f.smallest_normal
     up = f.digits + 1
@@ -204,10 +258,41 @@ def _log1p_small(s: LaneBuilder, m: Lane, low: Lane | None = None) -> Lane:
 def log(s: LaneBuilder, x: Lane) -> Lane:
     """The natural logarithm."""
     f = format_of(x)
-    m, e = _split_float(s, x, f)
+    m, e = split_float(s, x, f)
     if f is SINGLE:
         return log_special(s, x, s.fma(e, LN2, _log1p_small(s, m)))
     return log_special(s, x, s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo)))
+
+
+def _log_in_base(s: LaneBuilder, x: Lane, per_e: Sequence[float], table: _Base) -> Lane:
+    """log(x) * scale: `e * per_e + m * scale + ...` with both constants in two parts."""
+    f = format_of(x)
+    m, e = split_float(s, x, f)
+    high, low = table.scale
+    if f is SINGLE:
+        tail = polynomial(s, m, (low, *table.tail)) * m
+    else:
+        t = m / (2.0 + m)
+        z = t * t
+        rest = t * (m - z * polynomial(s, z, _ATANH_DOUBLE))  # m - log(1 + m)
+        tail = s.fma(m, low, rest * -(high + low))
+    first = s.fma(m, high, s.fma(e, per_e[1], tail) if per_e[1] else tail)
+    return log_special(s, x, s.fma(e, per_e[0], first))
+
+
+def log2(s: LaneBuilder, x: Lane) -> Lane:
+    """The logarithm to base 2."""
+    return _log_in_base(s, x, (1.0, 0.0), _LOG2[x.dtype])
+
+
+def log10(s: LaneBuilder, x: Lane) -> Lane:
+    """The logarithm to base 10."""
+    per_e = (
+        (0.3010300099849701, -1.4320988897559699e-08)
+        if x.dtype is dtypes.float32
+        else (0.30102999566383914, 1.42050232272661e-13)
+    )
+    return _log_in_base(s, x, per_e, _LOG10[x.dtype])
 
 
 def log1p(s: LaneBuilder, x: Lane) -> Lane:

@@ -6,8 +6,9 @@ integer, which then stands in the low bits of the sum: `bits(x + magic) << digit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 from codegen.lane import Lane, LaneBuilder
 from ir import dtypes
@@ -67,12 +68,32 @@ def polynomial(s: LaneBuilder, x: Lane, coefficients: Sequence[float]) -> Lane:
     return result
 
 
-def magnitude(s: LaneBuilder, x: Lane) -> Lane:
-    """|x|."""
-    return s.abs(x)
+def in_double(function: Callable[..., Lane]) -> Callable[..., Lane]:
+    """Let a function of float64 lanes serve float32 lanes too: exact to the last bit or nearly, at half the speed."""
+
+    @wraps(function)
+    def either(s: LaneBuilder, *xs: Lane) -> Lane:
+        if xs[0].dtype is dtypes.float64:
+            return function(s, *xs)
+        return s.cast(function(s, *(s.cast(x, dtypes.float64) for x in xs)), dtypes.float32)
+
+    return either
 
 
-def power_of_two(s: LaneBuilder, exponent: Lane) -> Lane:
-    """2**n as a float, for an integer lane n (of the float's size) in the normal range."""
-    f = SINGLE if exponent.dtype is SINGLE.bits else DOUBLE
-    return s.bitcast((exponent + f.bias) << f.digits, f.dtype)
+def two_sum(a: Lane, b: Lane) -> tuple[Lane, Lane]:
+    """(rounded sum, its error)."""
+    total = a + b
+    from_b = total - a
+    return total, (a - (total - from_b)) + (b - from_b)
+
+
+def fast_two_sum(a: Lane, b: Lane) -> tuple[Lane, Lane]:
+    """(rounded sum, its error) for |a| >= |b|."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def two_product(s: LaneBuilder, a: Lane, b: Lane | float) -> tuple[Lane, Lane]:
+    """(rounded product, its error)."""
+    product = s.product(a, b)
+    return product, s.fma(a, b, -product)

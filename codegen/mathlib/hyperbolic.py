@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from codegen.lane import Lane, LaneBuilder
-from codegen.mathlib.exp_log import EXPM1
-from codegen.mathlib.floats import LN2, LOG2E, SINGLE, format_of, polynomial
+from codegen.mathlib.exp_log import EXPM1, exp_reduced, log1p, split_exponent
+from codegen.mathlib.floats import LN2, LOG2E, SINGLE, format_of, in_double, polynomial
+from ir import dtypes
+
+# (sinh(x) / x - 1) / x**2 in x**2, on |x| <= 1
+_SINH = {
+    dtypes.float32: (0.166666672, 0.00833331048, 0.000198428956, 2.78221319e-06),
+    dtypes.float64: (
+        0.16666666666666669,
+        0.008333333333332912,
+        0.00019841269841593408,
+        2.7557319106760446e-06,
+        2.50521309973974e-08,
+        1.6056659341325963e-10,
+        7.776592468266602e-13,
+    ),
+}
 
 
 def tanh(s: LaneBuilder, x: Lane) -> Lane:
@@ -21,3 +36,56 @@ def tanh(s: LaneBuilder, x: Lane) -> Lane:
     top = s.fma(-double, q, s.fma(double, -0.5, 1.0))
     bottom = s.fma(double, q, s.fma(double, 0.5, 1.0))
     return s.copysign(s.quotient(top, bottom), x)
+
+
+def _exp_quarter(s: LaneBuilder, a: Lane) -> Lane:
+    """e**a / 4 for a >= 0, finite until sinh overflows."""
+    f = format_of(a)
+    power, r = split_exponent(s, s.minimum(a, 90.0 if f is SINGLE else 711.0), f)
+    quarter = s.bitcast(power - (2 << f.digits), f.dtype)
+    return exp_reduced(s, r) * quarter
+
+
+def sinh(s: LaneBuilder, x: Lane) -> Lane:
+    """The hyperbolic sine: (e**|x| - e**-|x|) / 2, a polynomial below 1."""
+    a = s.abs(x)
+    q = _exp_quarter(s, a)
+    large = s.fma(q, 2.0, -s.quotient(0.125, s.minimum(q, 2.0**60)))
+    z = a * a
+    small = s.fma(a * z, polynomial(s, z, _SINH[x.dtype]), a)
+    return s.copysign(s.where(a > 1.0, large, small), x)
+
+
+def cosh(s: LaneBuilder, x: Lane) -> Lane:
+    """The hyperbolic cosine."""
+    q = _exp_quarter(s, s.abs(x))
+    return s.fma(q, 2.0, s.quotient(0.125, s.minimum(q, 2.0**60)))
+
+
+@in_double
+def asinh(s: LaneBuilder, x: Lane) -> Lane:
+    """log(|x| + sqrt(x**2 + 1)), written for log1p; log(2 |x|) where the square would overflow."""
+    a = s.abs(x)
+    is_large = a > 2.0**60
+    moderate = s.minimum(a, 2.0**60)
+    z = moderate * moderate
+    u = a + z / (1.0 + s.sqrt(z + 1.0))
+    result = log1p(s, s.where(is_large, a, u)) + s.where(is_large, s.const(LN2, x.dtype), 0.0)
+    return s.copysign(result, x)
+
+
+@in_double
+def acosh(s: LaneBuilder, x: Lane) -> Lane:
+    """log(x + sqrt(x**2 - 1)), written for log1p of t = x - 1; log(2 x) for large x."""
+    is_large = x > 2.0**60
+    t = s.minimum(x, 2.0**60) - 1.0
+    u = t + s.sqrt(t * (t + 2.0))
+    result = log1p(s, s.where(is_large, x, u)) + s.where(is_large, s.const(LN2, x.dtype), 0.0)
+    return s.where(x < 1.0, float("nan"), result)
+
+
+@in_double
+def atanh(s: LaneBuilder, x: Lane) -> Lane:
+    """log((1 + |x|) / (1 - |x|)) / 2."""
+    a = s.abs(x)
+    return s.copysign(log1p(s, (a + a) / (1.0 - a)) * 0.5, x)
