@@ -113,10 +113,27 @@ class _Task:
         """What results are compared with."""
         return Reference.of(self.eager, self.args, self.kwargs, tolerance)
 
-    def runner(self, name: str, own: Function | None) -> tuple[Runner, str]:
-        """A runner with arguments of its own, which a function may write to, and a note."""
+    def entrant(self, name: str, own: Function | None) -> _Entrant:
+        """Prepares and warms a peer, with arguments of its own, which it may write to."""
         args, kwargs = fresh((self.args, self.kwargs))
-        return prepare(name, own, self.eager, args, kwargs, self.threads)
+        start = time.perf_counter()
+        runner, note = prepare(name, own, self.eager, args, kwargs, self.threads)
+        seconds = time.perf_counter() - start
+        for _ in range(WARM_CALLS):
+            args, kwargs = fresh((runner.args, dict(runner.kwargs)))
+            start = time.perf_counter()
+            result = runner.call(*args, **kwargs)
+            seconds += time.perf_counter() - start
+        return _Entrant(runner, result, Row(name, ready_ms=seconds * 1e3, note=note))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entrant:
+    """A warm peer, the result of its last call, and its row so far."""
+
+    runner: Runner
+    result: Any
+    row: Row
 
 
 @contextmanager
@@ -134,12 +151,8 @@ def _enter(
 ) -> tuple[Row, Runner | None]:
     """Prepares, warms and checks one entrant; the runner only if it may be timed."""
     try:
-        start = time.perf_counter()
-        runner, note = task.runner(name, own)
-        for _ in range(WARM_CALLS):
-            result = runner.call(*fresh(runner.args), **fresh(dict(runner.kwargs)))
-        row = Row(name, ready_ms=(time.perf_counter() - start) * 1e3, note=note)
-        found = reference.error(result) if reference else None
+        entrant = task.entrant(name, own)
+        error = reference.error(entrant.result) if reference else None
     except (Unavailable, Mismatch) as refusal:
         return Row(name, note=str(refusal)), None
     except Exception as failure:
@@ -147,10 +160,10 @@ def _enter(
             raise
         # A peer may fail in any way; how it did is what its row says.
         return Row(name, note=f"failed: {type(failure).__name__}: {_first_line(failure)}"), None
-    row = replace(row, error=found)
-    if reference and found and not reference.accepts(found):
-        return replace(row, note=f"{note} disagrees with eager".strip()), None
-    return row, runner
+    row = replace(entrant.row, error=error)
+    if reference and error and not reference.accepts(error):
+        return replace(row, note=f"{row.note} disagrees with eager".strip()), None
+    return row, entrant.runner
 
 
 def _first_line(failure: Exception) -> str:
