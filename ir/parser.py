@@ -26,9 +26,10 @@ from ir import types as T
 from ir.graph import Block, Graph, Node, Value
 from ir.lexer import Text, Token
 from ir.op import Op
+from ir.operands import takes
 from ir.printer import Elided
 from ir.registry import overloads
-from ir.resolve import Actual, Given, Level, Resolution, bind
+from ir.resolve import Level
 from ir.source import Span
 from ir.type_parser import Cursor, TypeParser, dtype_of_name
 
@@ -131,11 +132,12 @@ class _GraphParser:
         candidates = [op for op in overloads(base) if overload in ("", op.schema.overload)]
         if not candidates:
             raise self.cursor.error(f"no operator is called {symbol.text}", symbol)
+        types = [v.type for v in inputs]
         for level in Level:
             for op in candidates:
-                if _takes(op, inputs, level):
+                if takes(op, types, level):
                     return op
-        found = ", ".join(str(v.type) for v in inputs)
+        found = ", ".join(map(str, types))
         known = "".join(f"\n  {op.schema}" for op in candidates)
         message = f"no overload of {symbol.text} takes ({found}); known are{known}"
         raise self.cursor.error(message, symbol)
@@ -215,18 +217,6 @@ _CONTAINERS: dict[str, Callable[[_GraphParser], Any]] = {
     "(": lambda p: p.parenthesis(),
     "{": lambda p: p.mapping(),
 }
-
-
-def _takes(op: Op, inputs: Sequence[Value], level: Level) -> bool:
-    """Whether the op takes the inputs as they are."""
-    arguments = op.schema.arguments
-    if len(inputs) < len(arguments) or (len(inputs) > len(arguments) and not op.schema.is_vararg):
-        return False
-    actuals = [Actual(v.type) for v in inputs]
-    named = {a.name: x for a, x in zip(arguments, actuals, strict=False) if a.kwarg_only}
-    placed = [x for x in actuals if all(x is not n for n in named.values())]
-    result = bind(op, placed, named, level)
-    return isinstance(result, Resolution) and all(isinstance(s, Given) for s in result.inputs)
 
 
 def _typed(value: Any, type_: T.Type) -> Any:
