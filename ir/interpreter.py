@@ -45,10 +45,12 @@ class Observer(Protocol):
 class Interpreter:
     """Runs one graph, which must not change afterwards."""
 
-    __slots__ = ("_observed", "_plain", "graph")
+    __slots__ = ("_callees", "_observed", "_plain", "graph")
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, callees: dict[Graph, Interpreter] | None = None) -> None:
+        """`callees` are the interpreters of called graphs, each made once, so that calls may recurse."""
         self.graph = graph
+        self._callees = {graph: self} if callees is None else callees
         self._plain: Callable[..., Any] | None = None
         self._observed: Callable[..., Any] | None = None
 
@@ -57,27 +59,28 @@ class Interpreter:
         if observer is None:
             return self.function(*args)
         if self._observed is None:
-            self._observed = _Source(self.graph, observed=True).function()
+            self._observed = _Source(self.graph, True, self._callees).function()
         return self._observed(observer.observe, *args)
 
     @property
     def function(self) -> Callable[..., Any]:
         """The graph as a Python function of positional arguments, without observer."""
         if self._plain is None:
-            self._plain = _Source(self.graph, observed=False).function()
+            self._plain = _Source(self.graph, False, self._callees).function()
         return self._plain
 
     def source(self, observed: bool = False) -> str:
         """The generated Python source, for readers."""
-        return _Source(self.graph, observed).text
+        return _Source(self.graph, observed, self._callees).text
 
 
 class _Source:
     """A graph written as Python. `globals` holds what the lines refer to: `f` references, `k`
     constants, `V` values; `nodes` says which node each line came from."""
 
-    def __init__(self, graph: Graph, observed: bool) -> None:
+    def __init__(self, graph: Graph, observed: bool, callees: dict[Graph, Interpreter]) -> None:
         self.observed = observed
+        self.callees = callees
         self.globals: dict[str, Any] = {"_explain": self._explain}
         self.nodes: list[Node | None] = []
         self.name = re.sub(r"\W", "_", graph.name) or "graph"
@@ -217,9 +220,11 @@ def _write_if(source: _Source, node: Node, spent: Sequence[Value]) -> None:
     targets = source.names_of(node.outputs)
 
     def branch(block: Block) -> None:
-        values = source.names_of(block.returns)
-        source.block(block, spent, lambda: source.line(
-            f"{targets} = {values}" if targets else "pass", node))
+        def finish() -> None:  # names of constants are known only now
+            values = source.names_of(block.returns)
+            source.line(f"{targets} = {values}" if targets else "pass", node)
+
+        source.block(block, spent, finish)
 
     source.indented(f"if {source.name_of(node.inputs[0])}:", node, partial(branch, node.blocks[0]))
     source.indented("else:", node, partial(branch, node.blocks[1]))
@@ -303,6 +308,11 @@ def _apply(source: _Source, node: Node, function: Callable[..., Any]) -> str:
     return f"{source.bind('f', function)}({source.names_of(node.inputs)})"
 
 
+def _callee(source: _Source, node: Node) -> Callable[..., Any]:
+    graph = node.attrs["graph"]
+    return source.callees.setdefault(graph, Interpreter(graph, source.callees)).run
+
+
 def _tuple(source: _Source, node: Node) -> str:
     type_ = node.output.type
     if isinstance(type_, TupleType) and type_.cls is not None:
@@ -321,7 +331,7 @@ _EXPRESSIONS: dict[str, Callable[[_Source, Node], str]] = {
     "prim::TupleConstruct": _tuple,
     "prim::DictConstruct": _dict,
     "prim::unchecked_cast": lambda source, node: source.names_of(node.inputs),
-    "prim::CallFunction": lambda source, node: _apply(source, node, node.attrs["function"]),
+    "prim::CallFunction": lambda source, node: _apply(source, node, _callee(source, node)),
     "prim::PythonOp": lambda source, node: _apply(source, node, node.attrs["function"]),
     "prim::GetAttr": lambda source, node: _apply(
         source, node, lambda obj: getattr(obj, node.attrs["name"])),

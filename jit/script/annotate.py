@@ -1,0 +1,182 @@
+"""Python annotations to types: `typing` forms, PEP 585 and 604, strings, `# type:` comments, torch's and numpy's classes.
+
+An annotation is first evaluated to a Python object in the function's own globals and closure, then mapped by
+`type_of_annotation`; what has no meaning for compiled code raises UnsupportedError with the annotation's text.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+import collections.abc
+import enum
+import inspect
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ir import (
+    ANY,
+    BOOL,
+    COMPLEX,
+    DEVICE,
+    DTYPE,
+    FLOAT,
+    GENERATOR,
+    INT,
+    LAYOUT,
+    MEMORY_FORMAT,
+    NONE,
+    NUMBER,
+    RANGE,
+    STR,
+    TENSOR,
+    DictType,
+    FutureType,
+    ListType,
+    ObjectType,
+    OptionalType,
+    SetType,
+    Span,
+    TupleType,
+    Type,
+    UnionType,
+    UnsupportedError,
+    optional,
+)
+
+_PLAIN: dict[Any, Type] = {
+    None: NONE, type(None): NONE, int: INT, float: FLOAT, bool: BOOL, complex: COMPLEX, str: STR,
+    torch.Tensor: TENSOR, np.ndarray: TENSOR, torch.device: DEVICE, torch.dtype: DTYPE,
+    torch.layout: LAYOUT, torch.memory_format: MEMORY_FORMAT, torch.Generator: GENERATOR, Any: ANY,
+    object: ANY, numbers.Number: NUMBER, torch.Size: ListType(INT), range: RANGE,
+    list: ListType(TENSOR), dict: DictType(STR, TENSOR), typing.List: ListType(TENSOR),
+    typing.Dict: DictType(STR, TENSOR), inspect.Parameter.empty: TENSOR,
+}  # fmt: skip
+
+_LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
+          collections.abc.Collection)  # fmt: skip
+_DICTS = (dict, collections.OrderedDict, collections.abc.Mapping, collections.abc.MutableMapping)
+_SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
+_UNIONS = (typing.Union, types.UnionType)
+
+
+def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
+    """The type that an evaluated annotation names."""
+    if _is_hashable(annotation) and annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        return _class_type(annotation, span)
+    if isinstance(annotation, typing.NewType):
+        return type_of_annotation(annotation.__supertype__, span)
+    if isinstance(annotation, typing.TypeVar):
+        return type_of_annotation(annotation.__bound__ or Any, span)
+    if isinstance(annotation, torch.jit.annotations.BroadcastingListCls):
+        return ListType(INT)
+    return _generic_type(annotation, span)
+
+
+def _is_hashable(value: Any) -> bool:
+    return getattr(type(value), "__hash__", None) is not None and not isinstance(value, list | tuple)
+
+
+def _class_type(cls: type, span: Span | None) -> Type:
+    if issubclass(cls, torch.Tensor):
+        return TENSOR
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return named_tuple_type(cls)
+    if issubclass(cls, enum.Enum):
+        return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+    if cls is tuple or cls.__module__ in ("typing", "collections.abc"):
+        raise _unknown(cls, span)
+    return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+
+
+def named_tuple_type(cls: Any) -> TupleType:
+    """The type of a NamedTuple class; a field without annotation is a Tensor, as in TorchScript."""
+    hints = typing.get_type_hints(cls)
+    elements = tuple(type_of_annotation(hints.get(f, torch.Tensor)) for f in cls._fields)
+    return TupleType(elements, cls.__name__, tuple(cls._fields), cls)
+
+
+def _generic_type(annotation: Any, span: Span | None) -> Type:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+
+    def inner(index: int) -> Type:
+        return type_of_annotation(args[index], span)
+
+    if origin in _UNIONS:
+        return _union([type_of_annotation(a, span) for a in args])
+    if origin in _LISTS:
+        return ListType(inner(0))
+    if origin in _DICTS:
+        return DictType(inner(0), inner(1))
+    if origin in _SETS:
+        return SetType(inner(0))
+    if origin is tuple:
+        return _tuple_type(args, span)
+    if origin in (typing.Annotated, typing.Final, typing.ClassVar):
+        return inner(0)
+    if origin is typing.Literal:
+        return _union([type_of_annotation(type(a), span) for a in args])
+    if origin is torch.futures.Future or origin is torch.jit.Future:
+        return FutureType(inner(0))
+    raise _unknown(annotation, span)
+
+
+def _tuple_type(args: tuple[Any, ...], span: Span | None) -> Type:
+    if len(args) == 2 and args[1] is Ellipsis:
+        return ListType(type_of_annotation(args[0], span))
+    elements = () if args == ((),) else args
+    return TupleType(tuple(type_of_annotation(a, span) for a in elements))
+
+
+def _union(members: list[Type]) -> Type:
+    """Optional when None is a member; nested unions are flattened, and a union of one type is that type."""
+    flat: list[Type] = []
+    for member in members:
+        parts = {UnionType: lambda m: m.members, OptionalType: lambda m: (m.element, NONE)}.get(
+            type(member), lambda m: (m,)
+        )(member)
+        flat += [p for p in parts if p not in flat]
+    if ANY in flat:
+        return ANY
+    some = [m for m in flat if m != NONE]
+    if not some:
+        return NONE
+    core = some[0] if len(some) == 1 else UnionType(tuple(some))
+    return core if len(some) == len(flat) else optional(core)
+
+
+def _unknown(annotation: Any, span: Span | None) -> UnsupportedError:
+    text = getattr(annotation, "__qualname__", None) or str(annotation)
+    return UnsupportedError(
+        f"the annotation {text} has no compiled type; use Tensor, int, float, bool, str, List, Dict, Tuple, Optional, "
+        "a NamedTuple, an Enum or a class with source",
+        span,
+    )
+
+
+def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) -> Any:
+    """The Python object that an annotation's text stands for."""
+    try:
+        return eval(text, dict(names))
+    except Exception as error:  # noqa: BLE001  (whatever the user's expression raises is reported at its place)
+        raise UnsupportedError(f"the annotation {text!r} cannot be evaluated: {error}", span) from error
+
+
+def parse_type_comment(text: str, names: Mapping[str, Any], span: Span | None) -> tuple[list[Type], Type]:
+    """Parameter types and result type of a `# type: (int, Tensor) -> float` comment."""
+    tree = ast.parse(text, mode="func_type")
+    scope = {**vars(typing), **names}
+
+    def read(node: ast.expr) -> Type:
+        return type_of_annotation(evaluate_annotation(ast.unparse(node), scope, span), span)
+
+    return [read(node) for node in tree.argtypes], read(tree.returns)
+

@@ -1,0 +1,90 @@
+"""Attribute access: parts of tensors and other values, attributes of compile-time objects."""
+
+from __future__ import annotations
+
+import ast
+
+import torch
+
+from ir import DEVICE, ObjectType, OptionalType, TensorType, TupleType, Type, Value, registry
+from jit.script.constants import lift, unpack
+from jit.script.expressions import narrowed
+from jit.script.frame import Frame, expression
+from jit.script.values import Method, Operand, PyObject
+
+# Tensor attributes that are one op of another name.
+TENSOR_ATTRIBUTES: dict[str, str] = {
+    "shape": "aten::size", "ndim": "aten::dim", "T": "aten::numpy_T", "mT": "aten::mT", "H": "aten::matrix_H",
+    "mH": "aten::mH", "real": "aten::real", "imag": "aten::imag", "dtype": "prim::dtype", "device": "prim::device",
+    "layout": "prim::layout", "requires_grad": "prim::requires_grad", "is_cuda": "prim::is_cuda",
+    "is_sparse": "prim::is_sparse", "is_quantized": "prim::is_quantized", "is_leaf": "aten::is_leaf",
+    "is_mkldnn": "prim::is_mkldnn", "is_meta": "prim::is_meta", "data": "prim::data", "grad": "prim::grad",
+    "itemsize": "prim::itemsize", "nbytes": "prim::nbytes", "is_nested": "prim::is_nested", "is_cpu": "prim::is_cpu",
+    "is_mps": "prim::is_mps", "is_xpu": "prim::is_xpu",
+}  # fmt: skip
+
+
+@expression(ast.Attribute)
+def _attribute(frame: Frame, node: ast.Attribute) -> Operand:
+    return narrowed(frame, node, get_attribute(frame, frame.evaluate(node.value), node.attr))
+
+
+def get_attribute(frame: Frame, owner: Operand, name: str) -> Operand:
+    """`owner.name`."""
+    if isinstance(owner, Value):
+        return _value_attribute(frame, owner, name)
+    if isinstance(owner, PyObject):
+        return object_attribute(frame, owner, name)
+    return Method(owner, name)
+
+
+def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
+    """An attribute of a live object, read now and recorded as a capture."""
+    try:
+        found = getattr(owner.obj, name)
+    except AttributeError:
+        raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
+    frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, found)
+    return lift(frame, found, f"{owner.name}.{name}")
+
+
+def _value_attribute(frame: Frame, owner: Value, name: str) -> Operand:
+    match owner.type:
+        case TensorType():
+            return _tensor_attribute(frame, owner, name)
+        case TupleType(fields=fields) if name in fields:
+            return unpack(frame, owner)[fields.index(name)]
+        case ObjectType(cls=cls) if isinstance(cls, type) and name in ("name", "value"):
+            return _enum_attribute(frame, owner, name)
+        case type_ if type_ == DEVICE and name in ("type", "index"):
+            return frame.op(f"prim::{name}", owner)
+        case OptionalType():
+            raise frame.mismatch(f"the value may be None and None has no attribute {name!r}; test `is not None` first")
+    return Method(owner, name)
+
+
+def _tensor_attribute(frame: Frame, owner: Value, name: str) -> Operand:
+    op = TENSOR_ATTRIBUTES.get(name)
+    if op is None:
+        if not hasattr(torch.Tensor, name):
+            raise frame.mismatch(f"a Tensor has no attribute {name!r}")
+        return Method(owner, name)
+    return frame.op(op, owner)
+
+
+def _enum_attribute(frame: Frame, owner: Value, name: str) -> Operand:
+    assert isinstance(owner.type, ObjectType)
+    op = "prim::EnumName" if name == "name" else "prim::EnumValue"
+    result = frame.op(op, owner)
+    members = list(owner.type.cls)
+    kinds: set[Type] = {frame.constant(getattr(m, name)).type for m in members}
+    if len(kinds) == 1:
+        result.type = kinds.pop()
+    return result
+
+
+def has_op(name: str) -> bool:
+    """Whether an op of this name exists."""
+    return bool(registry.overloads(name))
+
+

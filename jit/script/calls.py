@@ -1,0 +1,174 @@
+"""Calls: of builtins, of torch's functions and Tensor methods through the op registry, of Python functions.
+
+A builtin function of torch (or of `torch._C._nn`, `torch.special` ...) is the op of its own name. A function of torch that
+is written in Python is compiled from its source unless `jit.script.library` knows an op or a rule for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from typing import Any
+
+import torch
+
+from ir import STR, DictType, ListType, ObjectType, SetType, TensorType, Value
+from jit.script import library, methods
+from jit.script.attributes import has_op
+from jit.script.constants import constant_of, lift
+from jit.script.expressions import spread
+from jit.script.frame import Frame, expression
+from jit.script.values import Arguments, Closure, Keywords, Method, Operand, PartialOf, PyObject
+
+
+@expression(ast.Call)
+def _call(frame: Frame, node: ast.Call) -> Operand:
+    hint = frame.hint
+    function = frame.evaluate(node.func)
+    if isinstance(function, PyObject):
+        form = library.special_form(function.obj)
+        if form is not None:
+            return form(frame, node)
+    arguments = _arguments(frame, node)
+    frame.hint = hint
+    return call(frame, function, arguments)
+
+
+def _arguments(frame: Frame, node: ast.Call) -> Arguments:
+    made = Arguments(spread(frame, node.args), {})
+    for keyword in node.keywords:
+        if keyword.arg is not None:
+            made.kwargs[keyword.arg] = frame.evaluate(keyword.value)
+        else:
+            made.kwargs.update(_keywords(frame, keyword.value))
+    return made
+
+
+def _keywords(frame: Frame, node: ast.expr) -> dict[str, Operand]:
+    """`**x` at a call: a dict display with constant keys, the function's own `**kwargs`, or a captured dict."""
+    if isinstance(node, ast.Dict):
+        pairs: dict[str, Operand] = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            if key is None:
+                pairs.update(_keywords(frame, value))
+                continue
+            name = constant_of(frame.evaluate(key))
+            if not isinstance(name, str):
+                raise frame.unsupported("`**` at a call needs keys that are constant strings")
+            pairs[name] = frame.evaluate(value)
+        return pairs
+    operand = frame.evaluate(node)
+    if isinstance(operand, Keywords):
+        return dict(operand.items)
+    if isinstance(operand, PyObject) and isinstance(operand.obj, dict):
+        return {str(k): lift(frame, v, f"{operand.name}[{k!r}]") for k, v in operand.obj.items()}
+    if isinstance(operand, Value) and operand.node is not None and operand.node.name == "prim::DictConstruct":
+        keys = [constant_of(k) for k in operand.node.inputs[::2]]
+        if all(isinstance(k, str) for k in keys):
+            return dict(zip(keys, operand.node.inputs[1::2], strict=True))
+    raise frame.unsupported("`**` at a call needs a dict whose keys are known while compiling")
+
+
+def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
+    """Call an operand."""
+    match function:
+        case PyObject(obj, name):
+            return call_object(frame, obj, name, given)
+        case Method(owner, name):
+            return call_method(frame, owner, name, given)
+        case Closure():
+            return frame.unit.services.call_closure(frame, function, given)
+        case PartialOf(inner, args, kwargs):
+            return call(frame, inner, Arguments([*args, *given.args], {**dict(kwargs), **given.kwargs}))
+    what = f"a value of type {function.type}" if isinstance(function, Value) else function.describe()
+    raise frame.mismatch(f"{what} cannot be called")
+
+
+def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
+    """Call a live Python object."""
+    rule = library.rule_of(obj)
+    if rule is not None:
+        return rule(frame, given)
+    op = op_of(obj)
+    if op is not None:
+        return apply_op(frame, op, given)
+    if isinstance(obj, types.FunctionType):
+        return frame.unit.services.call_function(frame, obj, given)
+    source = getattr(obj, "__script_source__", None)
+    if isinstance(source, types.FunctionType):
+        return frame.unit.services.call_function(frame, source, given)
+    if isinstance(obj, type):
+        return methods.construct(frame, obj, name, given)
+    special = type(obj).__dict__.get("__call__")
+    if isinstance(special, types.FunctionType):
+        return frame.unit.services.call_function(frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs))
+    raise frame.unsupported(
+        f"{name!r} cannot be called in compiled code: it is a {type(obj).__module__}.{type(obj).__qualname__} without "
+        "Python source and without an operator; call it outside, or mark its caller with torch.jit.ignore"
+    )
+
+
+def op_of(obj: Any) -> str | None:
+    """The op that a builtin function of torch stands for: the one of its own name."""
+    if isinstance(obj, torch._ops.OpOverloadPacket | torch._ops.OpOverload):
+        return str(obj._qualified_op_name if isinstance(obj, torch._ops.OpOverloadPacket) else obj.name()).partition(".")[0]
+    if not isinstance(obj, types.BuiltinFunctionType | types.BuiltinMethodType | types.MethodDescriptorType):
+        return None
+    owner = getattr(obj, "__self__", None) or getattr(obj, "__objclass__", None)
+    package = getattr(obj, "__module__", None) or getattr(owner, "__module__", "") or ""
+    if not package.startswith("torch") and "torch" not in str(owner):
+        return None
+    return f"aten::{obj.__name__}" if has_op(f"aten::{obj.__name__}") else None
+
+
+def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
+    """Apply an op by name to evaluated arguments."""
+    kwargs = {k: v for k, v in given.kwargs.items() if not (k in ("requires_grad", "out") and constant_of(v) in (None, False))}
+    wants_grad = kwargs.pop("requires_grad", None)
+    if any(isinstance(a, PyObject) for a in (*given.args, *kwargs.values())):
+        given = Arguments([_dtype(frame, a) for a in given.args], {})
+        kwargs = {k: _dtype(frame, v) for k, v in kwargs.items()}
+    result = frame.op(op, *given.args, **kwargs)
+    return result if wants_grad is None else frame.op("aten::requires_grad_", result, wants_grad)
+
+
+def _dtype(frame: Frame, operand: Operand) -> Operand:
+    """Python's and numpy's number classes name dtypes where a dtype is expected."""
+    if isinstance(operand, PyObject):
+        dtype = library.dtype_of(operand.obj)
+        if dtype is not None:
+            return frame.constant(dtype)
+    return operand
+
+
+def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operand:
+    """Call a method of a value, or of a sequence known while compiling."""
+    if not isinstance(owner, Value):
+        return methods.call_static(frame, owner, name, given)
+    rule = methods.rule_of(owner.type, name)
+    if rule is not None:
+        return rule(frame, owner, given)
+    match owner.type:
+        case TensorType():
+            return _tensor_method(frame, owner, name, given)
+        case ListType() | DictType() | SetType():
+            methods.adopt_types(frame, owner, name, given)
+            return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+        case ObjectType():
+            pass
+        case type_ if type_ == STR:
+            return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+    raise frame.mismatch(f"a value of type {owner.type} has no method {name!r} in compiled code")
+
+
+def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
+    """A method of Tensor: the op of its name, or the Python source of methods written in Python."""
+    method = getattr(torch.Tensor, name)
+    full = Arguments([owner, *given.args], given.kwargs)
+    if isinstance(method, types.FunctionType) and name not in library.METHODS_AS_OPS:
+        return frame.unit.services.call_function(frame, method, full)
+    if not has_op(f"aten::{name}"):
+        raise frame.unsupported(f"the Tensor method {name!r} is not supported in compiled code")
+    return apply_op(frame, f"aten::{name}", full)
+
+

@@ -1,0 +1,127 @@
+"""Comprehensions: unrolled where what they go over is known while compiling, loops that append otherwise."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+
+from ir import STR, TENSOR, DictType, ListType, Value
+from jit.script import operators
+from jit.script.conditions import condition, refine
+from jit.script.constants import make_list
+from jit.script.control import Loop
+from jit.script.frame import Frame, expression
+from jit.script.iteration import Indexed, iteration
+from jit.script.names import stored_names
+from jit.script.scope import conditional
+from jit.script.targets import assign
+from jit.script.values import Operand, values_of
+
+Emit = Callable[[], None]
+
+
+@expression(ast.ListComp, ast.GeneratorExp)
+def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
+    """A list; a generator is computed at once, which only its side effects could tell."""
+    unrolled = _unrolled(frame, node)
+    if unrolled is not None:
+        return unrolled
+    element = frame.hint.element if isinstance(frame.hint, ListType) else None
+    result = make_list(frame, [], element or TENSOR)
+    assert result is not None
+    if element is None:
+        frame.unit.untyped.add(result)
+
+    def emit() -> None:
+        item = frame.value(node.elt, element)
+        if result in frame.unit.untyped:
+            frame.unit.untyped.discard(result)
+            result.type = ListType(item.type)
+        frame.op("aten::append", result, item)
+
+    _generate(frame, node, node.generators, emit)
+    return result
+
+
+@expression(ast.DictComp)
+def _dict(frame: Frame, node: ast.DictComp) -> Operand:
+    declared = frame.hint if isinstance(frame.hint, DictType) else None
+    result = frame.node("prim::DictConstruct", [], [declared or DictType(STR, TENSOR)]).output
+    if declared is None:
+        frame.unit.untyped.add(result)
+
+    def emit() -> None:
+        key, item = frame.value(node.key), frame.value(node.value)
+        if result in frame.unit.untyped:
+            frame.unit.untyped.discard(result)
+            result.type = DictType(key.type, item.type)
+        frame.op("aten::_set_item", result, key, item)
+
+    _generate(frame, node, node.generators, emit)
+    return result
+
+
+def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | None:
+    """One generator without test over a sequence of known length."""
+    (generator, *more) = node.generators
+    if more or generator.ifs:
+        return None
+    hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
+    over = iteration(frame, frame.evaluate(generator.iter))
+    if isinstance(over, Indexed) or not over:
+        return None
+    items: list[Operand] = []
+    for element in over:
+        assign(frame, generator.target, element)
+        items.append(frame.evaluate(node.elt))
+    for name, binding in hidden.items():
+        frame.scope.pop(name, None)
+        if binding is not None:
+            frame.scope[name] = binding
+    values = values_of(items)
+    made = make_list(frame, values) if values is not None else None
+    return made if made is not None else operators.rebuild(frame, items)
+
+
+def _generate(frame: Frame, node: ast.expr, generators: Sequence[ast.comprehension], emit: Emit) -> None:
+    """Run `emit` for every combination that the generators produce; their targets are local to them."""
+    generator, rest = generators[0], generators[1:]
+    hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
+
+    def body(operand: Operand) -> None:
+        assign(frame, generator.target, operand)
+        _filtered(frame, generator.ifs, inner)
+
+    def inner() -> None:
+        if rest:
+            _generate(frame, node, rest, emit)
+        else:
+            emit()
+
+    over = iteration(frame, frame.evaluate(generator.iter))
+    if isinstance(over, Indexed):
+        trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
+        Loop(frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))).emit()
+    else:
+        for operand in over:
+            body(operand)
+    for name, binding in hidden.items():
+        frame.scope.pop(name, None)
+        if binding is not None:
+            frame.scope[name] = binding
+
+
+def _filtered(frame: Frame, tests: Sequence[ast.expr], emit: Emit) -> None:
+    if not tests:
+        emit()
+        return
+    test = condition(frame, tests[0])
+
+    def holds() -> None:
+        refine(frame, test.when_true)
+        _filtered(frame, tests[1:], emit)
+
+    if isinstance(test.value, Value):
+        conditional(frame, test.value, holds, lambda: None)
+    elif test.value:
+        holds()

@@ -1,0 +1,134 @@
+"""Python objects to operands and back: what a captured object means, and which Python value a graph constant holds."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ir import NONE, DictType, ListType, TupleType, Type, Value
+from jit.script.annotate import named_tuple_type
+from jit.script.frame import Frame
+from jit.script.scope import merge_types
+from jit.script.values import Closure, Items, Operand, PartialOf, PyObject, RangeOf, Static, values_of
+
+_ATOMS = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format,
+          torch.Generator, torch.Tensor)  # fmt: skip
+UNKNOWN = object()
+
+
+def constant_of(operand: Operand) -> Any:
+    """The Python value of a constant of the graph, `UNKNOWN` for anything else."""
+    if isinstance(operand, Value) and operand.node is not None and operand.node.name == "prim::Constant":
+        return operand.node.attrs.get("value")
+    return UNKNOWN
+
+
+def lift(frame: Frame, obj: Any, name: str) -> Operand:
+    """The operand that a live Python object stands for; plain data become constants, the rest stays static."""
+    if obj is None or (isinstance(obj, _ATOMS) and not isinstance(obj, enum.Enum)):
+        return frame.constant(obj)
+    if isinstance(obj, np.generic):
+        return frame.constant(obj.item())
+    if isinstance(obj, np.ndarray):
+        return frame.constant(torch.from_numpy(obj))
+    if isinstance(obj, enum.Enum):
+        return frame.constant(obj)
+    if isinstance(obj, tuple | list):
+        return lift_sequence(frame, obj, name)
+    if isinstance(obj, range):
+        return RangeOf(*(frame.constant(n) for n in (obj.start, obj.stop, obj.step)))
+    if isinstance(obj, dict) and obj:
+        return _lift_dict(frame, obj, name)
+    if isinstance(obj, functools.partial):
+        args = tuple(lift(frame, a, name) for a in obj.args)
+        kwargs = tuple((k, lift(frame, v, name)) for k, v in obj.keywords.items())
+        return PartialOf(PyObject(obj.func, name), args, kwargs)
+    if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
+        return PartialOf(PyObject(obj.__func__, name), (lift(frame, obj.__self__, name),))
+    return PyObject(obj, name)
+
+
+def lift_sequence(frame: Frame, obj: Sequence[Any], name: str) -> Operand:
+    """A captured tuple or list, by value."""
+    items = [lift(frame, item, f"{name}[{i}]") for i, item in enumerate(obj)]
+    values = values_of(items)
+    if values is None:
+        return Items(tuple(items))
+    if hasattr(obj, "_fields"):
+        return frame.node("prim::TupleConstruct", values, [named_tuple_type(type(obj))]).output
+    if isinstance(obj, tuple):
+        return make_tuple(frame, values)
+    return make_list(frame, values) or Items(tuple(items))
+
+
+def _lift_dict(frame: Frame, obj: dict[Any, Any], name: str) -> Operand:
+    pairs = [(lift(frame, k, name), lift(frame, v, f"{name}[{k!r}]")) for k, v in obj.items()]
+    flat = values_of([o for pair in pairs for o in pair])
+    if flat is None:
+        return PyObject(obj, name)
+    return make_dict(frame, flat[::2], flat[1::2]) or PyObject(obj, name)
+
+
+def make_tuple(frame: Frame, values: Sequence[Value]) -> Value:
+    """A tuple of values."""
+    return frame.node("prim::TupleConstruct", values, [TupleType(tuple(v.type for v in values))]).output
+
+
+def common_type(values: Sequence[Value]) -> Type | None:
+    """The join of the values' types, None when they have none."""
+    joined: Type | None = values[0].type
+    for value in values[1:]:
+        joined = joined and merge_types(joined, value.type)
+    return joined
+
+
+def make_list(frame: Frame, values: Sequence[Value], element: Type | None = None) -> Value | None:
+    """A list of values (at least one, or `element` given), None when they have no common type."""
+    element = element or common_type(values)
+    return element and frame.node("prim::ListConstruct", values, [ListType(element)]).output
+
+
+def make_dict(frame: Frame, keys: Sequence[Value], values: Sequence[Value]) -> Value | None:
+    """A dict of at least one entry, None when keys or values have no common type."""
+    key, value = common_type(keys), common_type(values)
+    if key is None or value is None:
+        return None
+    flat = [x for pair in zip(keys, values, strict=True) for x in pair]
+    return frame.node("prim::DictConstruct", flat, [DictType(key, value)]).output
+
+
+def unpack(frame: Frame, value: Value) -> list[Value]:
+    """The elements of a tuple; of a tuple under construction, without a node."""
+    assert isinstance(value.type, TupleType)
+    if value.node is not None and value.node.name == "prim::TupleConstruct":
+        return list(value.node.inputs)
+    return frame.node("prim::TupleUnpack", [value], value.type.elements).outputs
+
+
+def materialize(frame: Frame, operand: Static) -> Value:
+    """A static operand as a value: sequences, ranges and captured data; anything else is an error that names it."""
+    match operand:
+        case Items(items):
+            return make_tuple(frame, [frame.require(i) for i in items])
+        case RangeOf(start, stop, step):
+            return frame.op("aten::list", frame.op("prim::range", start, stop, step))
+        case PyObject(obj, name):
+            lifted = lift(frame, obj, name)
+            if isinstance(lifted, Value):
+                return lifted
+        case Closure():
+            raise frame.unsupported("a function can be called or passed to a function, but it is not a value here")
+    raise frame.unsupported(f"{operand.describe()} cannot be used as a value in compiled code")
+
+
+def none(frame: Frame) -> Value:
+    """The constant None."""
+    value = frame.constant(None)
+    assert value.type == NONE
+    return value

@@ -1,0 +1,340 @@
+"""Statements that branch and loop: if, for, while, break, continue, and statement lists that end early.
+
+    if c:                          %out = prim::If(%c)
+        return a        ==>            block0(): -> (%a)
+    rest; return b                     block1(): rest -> (%b)      the rest moves to where control still falls through
+
+Where only a run-time flag tells whether the rest is reached (a `break` in one of two branches), the rest becomes the else
+block of an If on `$skip`. A loop carries the variables that its body assigns; their types, and which flags become run-time
+values, are found by compiling the body again until nothing changes any more.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ir import BOOL, INT, Block, Node, Type, Value
+from jit.script.conditions import condition, refine
+from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope, statement
+from jit.script.iteration import Indexed, iteration
+from jit.script.names import loaded_names, stored_names
+from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
+from jit.script.targets import assign
+from jit.script.values import Operand, Unbound
+
+BROKE = "$broke"
+_ENDLESS = (1 << 63) - 1
+
+
+def run(frame: Frame, statements: Sequence[ast.stmt]) -> None:
+    """Compile a statement list as far as control reaches it."""
+    for i, node in enumerate(statements):
+        rest = statements[i + 1 :]
+        if isinstance(node, ast.If):
+            with frame.at(node):
+                if _run_if(frame, node, rest):
+                    return
+        else:
+            frame.execute(node)
+        skip = frame.scope[SKIP]
+        if skip is True:
+            return
+        if isinstance(skip, Value) and rest:
+            conditional(frame, skip, lambda: None, lambda: _resume(frame, rest))  # noqa: B023
+            return
+
+
+def _resume(frame: Frame, statements: Sequence[ast.stmt]) -> None:
+    """On the path where nothing was skipped."""
+    frame.scope.update({SKIP: False, STOP: False, RETURNED: False})
+    run(frame, statements)
+
+
+def _run_if(frame: Frame, node: ast.If, rest: Sequence[ast.stmt]) -> bool:
+    """Compile an `if`; True when the statements after it were compiled too, inside the branch that falls through."""
+    test = condition(frame, node.test)
+    if isinstance(test.value, bool):
+        refine(frame, test.when_true if test.value else test.when_false)
+        run(frame, node.body if test.value else node.orelse)
+        return False
+
+    def then() -> None:
+        refine(frame, test.when_true)
+        run(frame, node.body)
+
+    def orelse() -> None:
+        refine(frame, test.when_false)
+        run(frame, node.orelse)
+
+    made = frame.node("prim::If", [test.value])
+    a, b = (run_branch(frame, made, frame.scope, body) for body in (then, orelse))
+    moved = a.exits != b.exits and not a.is_dead and not b.is_dead
+    if moved:
+        open_branch = b if a.exits else a
+        skip = open_branch.scope[SKIP]
+        if isinstance(skip, Value):
+            extend_branch(frame, open_branch, lambda: conditional(frame, skip, lambda: None, lambda: _resume(frame, rest)))
+        else:
+            extend_branch(frame, open_branch, lambda: run(frame, rest))
+    merge(frame, made, a, b)
+    return moved
+
+
+@statement(ast.Break)
+def _break(frame: Frame, node: ast.Break) -> None:
+    frame.scope[SKIP] = frame.scope[STOP] = True
+
+
+@statement(ast.Continue)
+def _continue(frame: Frame, node: ast.Continue) -> None:
+    frame.scope[SKIP] = True
+
+
+@statement(ast.While)
+def _while(frame: Frame, node: ast.While) -> None:
+    test = condition(frame, node.test)
+    if test.value is False:
+        run(frame, node.orelse)
+        return
+
+    def body(_: Value) -> None:
+        refine(frame, test.when_true)
+        run(frame, node.body)
+
+    loop = Loop(frame, node, [*node.body, node.test], frame.constant(_ENDLESS), test.as_value(frame), body)
+    loop.again = lambda: condition(frame, node.test).value
+    loop.emit()
+    if not _has_break(node.body) and frame.scope[DEAD] is False:
+        refine(frame, test.when_false)
+    _finish(frame, node.orelse, loop.broke)
+
+
+@statement(ast.For)
+def _for(frame: Frame, node: ast.For) -> None:
+    over = iteration(frame, frame.evaluate(node.iter))
+    if not isinstance(over, Indexed):
+        _unroll(frame, node, over)
+        return
+    target = ast.Assign([node.target], node.iter)
+
+    def body(index: Value) -> None:
+        with frame.at(node.target):
+            assign(frame, node.target, over.element(index))
+        run(frame, node.body)
+
+    trip = frame.constant(_ENDLESS) if over.length is None else over.length
+    loop = Loop(frame, node, [target, *node.body], trip, frame.constant(True), body)
+    loop.emit()
+    _finish(frame, node.orelse, loop.broke)
+
+
+def _finish(frame: Frame, orelse: Sequence[ast.stmt], broke: Binding) -> None:
+    """The `else` of a loop runs when no break ended it."""
+    if not orelse or broke is True or frame.scope[SKIP] is True:
+        return
+    if isinstance(broke, Value):
+        conditional(frame, broke, lambda: None, lambda: _resume(frame, orelse))
+    else:
+        run(frame, orelse)
+
+
+def _unroll(frame: Frame, node: ast.For, items: Sequence[Operand]) -> None:
+    """A loop over elements known while compiling: one copy of the body for each."""
+
+    def step(position: int) -> None:
+        if position == len(items):
+            run(frame, node.orelse)
+            return
+        with frame.at(node.target):
+            assign(frame, node.target, items[position])
+        run(frame, node.body)
+        stop = frame.scope[STOP]
+        if isinstance(stop, Value):
+            conditional(frame, stop, lambda: None, lambda: proceed(position + 1))
+        elif not stop:
+            proceed(position + 1)
+
+    def proceed(position: int) -> None:
+        frame.scope.update({SKIP: False, STOP: False, RETURNED: False})
+        step(position)
+
+    step(0)
+    _leave_loop(frame)
+
+
+def _leave_loop(frame: Frame) -> None:
+    """After a loop only a return (or an exception) still skips what follows."""
+    if frame.scope[DEAD] is False:
+        frame.scope[SKIP] = frame.scope[STOP] = frame.scope[RETURNED]
+
+
+def _has_break(body: Sequence[ast.stmt]) -> bool:
+    """Whether a loop's body may break out of this loop; a nested loop's breaks count too, which is only pessimistic."""
+    return any(isinstance(n, ast.Break) for s in body for n in ast.walk(s))
+
+
+@dataclass(slots=True)
+class Loop:
+    """A `prim::Loop` under construction.
+
+    `carried` maps each carried name to its type; it grows, and types widen, from attempt to attempt. `conflicts` are names
+    whose type changes in the body: unreadable across iterations and afterwards, harmless where the body assigns them first.
+    """
+
+    frame: Frame
+    node: ast.AST
+    statements: Sequence[ast.AST]
+    trip: Value
+    first: Value
+    body: Callable[[Value], None]
+    again: Callable[[], bool | Value] | None = None
+    broke: Binding = False
+    carried: dict[str, Type] = field(default_factory=dict)
+    conflicts: dict[str, str] = field(default_factory=dict)
+    before: Scope = field(default_factory=dict)
+    stored: list[str] = field(default_factory=list)
+
+    def emit(self) -> None:
+        """Compile the loop; the frame's scope is then the one after it."""
+        self.before = self.frame.scope
+        self.stored = stored_names(self.statements)
+        for name in self.stored:
+            for key in (name, f"{name}?"):
+                binding = self.before.get(key)
+                if isinstance(binding, Value):
+                    self.carried[key] = binding.type
+        while True:
+            made, start = self._attempt()
+            if not self._settle(self.frame.scope, start):
+                self._close(made)
+                return
+            made.erase()
+
+    def _attempt(self) -> tuple[Node, Scope]:
+        """Compile the body once, with what is carried so far."""
+        frame = self.frame
+        frame.scope = self.before
+        starts = [self._start(name, type_) for name, type_ in self.carried.items()]
+        made = frame.node("prim::Loop", [self.trip, self.first, *starts])
+        block = made.add_block()
+        index = block.add_param(INT)
+        scope: Scope = {**self.before, SKIP: False, STOP: False}
+        scope.update({name: Unbound(reason) for name, reason in self.conflicts.items()})
+        for name, type_ in self.carried.items():
+            scope[name] = block.add_param(type_)
+        frame.scope = dict(scope)
+        with frame.inside(block):
+            self.body(index)
+            self._add_condition(block)
+        return made, scope
+
+    def _start(self, name: str, type_: Type) -> Value:
+        binding = self.before.get(name)
+        if isinstance(binding, Value):
+            return binding
+        if isinstance(binding, bool):
+            return self.frame.constant(binding)
+        if name.endswith("?") or name == BROKE:
+            return self.frame.constant(False if name == BROKE else name[:-1] in self.before)
+        return self.frame.uninitialized(type_)
+
+    def _add_condition(self, block: Block) -> None:
+        """The block's first return: whether to go on."""
+        frame, stop = self.frame, self.frame.scope[STOP]
+        frame.scope[BROKE] = stop
+        go_on: bool | Value = not stop
+        if isinstance(stop, Value):
+            name = "$again"
+
+            def ended() -> None:
+                frame.scope[name] = False
+
+            def test() -> None:
+                frame.scope[name] = self.again() if self.again else True
+
+            conditional(frame, stop, ended, test)
+            found = frame.scope.pop(name)
+            assert isinstance(found, bool | Value)
+            go_on = found
+        elif not stop and self.again:
+            go_on = self.again()
+        block.add_return(frame.constant(go_on) if isinstance(go_on, bool) else go_on)
+
+    def _settle(self, end: Scope, start: Scope) -> bool:
+        """Compare the scope at the body's end with the one at its start; True when another attempt is needed."""
+        if end[DEAD] is True:
+            return False
+        names = [RETURNED, RESULT]
+        if end[RETURNED] is not True:
+            names += [key for name in self.stored for key in (name, f"{name}?")]
+        changes = [self._settle_name(name, end.get(name), start) for name in names]
+        if getattr(self.node, "orelse", None) and end.get(BROKE) is not False and BROKE not in self.carried:
+            self.carried[BROKE] = BOOL
+            return True
+        return any(changes)
+
+    def _settle_name(self, name: str, end: Binding | None, start: Scope) -> bool:
+        begin = start.get(name)
+        if end is begin or name in self.conflicts or (not isinstance(end, Value) and end == begin):
+            return False
+        if name.endswith("?"):
+            return self._carry(name, BOOL) if isinstance(end, Value) and name not in self.carried else False
+        if isinstance(end, bool | Value):
+            type_ = BOOL if isinstance(end, bool) else end.type
+            if name in self.carried:
+                return self._widen(name, type_)
+            if begin is None or isinstance(begin, bool):
+                return self._adopt(name, type_)
+        return self._conflict(name, "what it holds changes in the loop")
+
+    def _adopt(self, name: str, type_: Type) -> bool:
+        """A name that the body binds and nothing bound before: carried when something outside may read it."""
+        if name in (RETURNED, RESULT):
+            return self._carry(name, type_)
+        if name not in loaded_names(self.frame.source.node, outside=self.node):
+            return False
+        self._carry(f"{name}?", BOOL)
+        return self._carry(name, type_)
+
+    def _carry(self, name: str, type_: Type) -> bool:
+        self.carried[name] = type_
+        return True
+
+    def _widen(self, name: str, type_: Type) -> bool:
+        joined = merge_types(self.carried[name], type_)
+        if joined is None:
+            return self._conflict(name, f"it is a {self.carried[name]} before the loop and a {type_} after its body")
+        if joined == self.carried[name]:
+            return False
+        return self._carry(name, joined)
+
+    def _conflict(self, name: str, reason: str) -> bool:
+        self.carried.pop(name, None)
+        self.carried.pop(f"{name}?", None)
+        self.conflicts[name] = reason
+        return True
+
+    def _close(self, made: Node) -> None:
+        """Add the carried values as returns and outputs, and set the scope after the loop."""
+        frame, end = self.frame, self.frame.scope
+        (block,) = made.blocks
+        after = dict(self.before)
+        after.update({name: Unbound(reason) for name, reason in self.conflicts.items()})
+        with frame.inside(block):
+            for name, type_ in self.carried.items():
+                block.add_return(self._end_value(end, name, type_))
+        for name, type_ in self.carried.items():
+            after[name] = made.add_output(type_)
+        frame.scope = after
+        self.broke = after.pop(BROKE, False)
+        _leave_loop(frame)
+
+    def _end_value(self, end: Scope, name: str, type_: Type) -> Value:
+        binding = end.get(name)
+        if name.endswith("?") and binding is None:
+            binding = name[:-1] in end
+        if isinstance(binding, bool):
+            return self.frame.constant(binding)
+        return binding if isinstance(binding, Value) else self.frame.uninitialized(type_)

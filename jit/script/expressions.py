@@ -1,0 +1,299 @@
+"""Expressions: literals, names, displays, operators, subscripts, ternaries, f-strings, comprehensions' siblings.
+
+Calls and attributes are in `calls` and `attributes`; comprehensions, being loops, in `comprehensions`.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from ir import (
+    NONE,
+    STR,
+    TENSOR,
+    CompileError,
+    DictType,
+    ListType,
+    OptionalType,
+    SetType,
+    TensorType,
+    TupleType,
+    Type,
+    Value,
+)
+from jit.script import operators
+from jit.script.conditions import Condition, condition, path_of, refine, truth
+from jit.script.constants import constant_of, lift, make_dict, make_list, make_tuple
+from jit.script.frame import Frame, expression
+from jit.script.indexing import getitem, read_index
+from jit.script.scope import select
+from jit.script.values import Closure, Items, Narrowed, Operand, Static, values_of
+
+
+@expression(ast.Constant)
+def _constant(frame: Frame, node: ast.Constant) -> Operand:
+    if node.value is Ellipsis or isinstance(node.value, bytes):
+        raise frame.unsupported(f"the literal {node.value!r} is not supported in compiled code")
+    if type(node.value) is int and not -(1 << 63) <= node.value < 1 << 63:
+        raise frame.unsupported("ints in compiled code have 64 bits; this literal does not fit")
+    return frame.constant(node.value)
+
+
+@expression(ast.Name)
+def _name(frame: Frame, node: ast.Name) -> Operand:
+    local = frame.lookup(node.id)
+    if local is not None:
+        return local
+    if node.id in frame.locals:
+        raise CompileError(f"local variable {node.id!r} is read before it is assigned", frame.span)
+    try:
+        obj = frame.resolver.lookup(node.id)
+    except KeyError:
+        raise CompileError(f"name {node.id!r} is not defined", frame.span) from None
+    return lift(frame, obj, node.id)
+
+
+@expression(ast.NamedExpr)
+def _walrus(frame: Frame, node: ast.NamedExpr) -> Operand:
+    operand = frame.evaluate(node.value)
+    frame.bind(node.target.id, operand)
+    return operand
+
+
+def narrowed(frame: Frame, node: ast.expr, operand: Operand) -> Operand:
+    """An attribute or item, with the type that an enclosing test has shown."""
+    if not isinstance(operand, Value) or (path := path_of(node)) is None:
+        return operand
+    fact = frame.scope.get(path)
+    return frame.cast(operand, fact.type) if isinstance(fact, Narrowed) else operand
+
+
+@expression(ast.Subscript)
+def _subscript(frame: Frame, node: ast.Subscript) -> Operand:
+    owner = frame.evaluate(node.value)
+    item = getitem(frame, owner, read_index(frame, node.slice), isinstance(node.slice, ast.Tuple))
+    return narrowed(frame, node, item)
+
+
+@expression(ast.Tuple)
+def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
+    hints = frame.hint.elements if isinstance(frame.hint, TupleType) else ()
+    items = spread(frame, node.elts, list(hints))
+    values = values_of(items)
+    return Items(tuple(items)) if values is None else make_tuple(frame, values)
+
+
+def spread(frame: Frame, nodes: list[ast.expr], hints: list[Type] | Type | None = None) -> list[Operand]:
+    """Elements of a display; `*x` of known length as its elements."""
+    items: list[Operand] = []
+    for i, node in enumerate(nodes):
+        hint = hints[i] if isinstance(hints, list) and i < len(hints) else None
+        if isinstance(node, ast.Starred):
+            sequence = frame.evaluate(node.value)
+            if not operators.is_tuple(sequence):
+                raise frame.unsupported("`*` spreads sequences whose length is known while compiling, such as tuples")
+            items += operators.elements(frame, sequence)
+        else:
+            items.append(frame.evaluate(node, hints if isinstance(hints, Type) else hint))
+    return items
+
+
+@expression(ast.List)
+def _list(frame: Frame, node: ast.List) -> Operand:
+    wanted = frame.hint.element if isinstance(frame.hint, OptionalType) else frame.hint
+    element = wanted.element if isinstance(wanted, ListType) else None
+    if any(isinstance(e, ast.Starred) for e in node.elts):
+        return _spread_list(frame, node, element)
+    items = spread(frame, node.elts, element)
+    values = values_of(items)
+    if values is None:
+        return Items(tuple(items))
+    if values or element:
+        made = make_list(frame, values, element)
+        if made is None:
+            raise frame.mismatch(
+                f"the elements of a list need one type, found {', '.join(sorted({str(v.type) for v in values}))}; "
+                "use a tuple, or annotate the list with a Union"
+            )
+        return made
+    empty = make_list(frame, [], TENSOR)
+    assert empty is not None
+    frame.unit.untyped.add(empty)
+    return empty
+
+
+def _spread_list(frame: Frame, node: ast.List, element: Type | None) -> Operand:
+    """`[*a, b]`: concatenation of lists."""
+    result: Operand | None = None
+    for part in node.elts:
+        piece: Operand
+        if isinstance(part, ast.Starred):
+            piece = operators.as_list(frame, frame.evaluate(part.value))
+        else:
+            piece = operators.as_list(frame, make_tuple(frame, [frame.value(part, element)]))
+        result = piece if result is None else operators.binary(frame, ast.Add(), result, piece)
+    assert result is not None
+    return frame.op("aten::list", result) if len(node.elts) == 1 else result
+
+
+@expression(ast.Dict)
+def _dict(frame: Frame, node: ast.Dict) -> Operand:
+    wanted = frame.hint.element if isinstance(frame.hint, OptionalType) else frame.hint
+    declared = wanted if isinstance(wanted, DictType) else None
+    if None in node.keys:
+        raise frame.unsupported("`**` inside a dict display is not supported; use copy() and update()")
+    value_hint = declared.value if declared else None
+    keys = [frame.value(k) for k in node.keys if k is not None]
+    values = [frame.value(v, value_hint) for v in node.values]
+    if keys and declared is None:
+        made = make_dict(frame, keys, values)
+        if made is None:
+            raise frame.mismatch("the keys of a dict need one type, and so do its values; annotate the dict with a Union")
+        return made
+    flat = [x for pair in zip(keys, values, strict=True) for x in pair]
+    result = frame.node("prim::DictConstruct", flat, [declared or DictType(STR, TENSOR)]).output
+    if declared is None:
+        frame.unit.untyped.add(result)
+    return result
+
+
+@expression(ast.Set)
+def _set(frame: Frame, node: ast.Set) -> Operand:
+    items = frame.require(make_tuple(frame, [frame.value(e) for e in node.elts]))
+    made = operators.as_list(frame, items)
+    assert isinstance(made.type, ListType)
+    return frame.node("prim::SetConstruct", made.node.inputs if made.node else [], [SetType(made.type.element)]).output
+
+
+@expression(ast.UnaryOp)
+def _unary(frame: Frame, node: ast.UnaryOp) -> Operand:
+    if isinstance(node.op, ast.Not):
+        return condition(frame, node).as_value(frame)
+    return operators.unary(frame, node.op, frame.evaluate(node.operand))
+
+
+@expression(ast.BinOp)
+def _binary(frame: Frame, node: ast.BinOp) -> Operand:
+    left, right = frame.evaluate(node.left), frame.evaluate(node.right)
+    return operators.binary(frame, node.op, left, right)
+
+
+@expression(ast.Compare)
+def _compare(frame: Frame, node: ast.Compare) -> Operand:
+    if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and len(node.ops) == 1:
+        return condition(frame, node).as_value(frame)
+    return _chain(frame, frame.evaluate(node.left), list(zip(node.ops, node.comparators, strict=True)))
+
+
+def _chain(frame: Frame, left: Operand, rest: list[tuple[ast.cmpop, ast.expr]]) -> Operand:
+    """`a < b < c` is `a < b and b < c` with `b` evaluated once, the rest only where it is reached."""
+    op, node = rest[0]
+    right = frame.evaluate(node)
+    first = operators.compare(frame, op, left, right)
+    if len(rest) == 1:
+        return first
+    holds = truth(frame, first)
+    if isinstance(holds, bool):
+        return _chain(frame, right, rest[1:]) if holds else first
+    return select(frame, holds, lambda: _chain(frame, right, rest[1:]), lambda: first)
+
+
+@expression(ast.BoolOp)
+def _boolean(frame: Frame, node: ast.BoolOp) -> Operand:
+    """`and` / `or` give one of their operands, as in Python."""
+    return _bool_values(frame, node.values, isinstance(node.op, ast.And))
+
+
+def _bool_values(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Operand:
+    if len(nodes) == 1:
+        return frame.evaluate(nodes[0])
+    test, operand = _tested(frame, nodes[0])
+    facts = test.when_true if is_and else test.when_false
+    if isinstance(test.value, bool):
+        if test.value != is_and:
+            return operand if operand is not None else test.as_value(frame)
+        refine(frame, facts)
+        return _bool_values(frame, nodes[1:], is_and)
+
+    def rest() -> Operand:
+        refine(frame, facts)
+        return _bool_values(frame, nodes[1:], is_and)
+
+    def first() -> Operand:
+        return _decided(frame, operand, is_and) if operand is not None else frame.constant(not is_and)
+
+    then, orelse = (rest, first) if is_and else (first, rest)
+    return select(frame, test.value, then, orelse)
+
+
+def _tested(frame: Frame, node: ast.expr) -> tuple[Condition, Operand | None]:
+    """The truth of an operand of `and`/`or`, and the operand itself unless it is the truth."""
+    match node:
+        case ast.Compare() | ast.UnaryOp(op=ast.Not()) | ast.Call(func=ast.Name(id="isinstance" | "hasattr")):
+            return condition(frame, node), None
+    operand = frame.evaluate(node)
+    return Condition(truth(frame, operand)), operand
+
+
+def _decided(frame: Frame, operand: Operand, is_and: bool) -> Operand:
+    """The first operand where it decides: for `or` it is true, hence not None."""
+    if isinstance(operand, Value) and isinstance(operand.type, OptionalType) and not is_and:
+        return frame.cast(operand, operand.type.element)
+    return operand
+
+
+@expression(ast.IfExp)
+def _ternary(frame: Frame, node: ast.IfExp) -> Operand:
+    test, hint = condition(frame, node.test), frame.hint
+    if isinstance(test.value, bool):
+        return frame.evaluate(node.body if test.value else node.orelse, hint)
+
+    def then() -> Operand:
+        refine(frame, test.when_true)
+        return frame.evaluate(node.body, hint)
+
+    def orelse() -> Operand:
+        refine(frame, test.when_false)
+        return frame.evaluate(node.orelse, hint)
+
+    return select(frame, test.value, then, orelse)
+
+
+@expression(ast.JoinedStr)
+def _fstring(frame: Frame, node: ast.JoinedStr) -> Operand:
+    """An f-string is one `aten::format`; a field with a format spec or conversion is formatted by itself first."""
+    template, fields = "", []
+    for part in node.values:
+        if isinstance(part, ast.Constant):
+            template += str(part.value).replace("{", "{{").replace("}", "}}")
+        elif isinstance(part, ast.FormattedValue):
+            template += "{" + _field_spec(frame, part) + "}"
+            fields.append(frame.value(part.value))
+    if not fields:
+        return frame.constant(template.format())
+    return frame.op("aten::format", template, *fields)
+
+
+def _field_spec(frame: Frame, part: ast.FormattedValue) -> str:
+    conversion = "" if part.conversion == -1 else f"!{chr(part.conversion)}"
+    if part.format_spec is None:
+        return conversion
+    spec = constant_of(frame.evaluate(part.format_spec))
+    if not isinstance(spec, str):
+        raise frame.unsupported("a format spec in an f-string must be known while compiling")
+    return f"{conversion}:{spec}"
+
+
+@expression(ast.Lambda)
+def _lambda(frame: Frame, node: ast.Lambda) -> Operand:
+    return Closure(node, frame, closure_defaults(frame, node.args))
+
+
+def closure_defaults(frame: Frame, arguments: ast.arguments) -> dict[str, Operand]:
+    """Default values of a nested function's parameters, evaluated where it is defined."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    tail = positional[len(positional) - len(arguments.defaults) :]
+    pairs = [*zip(tail, arguments.defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return {arg.arg: frame.evaluate(default) for arg, default in pairs if default is not None}
+
+

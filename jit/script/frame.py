@@ -1,0 +1,280 @@
+"""The frame: state of one function while it is compiled, and the registry of handlers.
+
+A frame owns the scope (what each name means at the current point), the insertion point and the flow flags. Handlers are
+functions `(frame, node)` registered by ast class with `@expression` or `@statement`; they reach one another only through
+`frame.evaluate` and `frame.run`, so that no handler file imports another.
+
+Flow flags are entries of the scope like any variable, True or False where known while compiling, otherwise bool values:
+
+    $skip      the rest of this statement list is not reached (continue, break, return, raise)
+    $stop      the innermost loop runs no further iteration
+    $returned  the function has returned; `$result` holds what
+    $dead      (always known) control does not leave this point: an exception was raised
+    name?      whether the variable `name` is bound, when that depends on the path taken
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from ir import Block, Builder, CompileError, Graph, Node, Span, Type, TypeMismatch, UnsupportedError, Value, constant_of
+from jit.script.names import stored_names
+from jit.script.pysource import FunctionSource
+from jit.script.resolve import Capture, Resolver
+from jit.script.values import Arguments, Closure, Operand, Static, Unbound
+
+Binding = Operand | bool
+Scope = dict[str, Binding]
+
+SKIP, STOP, RETURNED, RESULT, DEAD = "$skip", "$stop", "$returned", "$result", "$dead"
+
+ExpressionHandler = Callable[["Frame", Any], Operand]
+StatementHandler = Callable[["Frame", Any], None]
+EXPRESSIONS: dict[type[ast.AST], ExpressionHandler] = {}
+STATEMENTS: dict[type[ast.AST], StatementHandler] = {}
+
+
+def expression(*classes: type[ast.AST]) -> Callable[[ExpressionHandler], ExpressionHandler]:
+    """Register a handler of expression nodes."""
+
+    def register(handler: ExpressionHandler) -> ExpressionHandler:
+        EXPRESSIONS.update(dict.fromkeys(classes, handler))
+        return handler
+
+    return register
+
+
+def statement(*classes: type[ast.AST]) -> Callable[[StatementHandler], StatementHandler]:
+    """Register a handler of statement nodes."""
+
+    def register(handler: StatementHandler) -> StatementHandler:
+        STATEMENTS.update(dict.fromkeys(classes, handler))
+        return handler
+
+    return register
+
+
+@dataclass(slots=True)
+class Callee:
+    """A Python function compiled for one list of argument types.
+
+    `result` is the type of its result: while it is being compiled the declared one or None; None in the end when the
+    result exists only at compile time, so that calls must be compiled in place.
+    """
+
+    graph: Graph
+    result: Type | None = None
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers need from files above them; `jit.script.compile` puts the pieces together."""
+
+    run: Callable[[Frame, Sequence[ast.stmt]], None]
+    materialize: Callable[[Frame, Static], Value]
+    check_bound: Callable[[Frame, str], None]
+    call: Callable[[Frame, Operand, Arguments], Operand]
+    call_function: Callable[[Frame, FunctionType, Arguments], Operand]
+    call_closure: Callable[[Frame, Closure, Arguments], Operand]
+
+
+@dataclass(slots=True)
+class Unit:
+    """What all frames of one compilation share."""
+
+    services: Services
+    captures: dict[tuple[int, str], Capture] = field(default_factory=dict)
+    callees: dict[Any, Callee] = field(default_factory=dict)
+    active: list[FunctionType] = field(default_factory=list)  # functions whose bodies are being compiled
+    untyped: set[Value] = field(default_factory=set)  # empty lists and dicts whose element type is still open
+    refined: dict[Value, Value] = field(default_factory=dict)  # result of a refining cast -> what it was made from
+
+
+class Frame:
+    """One function under compilation. `caller_span` replaces the spans of library code by the user's call."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        source: FunctionSource,
+        resolver: Resolver,
+        builder: Builder,
+        parent: Frame | None = None,
+        caller_span: Span | None = None,
+    ) -> None:
+        self.unit = unit
+        self.source = source
+        self.resolver = resolver
+        self.builder = builder
+        self.parent = parent
+        self.caller_span = caller_span
+        self.scope: Scope = {SKIP: False, STOP: False, RETURNED: False, DEAD: False}
+        self.declared: Type | None = None
+        self.hint: Type | None = None  # the type that the context of the expression asks for
+        self.is_library = False
+        arguments = source.node.args
+        params = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+        self.locals = {*stored_names(source.body), *(p.arg for p in params if p is not None)}
+        self.span = caller_span or source.span(source.node)
+
+    # evaluation
+
+    def call(self, function: Operand, *args: Operand, **kwargs: Operand) -> Operand:
+        """Call an operand."""
+        return self.unit.services.call(self, function, Arguments(list(args), kwargs))
+
+    def evaluate(self, node: ast.expr, hint: Type | None = None) -> Operand:
+        """What an expression means; `hint` types empty displays."""
+        handler = EXPRESSIONS.get(type(node))
+        with self.at(node):
+            if handler is None:
+                raise self.unsupported(f"{_describe(node)} is not supported in compiled code")
+            self.hint = hint
+            return handler(self, node)
+
+    def value(self, node: ast.expr, hint: Type | None = None) -> Value:
+        """A run-time value of an expression."""
+        operand = self.evaluate(node, hint)
+        with self.at(node):
+            return self.require(operand)
+
+    def run(self, statements: Sequence[ast.stmt]) -> None:
+        """Compile statements in order, as far as control reaches them."""
+        self.unit.services.run(self, statements)
+
+    def execute(self, node: ast.stmt) -> None:
+        """Compile one statement."""
+        handler = STATEMENTS.get(type(node))
+        with self.at(node):
+            if handler is None:
+                raise self.unsupported(f"{_describe(node)} is not supported in compiled code")
+            handler(self, node)
+
+    def require(self, operand: Operand) -> Value:
+        """The operand as a run-time value; sequences and functions of compile time are materialized where possible."""
+        if isinstance(operand, Value):
+            return operand
+        return self.unit.services.materialize(self, operand)
+
+    # nodes
+
+    def op(self, name: str, *args: Operand | Any, **kwargs: Operand | Any) -> Value:
+        """Apply an op by name, with overload choice; Python constants are allowed as arguments."""
+        made = [self._input(a) for a in args]
+        named = {k: self._input(v) for k, v in kwargs.items()}
+        self.builder.span = self.span
+        try:
+            return self.builder.call(name, made, named)
+        except CompileError as error:
+            if error.span is not None:
+                raise
+            raise type(error)(error.message, self.span) from None
+
+    def _input(self, argument: Any) -> Value:
+        return self.require(argument) if isinstance(argument, Value | Static) else self.constant(argument)
+
+    def constant(self, value: Any) -> Value:
+        """A constant of the graph."""
+        kept, type_ = constant_of(value)
+        return self.builder.const(kept, type_, span=self.span)
+
+    def node(self, op: str, inputs: Sequence[Value] = (), types: Sequence[Type] = (), /, **attrs: Any) -> Node:
+        """Append a node of a structural op."""
+        return self.builder.node(op, inputs, types, attrs, span=self.span)
+
+    def python(self, function: Callable[..., Any], inputs: Sequence[Value], result: Type, name: str = "") -> Value:
+        """A call back into Python."""
+        label = name or getattr(function, "__name__", "call")
+        return self.node("prim::PythonOp", inputs, [result], function=function, name=label).output
+
+    def cast(self, value: Value, type_: Type) -> Value:
+        """The same value, known to have a narrower type."""
+        if value.type == type_:
+            return value
+        result = self.node("prim::unchecked_cast", [value], [type_]).output
+        self.unit.refined[result] = value
+        return result
+
+    def uninitialized(self, type_: Type) -> Value:
+        """A value that no path reads."""
+        return self.node("prim::Uninitialized", (), [type_]).output
+
+    @contextmanager
+    def inside(self, block: Block) -> Iterator[None]:
+        """Append nodes to `block` for a while."""
+        outer, self.builder = self.builder, Builder(block, known=self.builder.known)
+        try:
+            yield
+        finally:
+            self.builder = outer
+
+    # positions and errors
+
+    @contextmanager
+    def at(self, node: ast.AST) -> Iterator[None]:
+        """Give nodes and errors the position of `node`."""
+        outer = self.span
+        if self.caller_span is None and hasattr(node, "lineno"):
+            self.span = self.source.span(node)
+        try:
+            yield
+        finally:
+            self.span = outer
+
+    def unsupported(self, message: str) -> UnsupportedError:
+        """A construct outside the language, at the current position."""
+        return UnsupportedError(message, self.span)
+
+    def mismatch(self, message: str) -> TypeMismatch:
+        """A type that does not fit, at the current position."""
+        return TypeMismatch(message, self.span)
+
+    # names
+
+    def annotation_names(self) -> dict[str, Any]:
+        """Python objects that an annotation may refer to."""
+        return self.resolver.names()
+
+    def lookup(self, name: str) -> Operand | None:
+        """A local variable of this function or of one that encloses it, None when `name` is not local."""
+        frame: Frame | None = self
+        while frame is not None:
+            if name in frame.scope:
+                return frame.load(name)
+            frame = frame.parent
+        return None
+
+    def load(self, name: str) -> Operand:
+        """Read a variable of this frame's own scope."""
+        binding = self.scope[name]
+        assert not isinstance(binding, bool)
+        if isinstance(binding, Unbound):
+            raise CompileError(f"{name!r} cannot be read here: {binding.reason}", self.span)
+        self.unit.services.check_bound(self, name)
+        return binding
+
+    def bind(self, name: str, operand: Operand) -> None:
+        """Assign a variable."""
+        self.scope[name] = operand
+        self.scope.pop(f"{name}?", None)
+        for path in [p for p in self.scope if p.startswith((f"{name}.", f"{name}["))]:
+            del self.scope[path]  # what was known about its parts
+
+
+def _describe(node: ast.AST) -> str:
+    """What users call an ast class."""
+    known = {
+        "Yield": "yield", "YieldFrom": "yield from", "Await": "await", "Try": "try/except", "TryStar": "try/except*",
+        "Global": "global", "Nonlocal": "nonlocal", "ClassDef": "a class definition inside a function",
+        "AsyncFor": "async for", "AsyncWith": "async with", "AsyncFunctionDef": "an async function",
+        "GeneratorExp": "a generator expression here", "Match": "match", "Starred": "a starred expression here",
+    }  # fmt: skip
+    name = type(node).__name__
+    return known.get(name, name)
+

@@ -1,0 +1,226 @@
+"""Calls of Python functions: arguments to parameters, closures in place, other functions as graphs of their own.
+
+A function is compiled once for each list of argument types; constants among its arguments stay constants inside, so
+flags such as `training=False` prune branches. A call whose arguments or result exist only at compile time (functions,
+sequences of functions) is compiled in place instead.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Hashable
+from types import FunctionType
+
+import torch
+
+from ir import Builder, DType, Graph, Type, Value
+from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
+from jit.script.constants import UNKNOWN, constant_of, lift, make_tuple
+from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
+from jit.script.pysource import FunctionNode, FunctionSource, read_function
+from jit.script.resolve import Resolver
+from jit.script.statements import declared_result, function_result
+from jit.script.values import Arguments, Closure, Items, Keywords, Operand, PyObject, values_of
+
+_LIBRARY = os.path.dirname(torch.__file__)
+_DEPTH = 200
+
+
+def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Arguments, defaults: dict[str, Operand]) -> dict[str, Operand]:
+    """Parameters to operands, by Python's rules; the messages are Python's."""
+    positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    only = {a.arg for a in spec.posonlyargs}
+    bound: dict[str, Operand] = dict(zip(positional, given.args, strict=False))
+    extra = given.args[len(positional) :]
+    if spec.vararg:
+        values = values_of(extra)
+        bound[spec.vararg.arg] = Items(tuple(extra)) if values is None else make_tuple(frame, values)
+    elif extra:
+        raise frame.mismatch(f"{name}() takes {len(positional)} positional arguments but {len(given.args)} were given")
+    named = {*positional, *(a.arg for a in spec.kwonlyargs)} - only
+    rest: dict[str, Operand] = {}
+    for key, operand in given.kwargs.items():
+        if key in bound and key in named:
+            raise frame.mismatch(f"{name}() got multiple values for argument {key!r}")
+        if key not in named and not spec.kwarg:
+            raise frame.mismatch(f"{name}() got an unexpected keyword argument {key!r}")
+        (bound if key in named else rest)[key] = operand
+    if spec.kwarg:
+        bound[spec.kwarg.arg] = Keywords(rest)
+    for key in (*positional, *(a.arg for a in spec.kwonlyargs)):
+        if key not in bound:
+            if key not in defaults:
+                raise frame.mismatch(f"{name}() missing a required argument: {key!r}")
+            bound[key] = defaults[key]
+    return bound
+
+
+def bind_named(frame: Frame, name: str, names: list[str], given: Arguments, defaults: dict[str, Operand]) -> dict[str, Operand]:
+    """Arguments of a constructor with these parameters."""
+    spec = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+    return bind_arguments(frame, name, spec, given, defaults)
+
+
+def function_defaults(frame: Frame, fn: FunctionType, spec: ast.arguments) -> dict[str, Operand]:
+    """Default values of a Python function's parameters."""
+    positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    values = fn.__defaults__ or ()
+    pairs = [*zip(positional[len(positional) - len(values) :], values, strict=True), *(fn.__kwdefaults__ or {}).items()]
+    return {name: lift(frame, value, f"{fn.__name__}.{name}") for name, value in pairs}
+
+
+def declared_types(fn: FunctionType, source: FunctionSource, frame: Frame) -> tuple[dict[str, Type], Type | None]:
+    """Parameter types and result type that annotations or a `# type:` comment give."""
+    node, names = source.node, frame.annotation_names()
+    if isinstance(node, ast.FunctionDef) and node.type_comment:
+        types, result = parse_type_comment(node.type_comment, names, frame.span)
+        params = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
+        return dict(zip(params[len(params) - len(types) :], types, strict=True)), result
+    found: dict[str, Type] = {}
+    for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        if arg.arg in fn.__annotations__:
+            found[arg.arg] = _annotation(fn.__annotations__[arg.arg], frame, arg)
+    returns = fn.__annotations__.get("return", UNKNOWN)
+    if returns is UNKNOWN or not isinstance(node, ast.FunctionDef) or node.returns is None:
+        return found, None
+    return found, _annotation(returns, frame, node.returns)
+
+
+def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
+    with frame.at(node):
+        if isinstance(annotation, str):
+            annotation = evaluate_annotation(annotation, frame.annotation_names(), frame.span)
+        return type_of_annotation(annotation, frame.span)
+
+
+def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
+    """The declared type of the result."""
+    return declared_types(fn, source, frame)[1]
+
+
+def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
+    """Call a Python function."""
+    operands = [*given.args, *given.kwargs.values()]
+    is_recursive = any(active is fn for active in frame.unit.active)
+    keys = [_key(o, is_recursive) for o in operands]
+    if None in keys:
+        return inline_function(frame, fn, given)
+    key = (fn, len(given.args), tuple(given.kwargs), tuple(keys))
+    callee = frame.unit.callees.get(key)
+    if callee is None:
+        callee = frame.unit.callees[key] = Callee(Graph(fn.__name__))
+        _compile_callee(frame, fn, given, callee, is_recursive)
+    if callee.result is None:
+        if not callee.is_done:
+            raise frame.unsupported(f"{fn.__name__!r} calls itself: annotate the type of its result")
+        return inline_function(frame, fn, given)
+    inputs = [o for o in operands if _is_runtime(o, is_recursive)]
+    return frame.node("prim::CallFunction", inputs, [callee.result], graph=callee.graph, name=fn.__name__).output  # type: ignore[arg-type]
+
+
+def _is_runtime(operand: Operand, is_recursive: bool) -> bool:
+    return isinstance(operand, Value) and (is_recursive or not _is_plain(operand))
+
+
+def _is_plain(operand: Value) -> bool:
+    """A constant that may become part of the callee."""
+    return isinstance(constant_of(operand), bool | int | float | str | DType | None)
+
+
+def _key(operand: Operand, is_recursive: bool) -> Hashable:
+    """What a callee is specialized on for one argument; None when it cannot be a graph of its own."""
+    if isinstance(operand, PyObject):
+        return ("object", id(operand.obj))
+    if not isinstance(operand, Value):
+        return None
+    if _is_runtime(operand, is_recursive):
+        return ("value", operand.type)
+    return ("constant", operand.type, repr(constant_of(operand)))
+
+
+def _compile_callee(frame: Frame, fn: FunctionType, given: Arguments, callee: Callee, is_recursive: bool) -> None:
+    inner = function_frame(frame, fn, Builder(callee.graph.block))
+
+    def receive(operand: Operand) -> Operand:
+        if not isinstance(operand, Value):
+            return operand
+        if _is_runtime(operand, is_recursive):
+            return callee.graph.block.add_param(operand.type)
+        return inner.constant(constant_of(operand))
+
+    args = Arguments([receive(a) for a in given.args], {k: receive(v) for k, v in given.kwargs.items()})
+    inner.declared = declared_return(fn, inner.source, inner) if not inner.is_library else None
+    if is_recursive or inner.declared is not None:
+        callee.result = inner.declared
+    result = run_function(inner, fn, args)
+    callee.is_done = True
+    if isinstance(result, Value):
+        callee.graph.block.add_return(result)
+        callee.result = result.type
+    else:
+        callee.result = None
+
+
+def function_frame(frame: Frame, fn: FunctionType, builder: Builder) -> Frame:
+    """A frame for a function that `frame` calls; spans of library code are those of the call."""
+    source = read_function(fn)
+    is_library = source.file.startswith(_LIBRARY)
+    span = frame.span if is_library else None
+    inner = Frame(frame.unit, source, Resolver(fn, frame.unit.captures), builder, None, span)
+    inner.is_library = is_library
+    return inner
+
+
+def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
+    """Compile the body of a function in its frame."""
+    unit = inner.unit
+    if len(unit.active) >= _DEPTH:
+        raise inner.unsupported(f"calls are nested more than {_DEPTH} deep; is {fn.__name__!r} recursive on constants?")
+    spec = inner.source.node.args
+    bound = bind_arguments(inner, fn.__name__, spec, given, function_defaults(inner, fn, spec))
+    for name, operand in bound.items():
+        if isinstance(operand, Value) and operand.block is not None and operand.name is None:
+            operand.name = name
+        inner.scope[name] = operand
+    unit.active.append(fn)
+    try:
+        inner.run(inner.source.body)
+        return declared_result(inner, function_result(inner))
+    finally:
+        unit.active.pop()
+
+
+def inline_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
+    """Compile a call in place."""
+    inner = function_frame(frame, fn, frame.builder)
+    result = run_function(inner, fn, given)
+    _propagate(frame, inner)
+    return result
+
+
+def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
+    """Compile a call of a lambda or nested function in place, its free names read from the frame that defined it."""
+    outer: Frame = closure.frame
+    node: FunctionNode = closure.node
+    depth, walk = 0, frame
+    while walk.parent is not None:
+        depth, walk = depth + 1, walk.parent
+    if depth > _DEPTH:
+        raise frame.unsupported("a nested function calls itself; move it to module level and annotate its result")
+    inner = Frame(
+        frame.unit, FunctionSource(node, outer.source.file), outer.resolver, frame.builder, outer, frame.caller_span
+    )
+    name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
+    inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))
+    inner.run(inner.source.body)
+    result = function_result(inner)
+    _propagate(frame, inner)
+    return result
+
+
+def _propagate(frame: Frame, inner: Frame) -> None:
+    """A call in place that raises on every path ends the caller's path too."""
+    if inner.scope[DEAD] is True:
+        for flag in (DEAD, SKIP, STOP):
+            frame.scope[flag] = True

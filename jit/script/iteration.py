@@ -1,0 +1,112 @@
+"""What a loop goes over: elements known while compiling (the loop is unrolled) or a length and an element by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ir import STR, DictType, ListType, SetType, TensorType, Value
+from jit.script.constants import constant_of, lift
+from jit.script.frame import Frame
+from jit.script.operators import as_list, elements, is_tuple
+from jit.script.values import CountOf, Items, Operand, PyObject, RangeOf, ReversedOf, ZipOf
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A loop at run time: `length` (None: endless) and the element at an index."""
+
+    length: Value | None
+    element: Callable[[Value], Operand]
+
+
+Iteration = Indexed | Sequence[Operand]
+
+
+def iteration(frame: Frame, operand: Operand) -> Iteration:
+    """How to go over an operand."""
+    match operand:
+        case RangeOf():
+            return _range(frame, operand)
+        case ZipOf(parts):
+            return _zip(frame, parts)
+        case CountOf(start):
+            return Indexed(None, lambda i: _plus(frame, i, start))
+        case ReversedOf(part):
+            return _reversed(frame, part)
+        case PyObject(obj, name):
+            return _object(frame, obj, name)
+    if is_tuple(operand):
+        return elements(frame, operand)
+    return _value(frame, frame.require(operand))
+
+
+def _plus(frame: Frame, index: Value, start: Value) -> Value:
+    return index if constant_of(start) == 0 else frame.op("aten::add", index, start)
+
+
+def _range(frame: Frame, r: RangeOf) -> Indexed:
+    if constant_of(r.start) == 0 and constant_of(r.step) == 1:
+        return Indexed(r.stop, lambda i: i)
+    length = frame.op("aten::__range_length", r.start, r.stop, r.step)
+    return Indexed(length, lambda i: frame.op("aten::__derive_index", i, r.start, r.step))
+
+
+def _value(frame: Frame, value: Value) -> Indexed:
+    match value.type:
+        case ListType():
+            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i))
+        case TensorType():
+            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::select", value, 0, i))
+        case DictType():
+            return _value(frame, frame.op("aten::keys", value))
+        case SetType():
+            return _value(frame, frame.op("aten::list", value))
+        case type_ if type_ == STR:
+            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i))
+    raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
+
+
+def _object(frame: Frame, obj: object, name: str) -> list[Operand]:
+    """A Python container of objects known while compiling."""
+    try:
+        items = list(obj)  # type: ignore[call-overload]
+    except TypeError:
+        raise frame.mismatch(f"the Python object {name!r} cannot be iterated over") from None
+    return [lift(frame, item, f"{name}[{i}]") for i, item in enumerate(items)]
+
+
+def _reversed(frame: Frame, part: Operand) -> Iteration:
+    inner = iteration(frame, part)
+    if not isinstance(inner, Indexed):
+        return list(reversed(inner))
+    length, element = inner.length, inner.element
+    if length is None:
+        raise frame.mismatch("an endless sequence cannot be reversed")
+    last = frame.op("aten::sub", length, 1)
+    return Indexed(length, lambda i: element(frame.op("aten::sub", last, i)))
+
+
+def _zip(frame: Frame, parts: tuple[Operand, ...]) -> Iteration:
+    found = [iteration(frame, part) for part in parts]
+    known = [len(f) for f in found if not isinstance(f, Indexed)]
+    endless = [isinstance(f, Indexed) and f.length is None for f in found]
+    if known and all(e or not isinstance(f, Indexed) for e, f in zip(endless, found, strict=True)):
+        return [Items(tuple(_at(frame, f, i) for f in found)) for i in range(min(known))]
+    runtime = [f if isinstance(f, Indexed) else _indexed(frame, f) for f in found]
+    length: Value | None = None
+    for item in runtime:
+        if item.length is not None:
+            length = item.length if length is None else frame.op("prim::min", length, item.length)
+    return Indexed(length, lambda i: Items(tuple(item.element(i) for item in runtime)))
+
+
+def _at(frame: Frame, found: Iteration, index: int) -> Operand:
+    return found.element(frame.constant(index)) if isinstance(found, Indexed) else found[index]
+
+
+def _indexed(frame: Frame, items: Sequence[Operand]) -> Indexed:
+    """A sequence of known length in a loop whose length is not: as a list."""
+    return _value(frame, as_list(frame, frame.require(Items(tuple(items)))))
+
+

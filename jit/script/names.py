@@ -1,0 +1,59 @@
+"""Which names a piece of source assigns and reads: what a loop has to carry."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def stored_names(nodes: Iterable[ast.AST]) -> list[str]:
+    """Names that the nodes bind in their own function, in order of first appearance."""
+    return list(dict.fromkeys(name for node in nodes for name in _stored(node)))
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+            yield name
+        case ast.FunctionDef(name=name):
+            yield name
+        case ast.alias(name=name, asname=asname):
+            yield asname or name.partition(".")[0]
+        case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            yield name
+    if isinstance(node, _SCOPES):
+        return
+    for child in ast.iter_child_nodes(node):
+        if isinstance(node, _COMPREHENSIONS):
+            yield from _walrus_targets(child)
+        else:
+            yield from _stored(child)
+
+
+def _walrus_targets(node: ast.AST) -> Iterator[str]:
+    """A comprehension keeps its own variables; only `:=` binds outside."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.NamedExpr):
+            yield inner.target.id
+
+
+@lru_cache(maxsize=256)
+def loaded_names(function: ast.AST, outside: ast.AST) -> frozenset[str]:
+    """Names read anywhere in a function, except below one of its nodes."""
+    return frozenset(_loaded(function, outside))
+
+
+def _loaded(node: ast.AST, outside: ast.AST) -> Iterator[str]:
+    if node is outside:
+        return
+    match node:
+        case ast.Name(id=name, ctx=ast.Load()):
+            yield name
+        case ast.AugAssign(target=ast.Name(id=name)):
+            yield name
+    for child in ast.iter_child_nodes(node):
+        yield from _loaded(child, outside)

@@ -1,0 +1,317 @@
+"""Python's operators on operands: which op each stands for, reflected forms, sequences, constants.
+
+Where eager runs `Tensor.__rsub__` and its like, the same ops are emitted, so that results agree to the last bit. Operators
+on constants are computed while compiling, by Python itself; where Python raises, the op is left to raise at run time.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ir import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INT,
+    NONE,
+    NUMBER,
+    STR,
+    DictType,
+    ListType,
+    SetType,
+    TensorType,
+    TupleType,
+    Type,
+    Value,
+)
+from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
+from jit.script.frame import Frame
+from jit.script.scope import merge_types
+from jit.script.values import Items, Operand, PyObject, RangeOf
+
+NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
+_FOLDABLE = (bool, int, float, complex, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One binary operator: its symbol, Python's function, and the ops on tensors and on numbers."""
+
+    symbol: str
+    python: Callable[[Any, Any], Any]
+    tensor: str
+    scalar: str
+    inplace: str | None
+    commutes: bool = False
+
+
+BINARY: dict[type[ast.operator], Operator] = {
+    ast.Add: Operator("+", operator.add, "aten::add", "aten::add", "aten::add_", True),
+    ast.Sub: Operator("-", operator.sub, "aten::sub", "aten::sub", "aten::sub_"),
+    ast.Mult: Operator("*", operator.mul, "aten::mul", "aten::mul", "aten::mul_", True),
+    ast.Div: Operator("/", operator.truediv, "aten::div", "aten::div", "aten::div_"),
+    ast.FloorDiv: Operator("//", operator.floordiv, "aten::floor_divide", "aten::floordiv", "aten::floor_divide_"),
+    ast.Mod: Operator("%", operator.mod, "aten::remainder", "aten::remainder", "aten::remainder_"),
+    ast.Pow: Operator("**", operator.pow, "aten::pow", "aten::pow", "aten::pow_"),
+    ast.MatMult: Operator("@", operator.matmul, "aten::matmul", "aten::matmul", None),
+    ast.LShift: Operator("<<", operator.lshift, "aten::__lshift__", "aten::__lshift__", "aten::__ilshift__"),
+    ast.RShift: Operator(">>", operator.rshift, "aten::__rshift__", "aten::__rshift__", "aten::__irshift__"),
+    ast.BitAnd: Operator("&", operator.and_, "aten::bitwise_and", "aten::__and__", "aten::bitwise_and_", True),
+    ast.BitOr: Operator("|", operator.or_, "aten::bitwise_or", "aten::__or__", "aten::bitwise_or_", True),
+    ast.BitXor: Operator("^", operator.xor, "aten::bitwise_xor", "aten::__xor__", "aten::bitwise_xor_", True),
+}  # fmt: skip
+
+UNARY: dict[type[ast.unaryop], tuple[str, Callable[[Any], Any]]] = {
+    ast.USub: ("aten::neg", operator.neg),
+    ast.Invert: ("aten::bitwise_not", operator.invert),
+}
+
+# comparison -> (op, Python's function, the same with operands swapped)
+COMPARISONS: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], Any], str]] = {
+    ast.Eq: ("aten::eq", operator.eq, "aten::eq"),
+    ast.NotEq: ("aten::ne", operator.ne, "aten::ne"),
+    ast.Lt: ("aten::lt", operator.lt, "aten::gt"),
+    ast.LtE: ("aten::le", operator.le, "aten::ge"),
+    ast.Gt: ("aten::gt", operator.gt, "aten::lt"),
+    ast.GtE: ("aten::ge", operator.ge, "aten::le"),
+}
+
+
+def is_tensor(operand: Operand) -> bool:
+    """Whether an operand is a tensor value."""
+    return isinstance(operand, Value) and isinstance(operand.type, TensorType)
+
+
+def fold(frame: Frame, function: Callable[..., Any], *operands: Operand) -> Value | None:
+    """The result of a Python function on constants, None when an operand is not constant or Python raises."""
+    known = [constant_of(o) for o in operands]
+    if not all(isinstance(k, _FOLDABLE) for k in known):
+        return None
+    try:
+        result = function(*known)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    if isinstance(result, int) and not -(1 << 63) <= result < 1 << 63:
+        return None
+    if not isinstance(result, _FOLDABLE) or (isinstance(result, str) and len(result) > 10_000):
+        return None
+    return frame.constant(result)
+
+
+def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
+    """`-x`, `~x`, `+x`."""
+    if isinstance(op, ast.UAdd):
+        return frame.op("aten::add", 0, operand) if isinstance(operand, Value) and operand.type == BOOL else operand
+    name, function = UNARY[type(op)]
+    return fold(frame, function, operand) or frame.op(name, operand)
+
+
+def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
+    """`left op right`."""
+    row = BINARY[type(op)]
+    sequence = _on_sequences(frame, row, left, right)
+    if sequence is not None:
+        return sequence
+    folded = fold(frame, row.python, left, right)
+    if folded is not None:
+        return folded
+    a, b = frame.require(left), frame.require(right)
+    if is_tensor(b) and a.type in NUMBERS:
+        return _reflected(frame, row, a, b)
+    if is_tensor(a):
+        return frame.op(row.tensor, a, b)
+    if a.type == STR and row.symbol == "%":
+        return _percent_format(frame, a, b)
+    return frame.op(row.scalar, a, b)
+
+
+def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
+    arguments = unpack(frame, argument) if isinstance(argument.type, TupleType) else [argument]
+    return frame.op("aten::percentFormat", text, *arguments)
+
+
+def _reflected(frame: Frame, row: Operator, number: Value, tensor: Value) -> Value:
+    """A number on the left of a tensor: what Tensor's reflected method does."""
+    if row.commutes:
+        return frame.op(row.tensor, tensor, number)
+    match row.symbol:
+        case "-":
+            return frame.op("aten::rsub", tensor, number)
+        case "/":
+            return frame.op("aten::mul", frame.op("aten::reciprocal", tensor), number)
+        case "//":
+            return frame.op(row.tensor, frame.op("aten::full", make_list(frame, [], INT), number), tensor)
+        case "<<":
+            return frame.op("aten::bitwise_left_shift", number, tensor)
+        case ">>":
+            return frame.op("aten::bitwise_right_shift", number, tensor)
+    return frame.op(row.tensor, number, tensor)
+
+
+def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
+    """`left op= right`: the object is changed where its type has an in-place form, as in Python."""
+    row = BINARY[type(op)]
+    if is_tensor(left) and row.inplace:
+        return frame.op(row.inplace, left, right)
+    if isinstance(left, Value) and isinstance(left.type, ListType) and row.symbol == "+":
+        adopt_element(frame, left, right)
+        return frame.op("aten::add_", left, as_list(frame, right))
+    return binary(frame, op, left, right)
+
+
+def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
+    """An empty list whose element type was left open takes that of the first list added to it."""
+    if container in frame.unit.untyped and isinstance(addition, Value) and isinstance(addition.type, ListType):
+        frame.unit.untyped.discard(container)
+        container.type = addition.type
+
+
+def as_list(frame: Frame, operand: Operand) -> Value:
+    """A tuple of one element type as a list; a list as it is."""
+    value = frame.require(operand)
+    if not isinstance(value.type, TupleType):
+        return value
+    parts = unpack(frame, value)
+    element = common_type(parts) if parts else INT
+    made = make_list(frame, parts, element)
+    if made is None or element is None:
+        raise frame.mismatch(f"a {value.type} cannot be used as a list: its elements have different types")
+    return made
+
+
+def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) -> Operand | None:
+    """`+` and `*` of tuples and lists, and whatever mixes static sequences; None when this is not such a case."""
+    if row.symbol == "*":
+        for sequence, count in ((left, right), (right, left)):
+            times = constant_of(count)
+            if isinstance(times, int) and is_tuple(sequence):
+                return rebuild(frame, elements(frame, sequence) * times)
+        return None
+    if row.symbol != "+":
+        return None
+    if is_tuple(left) and is_tuple(right):
+        return rebuild(frame, elements(frame, left) + elements(frame, right))
+    lists = [isinstance(o, Value) and isinstance(o.type, ListType) for o in (left, right)]
+    if all(lists) or (any(lists) and (is_tuple(left) or is_tuple(right))):
+        return _concatenate(frame, as_list(frame, left), as_list(frame, right))
+    return None
+
+
+def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
+    adopt_element(frame, left, right)
+    adopt_element(frame, right, left)
+    assert isinstance(left.type, ListType) and isinstance(right.type, ListType)
+    if left.type != right.type and merge_types(left.type.element, right.type.element) is None:
+        raise frame.mismatch(f"cannot concatenate a {left.type} and a {right.type}")
+    return frame.op("aten::add", left, right)
+
+
+def is_tuple(operand: Operand) -> bool:
+    """Whether an operand is a sequence of known length."""
+    return isinstance(operand, Items) or (isinstance(operand, Value) and isinstance(operand.type, TupleType))
+
+
+def elements(frame: Frame, operand: Operand) -> list[Operand]:
+    """The elements of a sequence of known length."""
+    if isinstance(operand, Items):
+        return list(operand.items)
+    assert isinstance(operand, Value)
+    return list(unpack(frame, operand))
+
+
+def rebuild(frame: Frame, items: list[Operand]) -> Operand:
+    """A tuple of operands."""
+    values = [i for i in items if isinstance(i, Value)]
+    return make_tuple(frame, values) if len(values) == len(items) else Items(tuple(items))
+
+
+def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value:
+    """`left op right` for `== != < <= > >= in not in`."""
+    if isinstance(op, ast.In | ast.NotIn):
+        found = contains(frame, right, left)
+        return found if isinstance(op, ast.In) else frame.op("aten::__not__", found)
+    name, function, swapped = COMPARISONS[type(op)]
+    folded = fold(frame, function, left, right)
+    if folded is not None:
+        return folded
+    if isinstance(left, PyObject) or isinstance(right, PyObject):
+        return _compare_objects(frame, function, left, right)
+    if is_tuple(left) and is_tuple(right):
+        return _compare_tuples(frame, op, elements(frame, left), elements(frame, right))
+    if is_tuple(left) or is_tuple(right):
+        left, right = as_list(frame, left), as_list(frame, right)
+    a, b = frame.require(left), frame.require(right)
+    if isinstance(op, ast.Eq | ast.NotEq) and (a.type == NONE) != (b.type == NONE):
+        return _compare_none(frame, op, a if b.type == NONE else b)
+    if is_tensor(b) and a.type in NUMBERS:
+        return frame.op(swapped, b, a)
+    return frame.op(name, a, b)
+
+
+def _compare_none(frame: Frame, op: ast.cmpop, value: Value) -> Value:
+    is_none = frame.op("aten::__is__", value, frame.constant(None))
+    return is_none if isinstance(op, ast.Eq) else frame.op("aten::__not__", is_none)
+
+
+def _compare_objects(frame: Frame, function: Callable[[Any, Any], Any], left: Operand, right: Operand) -> Value:
+    """Objects known while compiling, one of them perhaps a constant."""
+    known = [o.obj if isinstance(o, PyObject) else constant_of(o) for o in (left, right)]
+    if UNKNOWN in known:
+        raise frame.unsupported(f"{left if isinstance(left, Value) else left.describe()} cannot be compared at run time")
+    return frame.constant(bool(function(*known)))
+
+
+def _compare_tuples(frame: Frame, op: ast.cmpop, left: list[Operand], right: list[Operand]) -> Value:
+    if not isinstance(op, ast.Eq | ast.NotEq):
+        raise frame.unsupported("tuples are compared with == and != only in compiled code")
+    result = frame.constant(len(left) == len(right))
+    if len(left) == len(right):
+        for a, b in zip(left, right, strict=True):
+            equal = compare(frame, ast.Eq(), a, b)
+            both = equal if is_tensor(equal) else None
+            equal = frame.op("aten::Bool", both) if both is not None else equal
+            result = fold(frame, operator.and_, result, equal) or frame.op("aten::__and__", result, equal)
+    if isinstance(op, ast.Eq):
+        return result
+    return fold(frame, operator.not_, result) or frame.op("aten::__not__", result)
+
+
+def contains(frame: Frame, container: Operand, item: Operand) -> Value:
+    """`item in container`."""
+    if isinstance(container, RangeOf):
+        container = frame.require(container)
+    if isinstance(container, PyObject):
+        known = item.obj if isinstance(item, PyObject) else constant_of(item)
+        if known is UNKNOWN:
+            raise frame.unsupported(f"`in` {container.describe()} needs a constant on the left")
+        return frame.constant(known in container.obj)
+    if is_tuple(container):
+        return _in_tuple(frame, elements(frame, container), item)
+    value = frame.require(container)
+    if is_tensor(value):
+        return frame.op("aten::Bool", frame.op("aten::any", compare(frame, ast.Eq(), value, item)))
+    if not isinstance(value.type, ListType | DictType | SetType) and value.type != STR:
+        raise frame.mismatch(f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}")
+    return frame.op("aten::__contains__", value, item)
+
+
+def _in_tuple(frame: Frame, items: list[Operand], item: Operand) -> Value:
+    result = frame.constant(False)
+    for candidate in items:
+        if not _comparable(item, candidate):
+            continue
+        equal = compare(frame, ast.Eq(), item, candidate)
+        if is_tensor(equal):
+            equal = frame.op("aten::Bool", equal)
+        result = fold(frame, operator.or_, result, equal) or frame.op("aten::__or__", result, equal)
+    return result
+
+
+def _comparable(a: Operand, b: Operand) -> bool:
+    """Whether two operands may be equal at all: a str never equals a number."""
+    types: list[Type] = [o.type for o in (a, b) if isinstance(o, Value)]
+    return len(types) < 2 or types[0] == types[1] or (types[0] in NUMBERS) == (types[1] in NUMBERS)

@@ -1,0 +1,106 @@
+"""Names that a function captures: closure cells, globals, builtins, and attributes of what they hold.
+
+Every captured user object that the compiled code depends on is recorded as a `Capture`, so that whoever runs the graph can
+test that the name still holds the same object. Modules, builtins and torch's own functions are not recorded.
+"""
+
+from __future__ import annotations
+
+import builtins
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+_MISSING = object()
+_STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools", "operator", "jit")
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """`name` was read from `holder` (globals dict, closure cell, or object) under `key` and held `value`."""
+
+    name: str
+    holder: Any
+    key: str
+    value: Any
+
+    def read(self) -> Any:
+        """What the name holds now; a unique object when it is gone."""
+        if isinstance(self.holder, dict):
+            return self.holder.get(self.key, _MISSING)
+        if isinstance(self.holder, types.CellType):
+            return self.holder.cell_contents
+        return getattr(self.holder, self.key, _MISSING)
+
+    def holds(self) -> bool:
+        """Whether the name still means what was compiled."""
+        now = self.read()
+        return now is self.value or (
+            type(now) is type(self.value)
+            and isinstance(now, int | float | complex | str | tuple | list | torch.device)
+            and bool(now == self.value)
+        )
+
+
+class Resolver:
+    """Names of one function as Python sees them: closure, globals, builtins."""
+
+    def __init__(self, fn: types.FunctionType, captures: dict[tuple[int, str], Capture]) -> None:
+        self.globals = fn.__globals__
+        self.cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
+        self.captures = captures
+
+    def lookup(self, name: str) -> Any:
+        """The object that a free name holds; KeyError when there is none."""
+        holder: Any
+        if name in self.cells:
+            holder = self.cells[name]
+            value = _cell_contents(holder, name)
+        elif name in self.globals:
+            holder = self.globals
+            value = holder[name]
+        else:
+            return vars(builtins)[name]
+        self.record(name, holder, name, value)
+        return value
+
+    def record(self, name: str, holder: Any, key: str, value: Any) -> None:
+        """Note that the compiled code depends on `holder`'s entry."""
+        if not is_stable(value) and not (isinstance(holder, types.ModuleType) and is_stable(holder)):
+            self.captures.setdefault((id(holder), key), Capture(name, holder, key, _snapshot(value)))
+
+    def names(self) -> dict[str, Any]:
+        """Everything an annotation may refer to."""
+        return {**self.globals, **dict(_filled(self.cells))}
+
+
+def _snapshot(value: Any) -> Any:
+    """A list is compared by its elements at the time of compilation."""
+    return list(value) if type(value) is list else value
+
+
+def _cell_contents(cell: types.CellType, name: str) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        raise KeyError(name) from None
+
+
+def _filled(cells: dict[str, types.CellType]) -> Iterator[tuple[str, Any]]:
+    for name, cell in cells.items():
+        try:
+            yield name, cell.cell_contents
+        except ValueError:
+            continue
+
+
+def is_stable(value: Any) -> bool:
+    """Whether an object belongs to Python or a library, so that nobody rebinds its name in earnest."""
+    if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
+        return True
+    if isinstance(value, types.FunctionType | type):
+        return (value.__module__ or "").partition(".")[0] in _STABLE_PACKAGES
+    return False

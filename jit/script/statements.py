@@ -1,0 +1,319 @@
+"""Statements without branches: assignment, return, assert, raise, with, del, nested def, import, expressions."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from typing import Any
+
+from ir import NONE, STR, ListType, TensorType, Type, Value, is_subtype
+from jit.script import operators
+from jit.script.annotate import evaluate_annotation, type_of_annotation
+from jit.script.conditions import condition, refine, without_none
+from jit.script.constants import UNKNOWN, lift
+from jit.script.expressions import closure_defaults
+from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
+from jit.script.indexing import getitem, read_index, setitem, tensor_view
+from jit.script.scope import conditional, merge_types, raise_exception
+from jit.script.targets import assign, forget_items
+from jit.script.values import Closure, Operand, PyObject, Unbound
+
+
+@statement(ast.Pass)
+def _pass(frame: Frame, node: ast.Pass) -> None:
+    pass
+
+
+@statement(ast.Expr)
+def _expression(frame: Frame, node: ast.Expr) -> None:
+    if not isinstance(node.value, ast.Constant):  # a docstring
+        frame.evaluate(node.value)
+
+
+@statement(ast.Assign)
+def _assign(frame: Frame, node: ast.Assign) -> None:
+    hint = None
+    if node.type_comment is not None:
+        hint = type_of_annotation(evaluate_annotation(node.type_comment, frame.annotation_names(), frame.span), frame.span)
+    operand = frame.evaluate(node.value, hint)
+    for target in node.targets:
+        assign(frame, target, operand if hint is None else conform(frame, operand, hint))
+
+
+@statement(ast.AnnAssign)
+def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
+    """`name: type = value`; without a value it only declares, as in Python."""
+    if node.value is None:
+        return
+    type_ = annotation_type(frame, node.annotation)
+    operand = frame.evaluate(node.value, type_)
+    with frame.at(node.value):
+        assign(frame, node.target, conform(frame, operand, type_))
+
+
+def annotation_type(frame: Frame, node: ast.expr) -> Type:
+    """The type that an annotation inside a function names."""
+    with frame.at(node):
+        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
+        return type_of_annotation(evaluate_annotation(text, frame.annotation_names(), frame.span), frame.span)
+
+
+def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
+    """A value under a declared type: numbers keep their kind as in Python, anything else must be a subtype."""
+    if not isinstance(operand, Value):
+        operand = frame.require(operand)
+    actual = operand.type
+    if actual == type_ or (actual in operators.NUMBERS and type_ in operators.NUMBERS):
+        return operand
+    if is_subtype(actual, type_):
+        return _widened(frame, operand, type_)
+    if operand.node is not None and operand.node.name == "aten::tolist":
+        operand.type = type_
+        return operand
+    if actual.__class__ is ListType and isinstance(type_, ListType) and merge_types(actual, type_) == type_:
+        return operand
+    raise frame.mismatch(f"a {type_} was declared but this is a {actual}")
+
+
+def _widened(frame: Frame, value: Value, type_: Type) -> Value:
+    """The same value under the wider declared type, so that later assignments of other members fit."""
+    if isinstance(type_, TensorType) or isinstance(value.type, TensorType):
+        return value if isinstance(type_, TensorType) else frame.cast(value, type_)
+    return frame.cast(value, type_)
+
+
+@statement(ast.AugAssign)
+def _augmented(frame: Frame, node: ast.AugAssign) -> None:
+    target = node.target
+    if isinstance(target, ast.Subscript):
+        _augmented_item(frame, node, target)
+        return
+    load = ast.copy_location(
+        ast.Name(target.id, ast.Load()) if isinstance(target, ast.Name) else ast.Attribute(target.value, target.attr, ast.Load()),
+        target,
+    )
+    left = frame.evaluate(load)
+    right = frame.evaluate(node.value)
+    assign(frame, target, operators.augmented(frame, node.op, left, right))
+
+
+def _augmented_item(frame: Frame, node: ast.AugAssign, target: ast.Subscript) -> None:
+    """`x[i] op= v`: a view of a tensor is changed in place; anything else is read, computed and stored."""
+    owner = frame.evaluate(target.value)
+    index = read_index(frame, target.slice)
+    is_display = isinstance(target.slice, ast.Tuple)
+    if operators.is_tensor(owner):
+        assert isinstance(owner, Value)
+        view, indices = tensor_view(frame, owner, index)
+        if indices is None:
+            operators.augmented(frame, node.op, view, frame.evaluate(node.value))
+        else:
+            read = frame.op("aten::index", view, indices)
+            changed = operators.augmented(frame, node.op, read, frame.evaluate(node.value))
+            frame.op("aten::index_put_", view, indices, changed)
+        return
+    item = getitem(frame, owner, index, is_display)
+    setitem(frame, owner, index, operators.augmented(frame, node.op, item, frame.evaluate(node.value)))
+    forget_items(frame, target.value)
+
+
+@statement(ast.Return)
+def _return(frame: Frame, node: ast.Return) -> None:
+    operand: Operand
+    if node.value is None:
+        operand = frame.constant(None)
+    else:
+        operand = frame.evaluate(node.value, frame.declared)
+    with frame.at(node.value or node):
+        if frame.declared is not None and isinstance(operand, Value):
+            operand = conform(frame, operand, frame.declared)
+        previous = frame.scope.get(RESULT)
+        if isinstance(previous, Unbound):
+            raise frame.mismatch(f"the results do not have one type: {previous.reason}")
+    frame.scope[RESULT] = operand
+    for flag in (RETURNED, SKIP, STOP):
+        frame.scope[flag] = True
+
+
+@statement(ast.Assert)
+def _assert(frame: Frame, node: ast.Assert) -> None:
+    test = condition(frame, node.test)
+
+    def fail() -> None:
+        refine(frame, test.when_false)
+        message = "" if node.msg is None else _text(frame, frame.evaluate(node.msg))
+        raise_exception(frame, AssertionError, message)
+
+    if isinstance(test.value, bool):
+        if not test.value:
+            fail()
+    else:
+        conditional(frame, test.value, lambda: None, fail)
+    if frame.scope[DEAD] is False:
+        refine(frame, test.when_true)
+
+
+def _text(frame: Frame, operand: Operand) -> Value:
+    value = frame.require(operand)
+    return value if value.type == STR else frame.op("aten::str", value)
+
+
+@statement(ast.Raise)
+def _raise(frame: Frame, node: ast.Raise) -> None:
+    """`raise Class`, `raise Class(message)`; the Python class is kept."""
+    error = node.exc
+    if error is None:
+        raise frame.unsupported("a bare raise needs an exception being handled, and compiled code has no except clauses")
+    args: list[ast.expr] = []
+    if isinstance(error, ast.Call):
+        error, args = error.func, error.args
+    cls = frame.evaluate(error)
+    if not isinstance(cls, PyObject) or not isinstance(cls.obj, type) or not issubclass(cls.obj, BaseException):
+        raise frame.unsupported("raise takes an exception class or a call of one in compiled code")
+    if len(args) > 1:
+        raise frame.unsupported("exceptions raised in compiled code take one argument, the message")
+    message = _text(frame, frame.evaluate(args[0])) if args else ""
+    raise_exception(frame, cls.obj, message)
+
+
+@statement(ast.With)
+def _with(frame: Frame, node: ast.With) -> None:
+    """Context managers made by a call of a known class: entered and left around the body, also when it returns early."""
+    entered: list[Value] = []
+    for item in node.items:
+        with frame.at(item.context_expr):
+            manager = frame.require(frame.evaluate(item.context_expr))
+            result = frame.node("prim::Enter", [manager], [manager.type]).output
+        entered.append(manager)
+        if item.optional_vars is not None:
+            assign(frame, item.optional_vars, result)
+    frame.run(node.body)
+    if frame.scope[DEAD] is False:
+        for manager in reversed(entered):
+            frame.node("prim::Exit", [manager])
+
+
+@statement(ast.Delete)
+def _delete(frame: Frame, node: ast.Delete) -> None:
+    for target in node.targets:
+        match target:
+            case ast.Name(id=name) if name in frame.scope:
+                del frame.scope[name]
+            case ast.Subscript():
+                owner = frame.evaluate(target.value)
+                (part,) = read_index(frame, target.slice)
+                frame.op("aten::Delete", owner, part)
+                forget_items(frame, target.value)
+            case _:
+                raise frame.unsupported("del takes local variables and items of lists and dicts")
+
+
+@statement(ast.FunctionDef)
+def _nested(frame: Frame, node: ast.FunctionDef) -> None:
+    if node.decorator_list:
+        raise frame.unsupported("a decorated function inside a compiled function is not supported")
+    frame.bind(node.name, Closure(node, frame, closure_defaults(frame, node.args)))
+
+
+@statement(ast.Import)
+def _import(frame: Frame, node: ast.Import) -> None:
+    for alias in node.names:
+        module = importlib.import_module(alias.name)
+        top = importlib.import_module(alias.name.partition(".")[0])
+        frame.bind(alias.asname or top.__name__, PyObject(module if alias.asname else top, alias.name))
+
+
+@statement(ast.ImportFrom)
+def _import_from(frame: Frame, node: ast.ImportFrom) -> None:
+    package = "." * node.level + (node.module or "")
+    module = importlib.import_module(package, frame.resolver.globals.get("__package__"))
+    for alias in node.names:
+        found: Any = getattr(module, alias.name, UNKNOWN)
+        if found is UNKNOWN:
+            raise frame.unsupported(f"cannot import {alias.name!r} from {package!r}")
+        frame.bind(alias.asname or alias.name, lift(frame, found, alias.name))
+
+
+@statement(ast.Match)
+def _match(frame: Frame, node: ast.Match) -> None:
+    """`match` on values and alternatives, as a chain of ifs."""
+    subject = ast.copy_location(ast.Name("$subject", ast.Load()), node.subject)
+    frame.scope["$subject"] = frame.evaluate(node.subject)
+    chain: list[ast.stmt] = []
+    for case in reversed(node.cases):
+        test = _pattern_test(frame, case.pattern, subject)
+        binding = _pattern_binding(case.pattern, subject)
+        if case.guard is not None:
+            test = case.guard if test is None else ast.BoolOp(ast.And(), [test, case.guard])
+        body = [*binding, *case.body]
+        if test is None:
+            chain = body
+        else:
+            made = ast.If(ast.copy_location(test, case.pattern), body, chain)
+            chain = [ast.fix_missing_locations(ast.copy_location(made, case.pattern))]
+    frame.run(chain)
+    frame.scope.pop("$subject", None)
+
+
+def _pattern_test(frame: Frame, pattern: ast.pattern, subject: ast.expr) -> ast.expr | None:
+    """The test of a pattern, None when it always matches."""
+    match pattern:
+        case ast.MatchValue(value=value):
+            return ast.copy_location(ast.Compare(subject, [ast.Eq()], [value]), pattern)
+        case ast.MatchSingleton(value=value):
+            return ast.copy_location(ast.Compare(subject, [ast.Is()], [ast.copy_location(ast.Constant(value), pattern)]), pattern)
+        case ast.MatchOr(patterns=patterns):
+            tests = [_pattern_test(frame, p, subject) for p in patterns]
+            some = [t for t in tests if t is not None]
+            return ast.copy_location(ast.BoolOp(ast.Or(), some), pattern) if len(some) == len(tests) else None
+        case ast.MatchAs(pattern=inner):
+            return None if inner is None else _pattern_test(frame, inner, subject)
+    with frame.at(pattern):
+        raise frame.unsupported("match compares with values and alternatives only in compiled code; use if and elif")
+
+
+def _pattern_binding(pattern: ast.pattern, subject: ast.expr) -> list[ast.stmt]:
+    match pattern:
+        case ast.MatchAs(name=str(name)):
+            made = ast.Assign([ast.Name(name, ast.Store())], subject)
+            return [ast.fix_missing_locations(ast.copy_location(made, pattern))]
+    return []
+
+
+def function_result(frame: Frame) -> Operand:
+    """What the function whose body has just been compiled returns."""
+    returned, result = frame.scope[RETURNED], frame.scope.get(RESULT)
+    if frame.scope[DEAD] is True:
+        return frame.uninitialized(frame.declared or NONE)
+    if isinstance(result, Unbound):
+        raise frame.mismatch(f"the results of {frame.source.name!r} do not have one type: {result.reason}")
+    if returned is True:
+        assert result is not None and not isinstance(result, bool)
+        return result
+    if returned is False:
+        return frame.constant(None)
+    return _maybe_none(frame, returned)
+
+
+def _maybe_none(frame: Frame, returned: Any) -> Operand:
+    """Some paths end without a return, hence give None."""
+
+    def default() -> None:
+        frame.scope[RESULT] = frame.constant(None)
+
+    frame.scope.update({SKIP: False, STOP: False, RETURNED: False})
+    conditional(frame, returned, lambda: None, default)
+    result = frame.scope[RESULT]
+    assert not isinstance(result, bool)
+    if isinstance(result, Unbound):
+        raise frame.mismatch(f"{frame.source.name!r} returns a value on some paths and None on others: {result.reason}")
+    return result
+
+
+def declared_result(frame: Frame, operand: Operand) -> Operand:
+    """The result under the declared type, where one was declared."""
+    if frame.declared is None or not isinstance(operand, Value):
+        return operand
+    if operand.type == NONE and frame.declared != NONE and without_none(frame.declared) == frame.declared:
+        raise frame.mismatch(f"{frame.source.name!r} is declared to return a {frame.declared} but a path returns None")
+    return conform(frame, operand, frame.declared)

@@ -1,0 +1,99 @@
+"""Assignment targets: names, unpacking with `*`, items, attributes of tensors."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from ir import STR, ListType, TensorType, Value
+from jit.script.constants import make_list, make_tuple
+from jit.script.frame import Frame
+from jit.script.indexing import read_index, setitem
+from jit.script.iteration import Indexed, iteration
+from jit.script.operators import elements, is_tuple
+from jit.script.values import Items, Operand, values_of
+
+
+def assign(frame: Frame, target: ast.expr, operand: Operand) -> None:
+    """Bind a target."""
+    with frame.at(target):
+        match target:
+            case ast.Name(id=name):
+                frame.bind(name, operand)
+            case ast.Tuple(elts=targets) | ast.List(elts=targets):
+                _unpack(frame, targets, operand)
+            case ast.Subscript():
+                owner = frame.evaluate(target.value)
+                setitem(frame, owner, read_index(frame, target.slice), operand)
+                forget_items(frame, target.value)
+            case ast.Attribute():
+                set_attribute(frame, frame.evaluate(target.value), target.attr, operand)
+            case ast.Starred():
+                raise frame.unsupported("a starred target must be part of a tuple")
+
+
+def forget_items(frame: Frame, owner: ast.expr) -> None:
+    """What tests showed about the items of a container does not outlive an assignment to one of them."""
+    prefix = ast.unparse(owner) + "["
+    for path in [p for p in frame.scope if p.startswith(prefix)]:
+        del frame.scope[path]
+
+
+def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> None:
+    """`owner.name = operand`."""
+    if isinstance(owner, Value) and isinstance(owner.type, TensorType) and name == "data":
+        frame.op("aten::set_data", owner, operand)
+        return
+    what = f"a value of type {owner.type}" if isinstance(owner, Value) else owner.describe()
+    raise frame.unsupported(f"the attribute {name!r} of {what} cannot be assigned in compiled code")
+
+
+def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None:
+    star = next((i for i, t in enumerate(targets) if isinstance(t, ast.Starred)), None)
+    if is_tuple(operand):
+        items = elements(frame, operand)
+    else:
+        items = _runtime_elements(frame, operand, len(targets), star is not None)
+    if star is None:
+        if len(items) != len(targets):
+            few = "too many" if len(items) > len(targets) else "not enough"
+            raise frame.mismatch(f"{few} values to unpack (expected {len(targets)}, got {len(items)})")
+        pairs = list(zip(targets, items, strict=True))
+    else:
+        pairs = _starred(frame, targets, items, star)
+    for target, item in pairs:
+        assign(frame, target, item)
+
+
+def _starred(
+    frame: Frame, targets: Sequence[ast.expr], items: list[Operand], star: int
+) -> list[tuple[ast.expr, Operand]]:
+    """`a, *b, c = items`: the middle becomes a list."""
+    tail = len(targets) - star - 1
+    if len(items) < star + tail:
+        raise frame.mismatch(f"not enough values to unpack (expected at least {star + tail}, got {len(items)})")
+    middle = items[star : len(items) - tail]
+    values = values_of(middle)
+    made = make_list(frame, values) if values else None
+    starred = targets[star]
+    assert isinstance(starred, ast.Starred)
+    rest = made if made is not None else make_tuple(frame, values) if values is not None else Items(tuple(middle))
+    after = items[len(items) - tail :] if tail else []
+    return [*zip(targets[:star], items), (starred.value, rest), *zip(targets[star + 1 :], after)]  # noqa: B905
+
+
+def _runtime_elements(frame: Frame, operand: Operand, count: int, has_star: bool) -> list[Operand]:
+    """A list, tensor or string of a length known at run time, which must be `count`."""
+    if has_star:
+        raise frame.unsupported("unpacking with `*` needs a sequence whose length is known while compiling")
+    if isinstance(operand, Value) and isinstance(operand.type, ListType):
+        return list(frame.node("prim::ListUnpack", [operand], [operand.type.element] * count).outputs)
+    if isinstance(operand, Value) and isinstance(operand.type, TensorType):
+        parts = frame.op("aten::unbind", operand, 0)
+        return list(frame.node("prim::ListUnpack", [parts], [operand.type.erased()] * count).outputs)
+    if isinstance(operand, Value) and operand.type == STR:
+        return list(frame.node("prim::ListUnpack", [frame.op("aten::list", operand)], [STR] * count).outputs)
+    over = iteration(frame, operand)
+    if isinstance(over, Indexed):
+        return [over.element(frame.constant(i)) for i in range(count)]
+    return list(over)

@@ -1,0 +1,177 @@
+"""Operands: what an expression means while its function is compiled.
+
+An operand is either a graph `Value`, known at run time, or a `Static`: something that exists only at compile time, such as
+a module, a function, a method bound to a value, a closure or a range that a loop is about to iterate. A static operand
+never becomes an input of a node; using it where a value is needed is an error that names it (`describe`).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ir import Type, Value
+
+
+class Static:
+    """Base of operands that exist only at compile time."""
+
+    __slots__ = ()
+
+    def describe(self) -> str:
+        """For error messages: what this is."""
+        return type(self).__name__.lower()
+
+
+Operand = Value | Static
+
+
+@dataclass(frozen=True, slots=True)
+class PyObject(Static):
+    """A live Python object: module, function, class, or an object whose attributes are read at compile time."""
+
+    obj: Any
+    name: str
+
+    def describe(self) -> str:
+        kind = "module" if hasattr(self.obj, "__spec__") else f"object of type {type(self.obj).__qualname__}"
+        return f"the Python {kind} {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Static):
+    """An attribute that is about to be called: `x.add`, also of sequences known while compiling."""
+
+    owner: Operand
+    name: str
+
+    def describe(self) -> str:
+        what = f"a value of type {self.owner.type}" if isinstance(self.owner, Value) else self.owner.describe()
+        return f"the method {self.name!r} of {what}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Closure(Static):
+    """A lambda or a nested `def`: compiled in place at each call, its free names read from the frame that defined it."""
+
+    node: ast.FunctionDef | ast.Lambda
+    frame: Any  # the defining frame
+    defaults: dict[str, Operand]
+
+    def describe(self) -> str:
+        return "a nested function"
+
+
+@dataclass(frozen=True, slots=True)
+class Items(Static):
+    """A tuple or list display some of whose elements are static: its length and elements are known."""
+
+    items: tuple[Operand, ...]
+
+    def describe(self) -> str:
+        return "a sequence of compile-time objects"
+
+
+@dataclass(frozen=True, slots=True)
+class RangeOf(Static):
+    """`range(start, stop, step)` on its way into a loop."""
+
+    start: Value
+    stop: Value
+    step: Value
+
+    def describe(self) -> str:
+        return "a range"
+
+
+@dataclass(frozen=True, slots=True)
+class ZipOf(Static):
+    """`zip(...)`; `enumerate(x, start)` is `zip(count(start), x)`."""
+
+    parts: tuple[Operand, ...]
+
+    def describe(self) -> str:
+        return "a zip"
+
+
+@dataclass(frozen=True, slots=True)
+class CountOf(Static):
+    """start, start + 1, ... without end: the counter of `enumerate`."""
+
+    start: Value
+
+    def describe(self) -> str:
+        return "a counter"
+
+
+@dataclass(frozen=True, slots=True)
+class ReversedOf(Static):
+    """`reversed(x)`."""
+
+    part: Operand
+
+    def describe(self) -> str:
+        return "a reversed sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class PartialOf(Static):
+    """A callable with arguments already given: `functools.partial`, or a method of a compile-time object."""
+
+    function: Operand
+    args: tuple[Operand, ...]
+    kwargs: tuple[tuple[str, Operand], ...] = ()
+
+    def describe(self) -> str:
+        return "a partial function"
+
+
+@dataclass(frozen=True, slots=True)
+class Keywords(Static):
+    """The `**kwargs` of a function under compilation: names known, each an operand."""
+
+    items: dict[str, Operand]
+
+    def describe(self) -> str:
+        return "keyword arguments"
+
+
+@dataclass(frozen=True, slots=True)
+class Unbound(Static):
+    """What a name holds that has no usable value here; reading it is an error with `reason`."""
+
+    reason: str
+
+    def describe(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed(Static):
+    """Under a path such as `a[0]` or `self.b`: the type that a test has shown its value to have."""
+
+    type: Type
+
+    def describe(self) -> str:
+        return f"known to be a {self.type}"
+
+
+@dataclass(slots=True)
+class Arguments:
+    """Arguments of a call, evaluated: `*` and `**` already spread."""
+
+    args: list[Operand]
+    kwargs: dict[str, Operand]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was passed."""
+        return not self.args and not self.kwargs
+
+
+def values_of(operands: Sequence[Operand]) -> list[Value] | None:
+    """The operands as values, None when one of them is static."""
+    found = [o for o in operands if isinstance(o, Value)]
+    return found if len(found) == len(operands) else None
