@@ -276,13 +276,31 @@ def _sign(difference: Dim) -> int | None:
     """-1, 0 or 1 when the bounds of the symbols decide the sign of an expression; None when they do not."""
     if not isinstance(difference, Sym):
         return (difference > 0) - (difference < 0)
+    if any(not isinstance(a, Symbol) for m, _ in difference.terms for a in m):
+        return None
+    shifted = _shifted(difference.terms)
     for direction in (1, -1):
-        terms = [(m, direction * c) for m, c in difference.terms]
-        if any(not isinstance(a, Symbol) for m, _ in terms for a in m):
-            return None
-        if all(c > 0 for m, c in terms if m) and sum(c * MINIMUM ** len(m) for m, c in terms) > 0:
+        coefficients = {m: direction * c for m, c in shifted.items()}
+        if min(coefficients.values()) >= 0 and coefficients.get((), 0) > 0:
             return direction
     return None
+
+
+def _shifted(terms: Iterable[tuple[Monomial, int]]) -> dict[Monomial, int]:
+    """The polynomial in t = symbol - MINIMUM >= 0, whose sign is plain when all coefficients agree."""
+    result: dict[Monomial, int] = {}
+    for monomial, coefficient in terms:
+        expanded: dict[Monomial, int] = {(): coefficient}
+        for atom in monomial:
+            step: dict[Monomial, int] = {}
+            for m, c in expanded.items():
+                key = tuple(sorted((*m, atom), key=str))
+                step[key] = step.get(key, 0) + c
+                step[m] = step.get(m, 0) + c * MINIMUM
+            expanded = step
+        for m, c in expanded.items():
+            result[m] = result.get(m, 0) + c
+    return result
 
 
 def _may_vanish(difference: Dim) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from typing import Any
 
 from ir import types as T
@@ -17,9 +17,10 @@ from ir.errors import ParseError
 _SCALAR_TYPES: dict[str, T.Type] = {
     "Tensor": T.TENSOR, "int": T.INT, "SymInt": T.INT, "float": T.FLOAT, "bool": T.BOOL, "complex": T.COMPLEX,
     "Scalar": T.NUMBER, "number": T.NUMBER, "str": T.STR, "NoneType": T.NONE, "Device": T.DEVICE, "ScalarType": T.DTYPE,
-    "Layout": T.LAYOUT, "MemoryFormat": T.MEMORY_FORMAT, "Generator": T.GENERATOR, "Any": T.ANY, "SymBool": T.BOOL,
+    "Layout": T.LAYOUT, "MemoryFormat": T.MEMORY_FORMAT, "Generator": T.GENERATOR, "Any": T.ANY, "AnyEnumType": T.ENUM, "SymBool": T.BOOL,
     "SymFloat": T.FLOAT,
 }
+_TYPE_VARIABLES = ("t", "t1", "t2", "tVal")
 NO_DEFAULT = object()
 
 
@@ -74,7 +75,7 @@ _PARAM = re.compile(
     r"(?P<base>[\w.]+)(?P<marks>(?:\((?P<alias>[^)]*)\)|\?|\[\d*\])*)(?:\s+(?P<name>\w+))?(?:\s*=\s*(?P<default>.*))?$", re.S)
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse_schema(text: str) -> Schema:
     """Parse one schema; the namespace defaults to `aten`. Raises ParseError with the text that does not fit."""
     head = _HEAD.match(text)
@@ -101,12 +102,10 @@ def _parse_params(text: str) -> tuple[tuple[Argument, ...], bool]:
 
 
 def _parse_param(text: str, kwarg_only: bool) -> Argument:
-    if "Dict(" in text or "Future(" in text or text.startswith(("(", "t(", "__torch__")):
-        return Argument(text.split()[-1], T.ANY, kwarg_only=kwarg_only)  # generic container ops: interpreted as they are
+    type_, text = _parse_base(text)
     match = _PARAM.match(text)
     if match is None:
         raise ParseError(f"not a schema parameter: {text!r}")
-    type_: T.Type = _SCALAR_TYPES.get(match["base"], T.ANY)
     count: int | None = None
     for mark in re.findall(r"\([^)]*\)|\?|\[\d*\]", match["marks"]):
         if mark == "?":
@@ -116,8 +115,35 @@ def _parse_param(text: str, kwarg_only: bool) -> Argument:
             count = int(mark[1:-1]) if mark != "[]" else None
     alias = match["alias"]
     default = NO_DEFAULT if match["default"] is None else _parse_default(match["default"].strip(), type_)
-    return Argument(match["name"] or "", type_, default, kwarg_only, alias and alias.split("!")[0].split("|")[0].strip() or None,
+    return Argument(match["name"] or "", type_, default, kwarg_only, (alias and alias.split("!")[0].split("|")[0].strip()) or None,
                     bool(alias and "!" in alias), count)
+
+
+_GENERIC = re.compile(r"(Dict|Future)?\(")
+
+
+def _parse_base(text: str) -> tuple[T.Type, str]:
+    """The type before any mark, and the text with `_` in its place: `Dict(str, t)(a!) self`, `(int, t)[] x`."""
+    generic = _GENERIC.match(text)
+    if generic is None:
+        base = re.match(r"[\w.]+", text)
+        name = base[0] if base else ""
+        return _base_type(name), "_" + text[len(name):]
+    end = next(i for i in range(generic.end(), len(text)) if text.count("(", 0, i + 1) == text.count(")", 0, i + 1))
+    inner = tuple(_parse_param(item, False).type for item in _split(text[generic.end():end]))
+    rest = "_" + text[end + 1:]
+    match generic[1], inner:
+        case "Dict", (key, value):
+            return T.DictType(key, value), rest
+        case "Future", (element,):
+            return T.FutureType(element), rest
+    return T.TupleType(inner), rest
+
+
+def _base_type(name: str) -> T.Type:
+    if name in _TYPE_VARIABLES:
+        return T.TypeVar(name)
+    return _SCALAR_TYPES.get(name, T.ANY)
 
 
 _NAMED_DEFAULTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ir import dtypes
-from ir.dims import Dim
+from ir.dims import Dim, same
 from ir.dtypes import DType
 
 # TorchScript prints a tensor type by the name of its scalar type.
@@ -28,15 +28,28 @@ class Type:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TensorType(Type):
-    """A tensor: dtype, sizes, strides (in elements), each None where unknown; `dims` is None when the rank is unknown."""
+    """A tensor: dtype, sizes, strides (in elements), each None where unknown; `dims` is None when the rank is unknown.
+
+    Comparing types never assumes anything about symbols: sizes are equal when their normal forms are.
+    """
 
     dtype: DType | None = None
     dims: tuple[Dim | None, ...] | None = None
     strides: tuple[Dim | None, ...] | None = None
     requires_grad: bool | None = None
     device: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TensorType) and self._key() == other._key() and (
+            same_each(self.dims, other.dims) and same_each(self.strides, other.strides))
+
+    def __hash__(self) -> int:
+        return hash((self._key(), self.dims, self.strides))
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.dtype, self.requires_grad, self.device)
 
     @property
     def rank(self) -> int | None:
@@ -65,7 +78,7 @@ class TensorType(Type):
         if self == TENSOR:
             return "Tensor"
         name = TENSOR_NAMES[self.dtype] if self.dtype else "Tensor"
-        parts = ["*"] if self.dims is None else [_dim(d) for d in self.dims]
+        parts = ["..."] if self.dims is None else [_dim(d) for d in self.dims]
         if self.strides is not None:
             parts.append(f"strides=[{', '.join(_dim(s) for s in self.strides)}]")
         if self.requires_grad is not None:
@@ -73,6 +86,16 @@ class TensorType(Type):
         if self.device is not None:
             parts.append(f"device={self.device}")
         return f"{name}({', '.join(parts)})"
+
+
+Each = tuple[Dim | None, ...] | None
+
+
+def same_each(a: Each, b: Each) -> bool:
+    """Whether two lists of sizes agree everywhere, unknown ones with unknown ones."""
+    if a is None or b is None or len(a) != len(b):
+        return a is b
+    return all(x is y or (x is not None and y is not None and same(x, y)) for x, y in zip(a, b, strict=True))
 
 
 def _dim(dim: Dim | None) -> str:
@@ -103,6 +126,7 @@ LAYOUT = Prim("layout")
 MEMORY_FORMAT = Prim("memory_format")
 GENERATOR = Prim("Generator")
 ANY = Prim("Any")
+ENUM = Prim("AnyEnumType")  # any member of any enum, in schemas
 RANGE = Prim("range")
 SCALARS = (BOOL, INT, FLOAT, COMPLEX)  # by category
 
@@ -181,6 +205,16 @@ class ObjectType(Type):
         return self.name
 
 
+@dataclass(frozen=True, slots=True)
+class TypeVar(Type):
+    """A type that a generic schema leaves open: `t` in `len(t[] a) -> int`."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def optional(element: Type) -> Type:
     """Optional[element], without nesting."""
     return element if isinstance(element, OptionalType) or element in (NONE, ANY) else OptionalType(element)
@@ -208,12 +242,24 @@ def is_subtype(a: Type, b: Type) -> bool:
             return isinstance(a.element, TensorType) and isinstance(b.element, TensorType) and is_subtype(a.element, b.element)
         case ObjectType(), ObjectType():
             return isinstance(a.cls, type) and isinstance(b.cls, type) and issubclass(a.cls, b.cls)
+        case ObjectType(), Prim():
+            return b == ENUM and hasattr(a.cls, "__members__")
     return False
 
 
 def _tensor_subtype(a: TensorType, b: TensorType) -> bool:
-    facts = ("dtype", "dims", "strides", "requires_grad", "device")
-    return all(getattr(b, f) is None or getattr(a, f) == getattr(b, f) for f in facts)
+    facts = ("dtype", "requires_grad", "device")
+    return (all(getattr(b, f) is None or getattr(a, f) == getattr(b, f) for f in facts)
+            and _covers(b.dims, a.dims) and _covers(b.strides, a.strides))
+
+
+def _covers(general: Each, special: Each) -> bool:
+    """Whether each known size of `general` is that of `special`."""
+    if general is None:
+        return True
+    if special is None or len(general) != len(special):
+        return False
+    return all(g is None or (s is not None and same(g, s)) for g, s in zip(general, special, strict=True))
 
 
 def join(a: Type, b: Type) -> Type | None:
@@ -241,10 +287,11 @@ def join_tensors(a: TensorType, b: TensorType) -> TensorType:
     def common(x: Any, y: Any) -> Any:
         return x if x == y else None
 
-    def common_each(x: tuple[Any, ...] | None, y: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    def common_each(x: Each, y: Each) -> Each:
         if x is None or y is None or len(x) != len(y):
             return None
-        return tuple(common(i, j) for i, j in zip(x, y, strict=True))
+        return tuple(i if i is not None and j is not None and same(i, j) else None
+                     for i, j in zip(x, y, strict=True))
 
     return TensorType(common(a.dtype, b.dtype), common_each(a.dims, b.dims), common_each(a.strides, b.strides),
                       common(a.requires_grad, b.requires_grad), common(a.device, b.device))

@@ -1,0 +1,93 @@
+"""Rows of what a tensor's type says about it: sizes, strides, dtype. Known without looking at memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ir.dims import product
+from ir.dtypes import DType, Kind
+from ir.op import Op, Opaque, row
+from ir.typerules import Exactly, TypeRule, Unknown, axis, is_known
+from ir.types import BOOL, DTYPE, INT, ListType, TensorType, Type
+
+
+def metadata(schema: str, python: Callable[..., Any], known: Callable[..., Any], type_: Type) -> Op:
+    """A row; `known` gives the value from a complete type and the other parameters, None when that is not enough."""
+    return row(schema, Opaque(), python=python, infer=_rule(known, type_))
+
+
+def _rule(known: Callable[..., Any], type_: Type) -> TypeRule:
+    def infer(**params: Any) -> Exactly | Unknown | Type:
+        tensor, *rest = params.values()
+        value = known(tensor, *rest) if tensor.is_complete and is_known(*rest) else None
+        return type_ if value is None else Exactly(value)
+
+    return infer
+
+
+def _stride(tensor: TensorType, dim: int) -> Any:
+    return tensor.strides and tensor.strides[axis(dim, len(tensor.shape))]
+
+
+def _size(tensor: TensorType, dim: int) -> Any:
+    return tensor.shape[axis(dim, len(tensor.shape))]
+
+
+def _strides(tensor: TensorType) -> list[Any] | None:
+    return None if tensor.strides is None or None in tensor.strides else list(tensor.strides)
+
+
+def _of_dtype(column: Callable[[DType], Any]) -> Callable[[TensorType], Any]:
+    return lambda tensor: None if tensor.dtype is None else column(tensor.dtype)
+
+
+metadata(
+    "aten::size(Tensor self) -> int[]",
+    lambda self: self.size(),
+    lambda t: list(t.shape),
+    ListType(INT),
+)
+metadata(
+    "aten::size.int(Tensor self, int dim) -> int", lambda self, dim: self.size(dim), _size, INT
+)
+metadata("aten::stride(Tensor self) -> int[]", lambda self: self.stride(), _strides, ListType(INT))
+metadata(
+    "aten::stride.int(Tensor self, int dim) -> int",
+    lambda self, dim: self.stride(dim),
+    _stride,
+    INT,
+)
+metadata("aten::dim(Tensor self) -> int", lambda self: self.dim(), lambda t: len(t.shape), INT)
+metadata(
+    "aten::numel(Tensor self) -> int", lambda self: self.numel(), lambda t: product(t.shape), INT
+)
+metadata("aten::len.Tensor(Tensor t) -> int", len, lambda t: t.shape[0] if t.shape else None, INT)
+metadata("prim::dtype(Tensor a) -> ScalarType", lambda a: a.dtype, _of_dtype(lambda d: d), DTYPE)
+metadata(
+    "prim::itemsize(Tensor a) -> int", lambda a: a.itemsize, _of_dtype(lambda d: d.itemsize), INT
+)
+metadata(
+    "aten::element_size(Tensor self) -> int",
+    lambda self: self.element_size(),
+    _of_dtype(lambda d: d.itemsize),
+    INT,
+)
+metadata(
+    "aten::is_floating_point(Tensor self) -> bool",
+    lambda self: self.is_floating_point(),
+    _of_dtype(lambda d: d.is_float),
+    BOOL,
+)
+metadata(
+    "aten::is_complex(Tensor self) -> bool",
+    lambda self: self.is_complex(),
+    _of_dtype(lambda d: d.kind is Kind.COMPLEX),
+    BOOL,
+)
+metadata(
+    "aten::is_signed(Tensor self) -> bool",
+    lambda self: self.is_signed(),
+    _of_dtype(lambda d: d.is_signed),
+    BOOL,
+)

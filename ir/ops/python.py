@@ -1,0 +1,319 @@
+"""Rows of Python numbers: arithmetic, comparison, logic, conversion and `math`, one per overload that torch has.
+
+`python` is the reference, with Python's meaning; the scalar rule says the same on int64, float64 and bool lanes and raises
+a fault wherever Python would raise or leave those types (division by zero, a math domain error, a float too large for an
+int), so that the reference decides. Integers are 64 bits wide and wrap around, as TorchScript's do.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ir.dtypes import DType, bool_, float64, int64
+from ir.op import Effect, Op, Opaque, Scalar, row
+from ir.scalar import Lane, Scalars
+
+Rule = Callable[..., Lane]
+DOMAIN = "a result that Python reports as an error"
+ZERO_DIVISION = "division by zero"
+_LANES: dict[str, DType] = {"int": int64, "float": float64, "bool": bool_}
+_INT_LIMIT = 2.0**63
+
+
+def number(schema: str, scalar: Rule, python: Callable[..., Any]) -> Op:
+    """Declare one row on numbers."""
+    return row(schema, Scalar(scalar), python=python)
+
+
+def _cast(dtype: DType, rule: Rule) -> Rule:
+    """`rule` on lanes that were converted first."""
+    return lambda s, *lanes: rule(s, *(s.cast(x, dtype) for x in lanes))
+
+
+# binary operators: `name.int`, `.float` and the two mixtures --------------------------------------
+_OVERLOADS = {
+    "int": ("int", "int"),
+    "float": ("float", "float"),
+    "int_float": ("int", "float"),
+    "float_int": ("float", "int"),
+}
+
+
+def binary(
+    name: str,
+    python: Callable[..., Any],
+    on_ints: Rule,
+    on_floats: Rule | None = None,
+    *,
+    result: str = "",
+    of_ints: str = "",
+    overloads: str = "int float int_float float_int",
+) -> None:
+    """Rows `name.<overload>`; without `result` ints give an int (or `of_ints`), everything else a float."""
+    for overload in overloads.split():
+        a, b = _OVERLOADS[overload]
+        is_int = overload == "int"
+        rule = on_ints if is_int or on_floats is None else on_floats
+        returns = result or (of_ints or "int" if is_int else "float")
+        number(
+            f"{name}.{overload}({a} a, {b} b) -> {returns}",
+            _cast(int64 if is_int else float64, rule),
+            python,
+        )
+
+
+def _true_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y == 0, ZERO_DIVISION)
+    return s.cast(x, float64) / s.cast(y, float64)
+
+
+def _floor_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y == 0, ZERO_DIVISION)
+    quotient = x // y
+    inexact = quotient * y != x
+    return s.where(inexact & ((x < 0) ^ (y < 0)), quotient - 1, quotient)
+
+
+def _remainder(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y == 0, ZERO_DIVISION)
+    rest = x % y
+    return s.where((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, rest)
+
+
+def _float_remainder(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y == 0, ZERO_DIVISION)
+    rest = s.fmod(x, y)
+    signed = s.where((rest < 0) ^ (y < 0), rest + y, rest)
+    return s.where(rest == 0, s.copysign(s.const(0.0, float64), y), signed)
+
+
+def _float_floor_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
+    """The floor of the exact quotient, as CPython rounds it."""
+    s.fault(y == 0, ZERO_DIVISION)
+    rest = s.fmod(x, y)
+    quotient = (x - rest) / y
+    quotient = s.where((rest != 0) & ((rest < 0) ^ (y < 0)), quotient - 1, quotient)
+    floor = s.floor(quotient)
+    floor = s.where(quotient - floor > 0.5, floor + 1, floor)
+    return s.where(quotient == 0, s.copysign(s.const(0.0, float64), x / y), floor)
+
+
+def _int_power(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y < 0, DOMAIN)
+    power, base = s.const(1, int64), x
+    for bit in range(63):
+        power = s.where((y >> bit) & 1 != 0, power * base, power)
+        base = base * base
+    return power
+
+
+def _float_power(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(((x == 0) & (y < 0)) | ((x < 0) & (s.floor(y) != y)), DOMAIN)
+    return _checked(s, s.pow(x, y), x, y)
+
+
+def _checked(s: Scalars, result: Lane, *operands: Lane) -> Lane:
+    """A result that is NaN or infinite where no operand is: Python's math raises there."""
+    special = s.isnan(operands[0]) | s.isinf(operands[0])
+    for x in operands[1:]:
+        special = special | s.isnan(x) | s.isinf(x)
+    s.fault((s.isnan(result) | s.isinf(result)) & ~special, DOMAIN)
+    return result
+
+
+def _shift_left(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault((y < 0) | (y > 63), DOMAIN)
+    return x << (y & 63)
+
+
+def _shift_right(s: Scalars, x: Lane, y: Lane) -> Lane:
+    s.fault(y < 0, DOMAIN)
+    return x >> s.where(y > 63, 63, y & 63)
+
+
+binary("aten::add", operator.add, lambda s, x, y: x + y)
+binary("aten::sub", operator.sub, lambda s, x, y: x - y)
+binary("aten::mul", operator.mul, lambda s, x, y: x * y)
+binary("aten::div", operator.truediv, _true_divide, of_ints="float", overloads="int float")
+binary("aten::floordiv", operator.floordiv, _floor_divide, _float_floor_divide)
+binary("aten::remainder", operator.mod, _remainder, _float_remainder)
+binary("aten::pow", operator.pow, _float_power, overloads="float int_float float_int")
+number(
+    "aten::pow.int(int a, int b) -> float", _cast(float64, _float_power), lambda a, b: float(a) ** b
+)
+number("aten::pow.int_to_int(int a, int b) -> int", _int_power, operator.pow)
+
+for _name, _python, _compare in (
+    ("lt", operator.lt, lambda s, x, y: x < y),
+    ("le", operator.le, lambda s, x, y: x <= y),
+    ("gt", operator.gt, lambda s, x, y: x > y),
+    ("ge", operator.ge, lambda s, x, y: x >= y),
+    ("eq", operator.eq, lambda s, x, y: x == y),
+    ("ne", operator.ne, lambda s, x, y: x != y),
+):
+    binary(f"aten::{_name}", _python, _compare, result="bool")  # type: ignore[arg-type]
+
+for _name, _python, _bits in (
+    ("and", operator.and_, lambda s, x, y: x & y),
+    ("or", operator.or_, lambda s, x, y: x | y),
+    ("xor", operator.xor, lambda s, x, y: x ^ y),
+):
+    number(f"aten::__{_name}__.bool(bool a, bool b) -> bool", _bits, _python)
+    number(f"aten::__{_name}__.int(int a, int b) -> int", _bits, _python)
+number("aten::eq.bool(bool a, bool b) -> bool", lambda s, x, y: ~(x ^ y), operator.eq)
+number("aten::ne.bool(bool a, bool b) -> bool", lambda s, x, y: x ^ y, operator.ne)
+number("aten::__lshift__.int(int a, int b) -> int", _shift_left, operator.lshift)
+number("aten::__rshift__.int(int a, int b) -> int", _shift_right, operator.rshift)
+number("aten::__not__(bool self) -> bool", lambda s, x: ~x, operator.not_)
+number("aten::neg.int(int a) -> int", lambda s, x: -x, operator.neg)
+number("aten::neg.float(float a) -> float", lambda s, x: -x, operator.neg)
+
+
+def _smaller(s: Scalars, x: Lane, y: Lane) -> Lane:
+    return s.where(y < x, y, x)
+
+
+def _larger(s: Scalars, x: Lane, y: Lane) -> Lane:
+    return s.where(y > x, y, x)
+
+
+for _name, _pick, _choose in (("min", min, _smaller), ("max", max, _larger)):
+    binary(f"prim::{_name}", _pick, _choose, overloads="int float")
+    binary(
+        f"prim::{_name}",
+        lambda a, b, pick=_pick: float(pick(a, b)),
+        _choose,
+        overloads="int_float float_int",
+    )
+
+
+# conversions --------------------------------------------------------------------------------------
+def _to_int(s: Scalars, x: Lane) -> Lane:
+    s.fault(~(s.abs(x) < _INT_LIMIT), DOMAIN)
+    return s.cast(x, int64)
+
+
+def _rounded(function: str) -> Rule:
+    return lambda s, x: _to_int(s, getattr(s, function)(x))
+
+
+def conversion(schema: str, python: Callable[..., Any], rule: Rule) -> None:
+    """A row between two types of numbers."""
+    number(schema, rule, python)
+
+
+conversion("aten::Int.float(float a) -> int", int, _to_int)
+conversion("aten::Int.bool(bool a) -> int", int, lambda s, x: s.cast(x, int64))
+conversion("aten::Float.int(int a) -> float", float, lambda s, x: s.cast(x, float64))
+conversion("aten::Float.bool(bool a) -> float", float, lambda s, x: s.cast(x, float64))
+conversion("aten::Bool.int(int a) -> bool", bool, lambda s, x: x != 0)
+conversion("aten::Bool.float(float a) -> bool", bool, lambda s, x: x != 0)
+conversion("aten::floor.int(int a) -> int", math.floor, lambda s, x: x)
+conversion("aten::floor.float(float a) -> int", math.floor, _rounded("floor"))
+conversion("aten::ceil.int(int a) -> int", math.ceil, lambda s, x: x)
+conversion("aten::ceil.float(float a) -> int", math.ceil, _rounded("ceil"))
+conversion("aten::round.int(int a) -> float", float, lambda s, x: s.cast(x, float64))
+conversion(
+    "aten::round.float(float a) -> float", lambda a: float(round(a)), lambda s, x: s.round(x)
+)
+
+# From a tensor of one element: these read memory, and wait in no register.
+for _schema, _read in (
+    ("aten::Int.Tensor(Tensor a) -> int", int),
+    ("aten::Float.Tensor(Tensor a) -> float", float),
+    ("aten::Bool.Tensor(Tensor a) -> bool", bool),
+    ("aten::IntImplicit(Tensor a) -> int", int),
+    ("aten::FloatImplicit(Tensor a) -> float", float),
+    ("aten::ScalarImplicit(Tensor a) -> Scalar", lambda a: a.item()),
+    ("aten::item(Tensor self) -> Scalar", lambda self: self.item()),
+):
+    row(_schema, Opaque(), effect=Effect.PURE, python=_read)  # type: ignore[arg-type]
+
+
+# math ---------------------------------------------------------------------------------------------
+def _function(name: str) -> Rule:
+    return lambda s, x: _checked(s, getattr(s, name)(s.cast(x, float64)), s.cast(x, float64))
+
+
+for _name in [
+    "sqrt",
+    "exp",
+    "expm1",
+    "log",
+    "log10",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "erf",
+    "erfc",
+    "lgamma",
+]:
+    for _type in ("int", "float"):
+        number(f"aten::{_name}.{_type}({_type} a) -> float", _function(_name), getattr(math, _name))
+
+
+def _angle(scale: float) -> Rule:
+    return lambda s, x: s.cast(x, float64) * scale
+
+
+for _type in ("int", "float"):
+    number(f"prim::abs.{_type}({_type} a) -> {_type}", lambda s, x: s.abs(x), abs)
+    number(
+        f"aten::fabs.{_type}({_type} a) -> float", lambda s, x: s.abs(s.cast(x, float64)), math.fabs
+    )
+    number(f"aten::degrees.{_type}({_type} a) -> float", _angle(180 / math.pi), math.degrees)
+    number(f"aten::radians.{_type}({_type} a) -> float", _angle(math.pi / 180), math.radians)
+
+for _name, _float_rule in (
+    ("atan2", lambda s, y, x: s.atan2(y, x)),
+    ("copysign", lambda s, x, y: s.copysign(x, y)),
+    ("fmod", lambda s, x, y: _checked(s, s.fmod(x, y), x, y)),
+):
+    for _overload, (_a, _b) in _OVERLOADS.items():
+        number(
+            f"aten::{_name}.{_overload}({_a} a, {_b} b) -> float",
+            _cast(float64, _float_rule),
+            getattr(math, _name),
+        )
+
+number("aten::isnan.float(float a) -> bool", lambda s, x: s.isnan(x), math.isnan)
+number("aten::isinf.float(float a) -> bool", lambda s, x: s.isinf(x), math.isinf)
+number(
+    "aten::isfinite.float(float a) -> bool", lambda s, x: ~(s.isnan(x) | s.isinf(x)), math.isfinite
+)
+
+
+# ranges -------------------------------------------------------------------------------------------
+def _range_length(lo: Any, hi: Any, step: Any) -> Any:
+    if step == 0:
+        raise ValueError("range() arg 3 must not be zero")
+    length = (hi - lo + step - 1) // step if step > 0 else (lo - hi - step - 1) // -step
+    return length if length > 0 else 0
+
+
+def _range_length_lanes(s: Scalars, lo: Lane, hi: Lane, step: Lane) -> Lane:
+    s.fault(step == 0, DOMAIN)
+    up = s.where(step > 0, hi - lo, lo - hi)
+    size = s.abs(step)
+    return s.where(up > 0, (up + size - 1) // size, 0)
+
+
+number("aten::__range_length(int lo, int hi, int step) -> int", _range_length_lanes, _range_length)
+number(
+    "aten::__derive_index(int index, int start, int step) -> int",
+    lambda s, i, start, step: start + i * step,
+    lambda index, start, step: start + index * step,
+)
