@@ -1,17 +1,20 @@
-"""Lanes over llvmlite: the element protocol of `ir.scalar`, for one element or for a vector `<N x T>` of elements.
+"""Lanes over llvmlite: the element protocol of `ir.scalar`, for one element or a vector `<N x T>`.
 
     Lane(value: float | <N x float>, dtype)          what an operator takes and gives
-    LaneBuilder(IRBuilder, width)                    arithmetic, casts, comparison, rounding, control flow  (this file)
+    LaneBuilder(IRBuilder, width)                    arithmetic, casts, choice, rounding (this file)
       + memory (lane_memory.py), elementary functions (mathlib/)  =  Lanes  (lanes.py)
 
 Invariants
-  * A lane is as wide as its LLVM type says: 1 (a plain scalar) or N. What does not vary in the vectorized loop stays
-    scalar; an operator on a scalar and a vector splats the scalar, and an operator on scalars gives a scalar.
+  * A lane is as wide as its LLVM type says: 1 (a plain scalar) or N. What does not vary in the
+    vectorized loop stays scalar; an operator on a scalar and a vector splats the scalar, and an
+    operator on scalars gives a scalar.
   * bool lanes are `i1` / `<N x i1>`; 16-bit floats exist in memory only.
-  * `+ - *` on floats carry the flag `contract` (the back end may form fma) and no other fast-math flag.
-  * Nothing here traps or gives poison: divisors are made safe, shifts have a meaning at every count, and a float out of
-    the integer's range converts to some integer.
-  * `cold` and `repeat` end the current basic block: an emitter must read `builder.block` again after it ran a rule.
+  * `+ - *` on floats carry the flag `contract` (the back end may form fma), no other fast-math
+    flag.
+  * Nothing here traps or gives poison: divisors are made safe, shifts have a meaning at every
+    count, and a float out of the integer's range converts to some integer.
+  * `cold` and `repeat` end the current basic block: an emitter must read `builder.block` again
+    after it ran a rule.
 """
 
 from __future__ import annotations
@@ -21,10 +24,9 @@ from typing import Any
 
 import llvmlite.ir as ll
 
-from ir import dtypes
-from ir.dtypes import DType
-from ir.scalar import Number
+from ir import DType, dtypes
 
+Number = bool | int | float
 CONTRACT = ("contract",)
 BIT = ll.IntType(1)
 _TYPES: dict[DType, ll.Type] = {
@@ -42,7 +44,7 @@ _INT_OPS = {"+": "add", "-": "sub", "*": "mul"}
 _BIT_OPS = {"&": "and_", "|": "or_", "^": "xor"}
 
 
-class _Splat(ll.FormattedConstant):
+class _Splat(ll.FormattedConstant):  # type: ignore[misc]
     """A vector constant with equal elements, printed in LLVM's short form."""
 
     def __init__(self, vector: ll.VectorType, element: ll.Constant) -> None:
@@ -158,7 +160,10 @@ class Lane:
 
 
 class LaneBuilder:
-    """Builds lanes at the position of an IRBuilder; `width` is the vector length of `iota`, `load` and `splat`."""
+    """Builds lanes at the position of an IRBuilder.
+
+    `width` is the vector length of `iota`, `load` and `splat`.
+    """
 
     def __init__(self, builder: ll.IRBuilder, width: int) -> None:
         if width & (width - 1):
@@ -180,8 +185,15 @@ class LaneBuilder:
             wrapped -= 1 << dtype.bits
         return Lane(self, ll.Constant(_TYPES[dtype], wrapped), dtype)
 
+    def known(self, x: Lane) -> Number | None:
+        """The value of a scalar constant."""
+        value = x.value
+        if not isinstance(value, ll.Constant) or not isinstance(value.constant, int | float):
+            return None
+        return value.constant
+
     def splat(self, x: Lane, width: int | None = None) -> Lane:
-        """The scalar in every element of a vector (of the builder's width, unless another is given)."""
+        """The scalar in every element of a vector, by default of the builder's width."""
         width = self.width if width is None else width
         if x.width == width:
             return x
@@ -212,7 +224,7 @@ class LaneBuilder:
         return element if width == 1 else ll.VectorType(element, width)
 
     def match(self, *operands: Lane | Number) -> tuple[Lane, ...]:
-        """The operands as lanes of one width; Python numbers take the dtype of the first lane among them."""
+        """The operands as lanes of one width; Python numbers take the dtype of the lanes."""
         lanes = [x for x in operands if isinstance(x, Lane)]
         dtype, width = lanes[0].dtype, max(x.width for x in lanes)
         if any(x.dtype is not dtype for x in lanes):
@@ -224,7 +236,7 @@ class LaneBuilder:
     def call(
         self, name: str, result: ll.Type, *args: ll.Value, mangled: Sequence[ll.Type]
     ) -> ll.Value:
-        """Call the overloaded intrinsic `name`, declared under its name mangled with the types given."""
+        """Call the overloaded intrinsic `name`, declared under its name mangled with types."""
         full = ".".join([name, *map(_mangle, mangled)])
         module = self.builder.module
         function = module.globals.get(full)
@@ -265,13 +277,14 @@ class LaneBuilder:
     def quotient(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """A quotient within 1 ulp, for a divisor known to be normal and below 2**126.
 
-        The flag `arcp` lets the back end refine a reciprocal estimate where that is faster than to divide (float32).
+        The flag `arcp` lets the back end refine a reciprocal estimate where that is faster than to
+        divide (float32 vectors).
         """
         x, y = self.match(a, b)
         return Lane(self, self.builder.fdiv(x.value, y.value, flags=("arcp",)), x.dtype)
 
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
-        """`a * b` rounded, never fused into an addition: for error terms such as `fma(a, b, -product)`."""
+        """`a * b` rounded, never fused into an addition: for terms such as `fma(a, b, -p)`."""
         x, y = self.match(a, b)
         return Lane(self, self.builder.fmul(x.value, y.value), x.dtype)
 
@@ -282,7 +295,7 @@ class LaneBuilder:
         return 0 - x
 
     def int_divide(self, a: Lane | Number, b: Lane | Number) -> Lane:
-        """`a // b` on integers, rounded toward zero; wraps at (smallest // -1), and a zero divisor counts as one."""
+        """`a // b` on integers, toward zero; smallest // -1 wraps, a zero divisor counts as 1."""
         x, y = self.match(a, b)
         _require_int("//", x.dtype)
         if isinstance(b, int) and b not in (0, -1):
@@ -303,8 +316,9 @@ class LaneBuilder:
     def _raw_divide(self, x: Lane, y: Lane) -> Lane:
         """Integer division by a divisor that is neither zero nor overflows.
 
-        No machine divides integer vectors. Below 64 bits the quotient of floats is exact after truncation, because the
-        float has more bits than dividend and divisor together need; a constant divisor becomes a multiplication.
+        No machine divides integer vectors. Below 64 bits the quotient of floats is exact after
+        truncation, because the float has more bits than dividend and divisor together need; a
+        constant divisor becomes a multiplication.
         """
         is_constant = isinstance(y.value, ll.Constant)
         if x.width > 1 and x.dtype.bits < 64 and not is_constant:
@@ -331,7 +345,7 @@ class LaneBuilder:
         return self.where(in_range, Lane(self, self.builder.shl(x.value, count.value), x.dtype), 0)
 
     def shift_right(self, a: Lane | Number, b: Lane | Number) -> Lane:
-        """`a >> b`, arithmetic on signed lanes; only sign bits (or zeros) are left for a count out of range."""
+        """`a >> b`, arithmetic on signed lanes; a count out of range leaves only sign bits."""
         x, y = self.match(a, b)
         bits = x.dtype.bits
         if x.dtype.is_signed:
@@ -370,14 +384,14 @@ class LaneBuilder:
         return Lane(self, self.builder.select(c.value, x.value, y.value), x.dtype)
 
     def fault(self, condition: Lane, reason: str) -> None:
-        """Leave the kernel with `reason` when the condition holds for a live element: the emitter's hook decides how."""
+        """Leave the kernel with `reason` if the condition holds for a live element (a hook)."""
         if self.on_fault is not None:
             self.on_fault(condition, reason)
 
     # conversion
 
     def cast(self, x: Lane, dtype: DType) -> Lane:
-        """torch's conversion; to a 16-bit float: the float32 lane rounded to the values that dtype has."""
+        """torch's conversion; to a 16-bit float: a float32 lane of the values that dtype has."""
         if dtype is dtypes.float16 or dtype is dtypes.bfloat16:
             return self.round_to_half(self.cast(x, dtypes.float32), dtype)
         if x.dtype is dtype:
@@ -400,7 +414,7 @@ class LaneBuilder:
         return Lane(self, emit(x.value, target), dtype)
 
     def _float_to_int(self, x: Lane, dtype: DType) -> Lane:
-        """Truncation through 32 or 64 bits, narrowed by wrapping; frozen, so that a NaN gives an integer, not poison."""
+        """Truncation to 32 or 64 bits, narrowed by wrapping; frozen: NaN gives some integer."""
         via = dtypes.int64 if dtype.bits == 64 else dtypes.int32
         raw = self.builder.fptosi(x.value, self.llvm_type(via, x.width))
         frozen = ll.instructions.Instruction(self.builder.block, raw.type, "freeze", [raw])
@@ -416,7 +430,7 @@ class LaneBuilder:
         return Lane(self, self.builder.bitcast(x.value, self.llvm_type(dtype, x.width)), dtype)
 
     def round_to_half(self, x: Lane, dtype: DType) -> Lane:
-        """The float32 lane rounded to the nearest value of float16 or bfloat16 (ties to even, NaN kept)."""
+        """The nearest value of float16 or bfloat16, as float32 (ties to even, NaN kept)."""
         if dtype is dtypes.float16:
             half = ll.HalfType() if x.width == 1 else ll.VectorType(ll.HalfType(), x.width)
             return Lane(
@@ -427,7 +441,7 @@ class LaneBuilder:
         return self.bitcast(self.bfloat16_bits(x) & ~0xFFFF, dtypes.float32)
 
     def bfloat16_bits(self, x: Lane) -> Lane:
-        """The int32 lane whose upper half is the float32 lane as bfloat16; the lower half is garbage."""
+        """An int32 lane whose upper half is the float32 lane as bfloat16; the lower is garbage."""
         bits = self.bitcast(x, dtypes.int32)
         rounded = bits + 0x7FFF + ((bits >> 16) & 1)
         return self.where(x != x, 0x7FC00000, rounded)
@@ -525,7 +539,7 @@ class LaneBuilder:
         )
 
     def reduce(self, x: Lane, combine: Callable[[Lane, Lane], Lane]) -> Lane:
-        """All elements combined into a scalar, by halves: the tree order is (0 with N/2), (1 with N/2+1), ..."""
+        """All elements combined into a scalar, by halves: 0 with N/2, 1 with N/2 + 1, ..."""
         while x.width > 1:
             half = x.width // 2
             x = combine(self.slice(x, 0, half), self.slice(x, half, half))
@@ -552,7 +566,7 @@ class LaneBuilder:
         return Lane(self, self.builder.shuffle_vector(x.value, fill.value, mask), x.dtype)
 
     def cold(self, condition: Lane, fast: Lane, slow: Callable[[], Lane]) -> Lane:
-        """`slow()` if the condition holds for any element, else `fast`: a branch that is expected not to be taken."""
+        """`slow()` if the condition holds for any element, else `fast`: an unlikely branch."""
         taken = self.any(condition)
         here = self.builder.block
         aside = self.builder.append_basic_block("cold")

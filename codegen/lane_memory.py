@@ -1,8 +1,9 @@
 """Elements between memory and lanes: unit-stride, strided and masked loads and stores.
 
-Here a dtype is the dtype in MEMORY. bool occupies a byte that holds 0 or 1 and becomes an `i1` lane; float16 and bfloat16
-become float32 lanes; the rest is as it is. A mask is a bool lane: elements where it is false are neither read nor written,
-and read as zero. Pointers need the alignment of one element only, unless the caller says more.
+Here a dtype is the dtype in MEMORY. bool occupies a byte that holds 0 or 1 and becomes an `i1`
+lane; float16 and bfloat16 become float32 lanes; the rest is as it is. A mask is a bool lane:
+elements where it is false are not touched in memory, and are zero in the lane. Pointers need the
+alignment of one element only, unless the caller says more.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from collections.abc import Sequence
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
-from ir import dtypes
-from ir.dtypes import DType
+from ir import DType, dtypes
 
 _STORED: dict[DType, ll.Type] = {
     dtypes.bool_: ll.IntType(8),
@@ -138,7 +138,7 @@ def tail_mask(s: LaneBuilder, remaining: ll.Value) -> Lane:
 
 
 def lookup(s: LaneBuilder, name: str, table: Sequence[float], index: Lane) -> Lane:
-    """`table[index]` for an int64 lane in range; the float64 table becomes a constant of the module."""
+    """`table[index]` for an int64 lane in range; the float64 table is a module constant."""
     kind = ll.ArrayType(ll.DoubleType(), len(table))
     symbol = s.builder.module.globals.get(name)
     if symbol is None:
@@ -162,7 +162,7 @@ def _gather(s: LaneBuilder, kind: ll.Type, where: ll.Value, dtype: DType, live: 
 
 
 def _addresses(s: LaneBuilder, ptr: ll.Value, stride: int | ll.Value, dtype: DType) -> ll.Value:
-    """A vector of pointers; constant strides index with 32 bits, which halves the gather instructions."""
+    """A vector of pointers; 32-bit indices (constant strides) halve the gather instructions."""
     if isinstance(stride, int):
         narrow = abs(stride) * s.width < 1 << 31
         index = s.iota(dtypes.int32 if narrow else dtypes.int64) * stride

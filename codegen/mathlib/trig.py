@@ -4,9 +4,14 @@
     cos:  x = (2k + 1) pi/2 + r,   |r| <= pi/2     cos(x) = -(-1)**k sin(r)
     tan:  x = k pi/2 + r,          |r| <= pi/4     tan(x) = tan(r), or -1 / tan(r) for odd k
 
-One polynomial serves sine and cosine. pi is subtracted in three parts by fma: the first step is exact, so that r keeps
-its relative precision at the zeros. Beyond `_FAR` (a cold branch) the exact product of x with a window of the bits of
-2/pi gives the quarter turns modulo 4; only the bits that matter for the exponent of x are read from the table.
+One polynomial serves sine and cosine. pi is subtracted in three parts by fma: the first step is
+exact, so that r keeps its relative precision at the zeros. Beyond `_FAR` (a cold branch) the exact
+product of x with a window of the bits of 2/pi gives the quarter turns modulo 4; only the bits that
+matter for the exponent of x are read from the table.
+
+Measured errors in ulp (float32 / float64), over the whole range:
+    sin 1.7 / 1.7, cos 1.7 / 1.8, tan 1.6 / 2.8, asin 1.9 / 1.3, acos 1.1 / 1.1, atan 1.2 / 1.2,
+    atan2 1.7 / 1.5
 """
 
 from __future__ import annotations
@@ -15,7 +20,15 @@ from collections.abc import Callable
 
 from codegen import lane_memory
 from codegen.lane import Lane, LaneBuilder
-from codegen.mathlib.floats import Format, format_of, polynomial, two_product, two_sum
+from codegen.mathlib.floats import (
+    DOUBLE,
+    SINGLE,
+    Format,
+    format_of,
+    polynomial,
+    two_product,
+    two_sum,
+)
 from ir import dtypes
 
 HALF_PI = 1.5707963267948966
@@ -236,36 +249,36 @@ def cos(s: LaneBuilder, x: Lane) -> Lane:
 
 
 def tan(s: LaneBuilder, x: Lane) -> Lane:
-    """The tangent."""
+    """The tangent; a float32 angle is reduced in float64, as 1 / tan(r) magnifies errors of r."""
     f = format_of(x)
-    rounded = s.fma(x, 1.0 / HALF_PI, f.magic)
-    k = rounded - f.magic
-    first, second, third = (-0.5 * part for part in _PI_PARTS[f.dtype])
-    whole = s.fma(k, first, x)
-    r = s.fma(k, second, whole)
-    r_low = s.fma(k, third, s.fma(k, second, whole - r))
-    near = s.where(x == 0.0, x, _tangent(s, r, s.bitcast(rounded, f.bits), r_low))
+    wide = s.cast(x, dtypes.float64)
+    rounded = s.fma(wide, 1.0 / HALF_PI, DOUBLE.magic)
+    rest = _reduce(s, wide, rounded - DOUBLE.magic, 0.5)
+    quarter = s.cast(s.bitcast(rounded, DOUBLE.bits), f.bits)
+    near = s.where(x == 0.0, x, _tangent(s, rest, quarter, f))
 
     def far(high: Lane, low: Lane) -> Lane:
         k = s.round(high)
-        return _tangent(s, _far_rest(s, high, low, k, f), s.cast(k, f.bits))
+        return _tangent(s, _far_rest(s, high, low, k, DOUBLE), s.cast(k, f.bits), f)
 
     return _with_far(s, x, near, far)
 
 
-def _tangent(s: LaneBuilder, r: Lane, quarter: Lane, r_low: Lane | float = 0.0) -> Lane:
-    """tan(r + r_low + quarter pi/2) on |r| <= pi/4."""
+def _tangent(s: LaneBuilder, rest: Lane, quarter: Lane, f: Format) -> Lane:
+    """tan(rest + quarter pi/2) for a float64 rest, |rest| <= pi/4."""
     is_odd = (quarter & 1) != 0
+    r = s.cast(rest, f.dtype)
     z = r * r
-    if r.dtype is dtypes.float32:
+    if f is SINGLE:
+        r_low = s.cast(rest - s.cast(r, dtypes.float64), f.dtype)
         t = r + s.fma(r * z, polynomial(s, z, _TANGENT_SINGLE), r_low)
         return s.where(is_odd, -1.0 / t, t)
-    top, bottom = sine(s, r + r_low), polynomial(s, z, _COSINE_DOUBLE)
+    top, bottom = sine(s, r), polynomial(s, z, _COSINE_DOUBLE)
     return s.where(is_odd, bottom, top) / s.where(is_odd, -top, bottom)
 
 
 def _arcsine_parts(s: LaneBuilder, x: Lane) -> tuple[Lane, Lane, Lane]:
-    """(is |x| > 1/2, t, u): asin(t) = t + u, where t is |x|, or sqrt((1 - |x|) / 2) for large |x|."""
+    """(is |x| > 1/2, t, u): asin(t) = t + u; t is |x|, or sqrt((1 - |x|) / 2) for large |x|."""
     a = s.abs(x)
     is_large = a > 0.5
     z = s.where(is_large, s.fma(a, -0.5, 0.5), a * a)
