@@ -6,10 +6,12 @@ float64 and is rounded after each step; integers wrap around at their width.
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import math
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
 
@@ -31,13 +33,14 @@ def rounded(value: Number, dtype: DType) -> Number:
 
 
 class PyLane:
-    """One number of a known dtype."""
+    """One number of a known dtype; `is_constant` when the builder made it from one."""
 
-    __slots__ = ("dtype", "value")
+    __slots__ = ("dtype", "is_constant", "value")
 
-    def __init__(self, value: Number, dtype: DType) -> None:
+    def __init__(self, value: Number, dtype: DType, is_constant: bool = False) -> None:
         self.value = rounded(value, dtype)
         self.dtype = dtype
+        self.is_constant = is_constant
 
     def __repr__(self) -> str:
         return f"{self.dtype}({self.value})"
@@ -193,13 +196,32 @@ def _erfinv(x: float) -> float:
 
 
 def _pow(x: float, y: float) -> float:
-    result = x**y if x != 0 or y >= 0 else math.inf
-    return math.nan if isinstance(result, complex) else result
+    if x == 0 and y < 0:
+        return math.copysign(math.inf, x) if y % 2 == 1 else math.inf
+    if x < 0 and math.isfinite(x) and math.isfinite(y) and y != math.floor(y):
+        return math.nan
+    return x**y
 
 
 def _pow_pole(x: float, y: float) -> float:
     is_odd = y == math.floor(y) and y % 2 == 1
     return -math.inf if x < 0 and is_odd else math.inf
+
+
+def _int_pow(x: int, y: int, dtype: DType) -> int:
+    if y < 0:
+        return 0 if x not in (1, -1) else x ** (-y % 2 or 2)
+    return builtins.pow(x, y, 2**dtype.bits)
+
+
+def _fma(x: float, y: float, z: float) -> float:
+    if not (math.isfinite(x) and math.isfinite(y)) or not math.isfinite(z) or x * y == 0:
+        return x * y + z if math.isfinite(x * y) or not math.isfinite(x + y) else z
+    total = Fraction(x) * Fraction(y) + Fraction(z)
+    try:
+        return float(total)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 def _nan(*_: float) -> float:
@@ -217,7 +239,10 @@ class PyScalars:
         self.faults: list[str] = []
 
     def const(self, value: Number, dtype: DType) -> PyLane:
-        return PyLane(value, dtype)
+        return PyLane(value, dtype, is_constant=True)
+
+    def known(self, x: PyLane) -> Number | None:
+        return x.value if x.is_constant else None
 
     def cast(self, x: PyLane, dtype: DType) -> PyLane:
         return PyLane(x.value, dtype)
@@ -264,7 +289,7 @@ class PyScalars:
         return x if other != other or x.value >= other else PyLane(other, x.dtype)
 
     def fma(self, x: PyLane, y: PyLane | Number, z: PyLane | Number) -> PyLane:
-        return PyLane(x.value * x._with(y) + x._with(z), x.dtype)
+        return PyLane(_fma(x.value, x._with(y), x._with(z)), x.dtype)
 
     def rsqrt(self, x: PyLane) -> PyLane:
         return 1 / self.sqrt(x)
@@ -308,4 +333,12 @@ class PyScalars:
     lgamma = _total(math.lgamma, _inf)
     digamma = _total(_digamma, _nan)
     hypot = _total(math.hypot, _nan)
-    pow = _total(_pow, _pow_pole)
+
+    def pow(self, x: PyLane, y: PyLane | Number) -> PyLane:
+        if not x.dtype.is_float:
+            return PyLane(_int_pow(int(x.value), int(x._with(y)), x.dtype), x.dtype)
+        if not isinstance(y, PyLane) and y == 0.5:
+            return self.sqrt(x)
+        return self._float_pow(x, y)
+
+    _float_pow = _total(_pow, _pow_pole)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ir.dtypes import float32, float64, int8, int16, int32, int64
-from ir.ops.factory import FLOATS, NUMERIC, SIGNED, composite, pointwise, unary
+from ir.ops.factory import FLOATS, NUMERIC, SIGNED, pointwise, unary
 from ir.scalar import Lane, Scalars
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -105,10 +104,8 @@ def _silu_backward(s: Scalars, g: Lane, x: Lane) -> Lane:
 
 
 def _logit_backward(s: Scalars, g: Lane, x: Lane, eps: float | None) -> Lane:
-    slope = g / (x * (1 - x))
-    if eps is None:
-        return s.where((x < 0) | (x > 1), math.nan, s.where((x == 0) | (x == 1), g * math.inf, slope))
-    return s.where((x < eps) | (x > 1 - eps), 0, slope)
+    low, high, outside = (0, 1, math.nan) if eps is None else (eps, 1 - eps, 0)
+    return s.where((x >= low) & (x <= high), g / (x * (1 - x)), outside)
 
 
 gelu_backward = pointwise(

@@ -22,8 +22,8 @@ from ir.dtypes import (
     uint8,
 )
 from ir.graph import Value
-from ir.ops.factory import composite, declare, pointwise
 from ir.op import Pointwise, Rule
+from ir.ops.factory import composite, declare, pointwise
 from ir.schema import Schema
 from ir.strides import Layout, is_contiguous
 from ir.typerules import TypeRule, filled, is_known, like
@@ -42,7 +42,7 @@ def is_plain(device: Any = None, layout: Any = None, pin_memory: Any = None,
 
 def convert(b: Any, x: Value, dtype: DType) -> Value:
     """`x` in another dtype; itself when it has it."""
-    return x if x.type.dtype is dtype else b.call("aten::_to_copy", x, dtype=dtype)
+    return x if x.type.dtype is dtype else b.op("aten::_to_copy", x, dtype=dtype)
 
 
 def widen(b: Any, x: Value) -> Value:
@@ -70,7 +70,7 @@ def _to(b: Any, x: Value, dtype: Any, copy: Any, **options: Any) -> Value | None
         return None
     if (dtype is None or dtype is own) and not copy:
         return x
-    return b.call("aten::_to_copy", x, dtype=dtype or own)
+    return b.op("aten::_to_copy", x, dtype=dtype or own)
 
 
 composite("""
@@ -139,7 +139,7 @@ def _contiguous(b: Any, x: Value, memory_format: Any) -> Value | None:
         return None
     if is_contiguous(Layout(x.type.shape, strides)):
         return x
-    return b.call("aten::clone", x, memory_format=CONTIGUOUS)
+    return b.op("aten::clone", x, memory_format=CONTIGUOUS)
 
 
 clone = declare("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ir.dtypes import bool_
-from ir.ops.factory import INTEGRAL, INTS, binary, pointwise, unary
+from ir.ops.factory import INTEGRAL, INTS, NUMERIC, binary, pointwise, unary
 from ir.scalar import Lane, Scalars
 
 # comparison ---------------------------------------------------------------------------------------
@@ -118,7 +118,8 @@ where = pointwise("""
 masked_fill = pointwise("""
     masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor  | _ .Scalar_out
     masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor  | _ .Tensor_out
-    """, lambda s, x, mask, value: s.where(mask, value, x), "self", own=("mask",), follow=("value",))
+    """, lambda s, x, mask, value: s.where(mask, value, x), "self", own=("mask",),
+    follow=("value",), scalars=("value",))
 
 
 # extrema ------------------------------------------------------------------------------------------
@@ -146,12 +147,12 @@ fmin = binary("fmin", lambda s, x, y: x & y if x.dtype.is_bool else s.fmin(x, y)
 clamp = pointwise("""
     clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor         | _ .out
     clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor  | _ .Tensor_out
-    """, _clamp, aliases=("clip",))
+    """, _clamp, dtypes=NUMERIC, aliases=("clip",))
 clamp_min = pointwise("""
     clamp_min(Tensor self, Scalar min) -> Tensor         | _ .out
     clamp_min.Tensor(Tensor self, Tensor min) -> Tensor  | _ .Tensor_out
-    """, _maximum)
+    """, _maximum, dtypes=NUMERIC)
 clamp_max = pointwise("""
     clamp_max(Tensor self, Scalar max) -> Tensor         | _ .out
     clamp_max.Tensor(Tensor self, Tensor max) -> Tensor  | _ .Tensor_out
-    """, _minimum)
+    """, _minimum, dtypes=NUMERIC)

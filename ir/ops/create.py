@@ -115,7 +115,7 @@ def new(name: str, function: str, *extra: str) -> None:
         chosen = dtype if dtype is not None else x.type.dtype
         if chosen is None:
             return None
-        return b.call(function, size, *numbers, dtype=chosen, layout=layout,
+        return b.op(function, size, *numbers, dtype=chosen, layout=layout,
                       device=device, pin_memory=pin_memory)
 
     params = "".join(f", {e}" for e in extra)
@@ -188,9 +188,9 @@ create(f"""
 # triangles ----------------------------------------------------------------------------------------
 def _outside(b: Any, x: Value, compare: str, diagonal: Any) -> Value:
     """Where column - row is beyond the diagonal."""
-    rows = b.arange(b.call("aten::size.int", x, -2))
-    columns = b.arange(b.call("aten::size.int", x, -1))
-    return b.call(compare, b.sub(columns, b.unsqueeze(rows, 1)), diagonal)
+    rows = b.arange(b.op("aten::size.int", x, -2))
+    columns = b.arange(b.op("aten::size.int", x, -1))
+    return b.op(compare, b.sub(columns, b.unsqueeze(rows, 1)), diagonal)
 
 
 tril = composite(

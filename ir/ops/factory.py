@@ -16,14 +16,26 @@ Torch is not asked while declaring; a test compares every schema with torch's re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ir import typerules
-from ir.dtypes import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from ir.dtypes import (
+    DType,
+    bfloat16,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from ir.op import Composite, Effect, Op, Opaque, Pointwise, Reduction, Rule, Scan, View, row
 from ir.schema import Schema, parse_schema
-from ir.types import NUMBER, TENSOR, OptionalType
+from ir.types import NUMBER, TENSOR, OptionalType, TensorType
 
 FLOATS = (float32, float64, bfloat16, float16)
 INTS = (uint8, int8, int16, int32, int64)
@@ -91,17 +103,34 @@ def lanes_of(schema: Schema) -> tuple[str, ...]:
     return tuple(a.name for a in schema.arguments if a.type in lane_types)
 
 
-def pointwise(schemas: str, scalar: Callable[..., Any], result: str | Callable[..., str] = "common", *,
-              own: Iterable[str] = (), follow: Iterable[str] = (), aliases: Iterable[str] = (),
-              **columns: Any) -> Op:
-    """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present."""
+def pointwise(schemas: str, scalar: Callable[..., Any],
+              result: str | Callable[..., str | DType | None] = "common", *,
+              own: Iterable[str] = (), follow: Iterable[str] = (), scalars: Iterable[str] = (),
+              aliases: Iterable[str] = (), **columns: Any) -> Op:
+    """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present, and
+    tensors in `scalars` must be 0-d."""
 
     def rule(schema: Schema) -> Pointwise:
         lanes = lanes_of(schema)
         return Pointwise(scalar, result, lanes, tuple(n for n in own if n in lanes),
                          tuple(n for n in follow if n in lanes), **columns)
 
-    return declare(schemas, rule, typerules.pointwise, aliases)
+    def infer(rule: Pointwise, schema: Schema) -> TypeRule:
+        return _with_scalars(typerules.pointwise(rule, schema), tuple(scalars))
+
+    return declare(schemas, rule, infer, aliases)
+
+
+def _with_scalars(infer: TypeRule, names: Sequence[str]) -> TypeRule:
+    """A type rule that refuses tensors with dims for some parameters."""
+
+    def checked(**params: Any) -> Any:
+        for name in names:
+            if isinstance(params.get(name), TensorType) and params[name].rank:
+                typerules.fail(f"{name} must be a number or a 0-d tensor")
+        return infer(**params)
+
+    return checked if names else infer
 
 
 def unary(name: str, scalar: Callable[..., Any], result: str = "float", *, twins: str = "_ .out",

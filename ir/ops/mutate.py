@@ -12,5 +12,5 @@ copy = pointwise("copy(Tensor self, Tensor src, bool non_blocking=False) -> Tens
 fill = pointwise("""
     fill.Tensor(Tensor self, Tensor value) -> Tensor  | _ .Tensor_out
     fill.Scalar(Tensor self, Scalar value) -> Tensor  | _ .Scalar_out
-    """, lambda s, x, value: value, "self", follow=("value",))
+    """, lambda s, x, value: value, "self", follow=("value",), scalars=("value",))
 zero = unary("zero", lambda s, x: s.const(0, x.dtype), "self")

@@ -75,7 +75,7 @@ def _logsumexp(b: Any, x: Value, dim: Any, keepdim: Any) -> Value | None:
     largest = b.amax(wide, dims, True)
     largest = b.masked_fill(largest, b.eq(b.abs(largest), math.inf), 0)
     total = b.log(b.sum(b.exp(b.sub(wide, largest)), dims, keepdim))
-    kept = largest if keepdim else b.call("aten::squeeze.dims", largest, dims or all_dims(x))
+    kept = largest if keepdim else b.op("aten::squeeze.dims", largest, dims or all_dims(x))
     return convert(b, b.add(total, kept), result)
 
 
@@ -122,16 +122,16 @@ def _count(b: Any, x: Value, dims: Sequence[int]) -> Any:
     count: Any = 1
     for dim in dims or all_dims(x):
         size = x.type.shape[dim] if x.type.shape else 1
-        size = size if isinstance(size, int) else b.call("aten::size.int", x, dim)
+        size = size if isinstance(size, int) else b.op("aten::size.int", x, dim)
         is_constant = isinstance(size, int) and isinstance(count, int)
-        count = count * size if is_constant else b.call("aten::mul.int", count, size)
+        count = count * size if is_constant else b.op("aten::mul.int", count, size)
     return count
 
 
 def _freedom(b: Any, count: Any, correction: float) -> Any:
     if isinstance(count, int):
         return max(float(count - correction), 0.0)
-    return b.call("aten::sub.int_float", count, float(correction))
+    return b.op("aten::sub.int_float", count, float(correction))
 
 
 def _moment(part: Callable[[Any, Value, Value], Any]) -> Callable[..., Any]:
@@ -359,7 +359,7 @@ def _prelu(b: Any, x: Value, weight: Value) -> Value | None:
         return None
     if weight.type.rank == 1 and x.type.rank > 1:
         weight = b.view(weight, [-1] + [1] * (x.type.rank - 2))
-    return b.call("aten::_prelu_kernel", x, weight)
+    return b.op("aten::_prelu_kernel", x, weight)
 
 
 glu = composite("glu(Tensor self, int dim=-1) -> Tensor  | .out", _glu)

@@ -16,12 +16,17 @@ from ir.ops.factory import FLOATS, INTEGRAL, NUMERIC, binary, composite, pointwi
 from ir.scalar import Lane, Scalars
 from ir.types import TensorType
 
-ZERO_DIVISION = "integer division by zero"  # the one fault that pointwise rules raise
+ZERO_DIVISION = "integer division by zero"
 
 
 # arithmetic ---------------------------------------------------------------------------------------
 def _add(s: Scalars, x: Lane, y: Lane, alpha: Lane) -> Lane:
-    return x | (y & alpha) if x.dtype.is_bool else x + y * alpha
+    return x | (y & alpha) if x.dtype.is_bool else _plus_scaled(s, x, y, alpha)
+
+
+def _plus_scaled(s: Scalars, x: Lane, y: Lane, alpha: Lane) -> Lane:
+    """x + y * alpha, rounded once as in eager."""
+    return s.fma(y, alpha, x) if x.dtype.is_float else x + y * alpha
 
 
 def _mul(s: Scalars, x: Lane, y: Lane) -> Lane:
@@ -81,19 +86,16 @@ def _remainder(s: Scalars, x: Lane, y: Lane) -> Lane:
 
 
 def _pow(s: Scalars, x: Lane, y: Lane) -> Lane:
-    return s.pow(x, y) if x.dtype.is_float else _int_pow(s, x, y)
+    """Known exponents have shortcuts, in eager too (a half is a square root)."""
+    exponent = s.known(y)
+    return s.pow(x, y if exponent is None else exponent)
 
 
-def _int_pow(s: Scalars, x: Lane, y: Lane) -> Lane:
-    """Repeated squaring, modulo the width; a negative exponent leaves only powers of 1 and -1."""
-    power, base = s.const(1, x.dtype), x
-    for bit in range(x.dtype.bits - x.dtype.is_signed):
-        power = s.where((y >> bit) & 1 != 0, power * base, power)
-        base = base * base
-    if not x.dtype.is_signed:
-        return power
-    inverse = s.where(x == 1, 1, s.where(x == -1, s.where(y & 1 != 0, x, -x), s.const(0, x.dtype)))
-    return s.where(y < 0, inverse, power)
+def _pow_number(s: Scalars, x: Lane, y: Lane) -> Lane:
+    """Eager refuses a negative number as exponent of integers, a negative tensor it does not."""
+    if not x.dtype.is_float:
+        s.fault(y < 0, "negative integer exponent")
+    return _pow(s, x, y)
 
 
 add = pointwise("""
@@ -103,15 +105,15 @@ add = pointwise("""
 sub = pointwise("""
     sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _ .Scalar_out
-    """, lambda s, x, y, alpha: x - y * alpha, follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",), dtypes=NUMERIC)
 subtract = pointwise("""
     subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     subtract.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _
-    """, lambda s, x, y, alpha: x - y * alpha, follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",), dtypes=NUMERIC)
 rsub = pointwise("""
     rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | .Tensor_out
     rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | .Scalar_out
-    """, lambda s, x, y, alpha: y - x * alpha, follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, y, x, -alpha), follow=("alpha",), dtypes=NUMERIC)
 mul = pointwise("""
     mul.Tensor(Tensor self, Tensor other) -> Tensor  | _ .out
     mul.Scalar(Tensor self, Scalar other) -> Tensor  | _ .Scalar_out
@@ -151,9 +153,11 @@ remainder = pointwise("""
     """, _remainder, dtypes=NUMERIC)
 pow = pointwise("""
     pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor  | _.Tensor .Tensor_Tensor_out
-    pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor  | _.Scalar .Tensor_Scalar_out
     pow.Scalar(Scalar self, Tensor exponent) -> Tensor         | .Scalar_out
     """, _pow, dtypes=NUMERIC)
+pow_number = pointwise("""
+    pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor  | _.Scalar .Tensor_Scalar_out
+    """, _pow_number, dtypes=NUMERIC)
 square = unary("square", lambda s, x: x * x, "common", dtypes=NUMERIC)
 neg = unary("neg", lambda s, x: -x, "common", dtypes=NUMERIC, aliases=("negative",))
 abs = unary("abs", lambda s, x: s.abs(x), "common", dtypes=NUMERIC, aliases=("absolute",))

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ir.dtypes import DType, bool_, float32, int64, opmath, uint8
-from ir.op import Op, Reduction, Scan
+from ir.dtypes import DType, bool_, int64, opmath, uint8
+from ir.op import Op, Scan
 from ir.ops.factory import FLOATS, NUMERIC, composite, reduction, scan
 from ir.scalar import Lane, Scalars
 
