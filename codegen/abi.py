@@ -52,6 +52,8 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "PyTuple_New": (PTR, (I64,)),
     "PyTuple_SetItem": (I32, (PTR, I64, PTR)),
     "PyTuple_Size": (I64, (PTR,)),
+    # C
+    "memcpy": (PTR, (PTR, PTR, I64)),
     # torch: stable C interface; every function but the first returns an error code
     "aoti_torch_grad_mode_is_enabled": (I8, ()),
     "aoti_torch_delete_tensor_object": (I32, (PTR,)),

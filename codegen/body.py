@@ -1,35 +1,46 @@
-"""The body of a plan: one pass over the prepared blocks, emitting kernels, registers, memory and results.
+"""The body of a plan: one pass over the prepared blocks, emitting kernels, registers, memory, calls and results.
 
 Where a value lives
     number (int, float, bool)      an SSA register
     stored tensor                  a pointer to its base: a new tensor that will be returned, an argument, or a temporary
     view of an object              made by torch's own view operator, so that it shares storage
     tuple, list                    its elements; built when it is returned
+    anything else                  an object of the plan's, released on every way out
     constant                       nowhere: folded into code, or a Python object of the plan
+
+`objects` holds what has a Python object already; `Boxes` (results) makes one for anything else when it is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.ir as ll
 
+from codegen import control
+from codegen.abi import I32, NULL, PTR, call, external
+from codegen.callback import outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.kernel import Kernel, emit_kernel
 from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
-from codegen.nest import Buffer
-from codegen.operands import Known, producer
-from codegen.partition import Group
+from codegen.nest import Buffer, Nest
+from codegen.operands import producer
+from codegen.params import BoolParam, FloatParam, IntParam
+from codegen.partition import CONTROL, ELEMENT, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
 from codegen.refuse import Refused
-from codegen.unbox import Bound, BoundObject, BoundScalar, BoundTensor
-from ir import BOOL, FLOAT, INT, Dim, ListType, Node, Scalar, Sym, TensorType, TupleType, Value, View, dtypes, product
+from codegen.unbox import Bound, BoundScalar, BoundTensor
+from ir import (
+    BOOL, FLOAT, INT, Block, Dim, ListType, Node, Scalar, Sym, TensorType, TupleType, Value, View, dtypes, product,
+)
 
 I64 = ll.IntType(64)
 STACK_BYTES = 16 << 10  # temporaries up to this size live on the stack
-REGISTERS = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
+PARAMS = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
+SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +54,8 @@ class Body:
     outputs: dict[Value, Output] = field(default_factory=dict)
     objects: dict[Value, ll.Value] = field(default_factory=dict)
     kernels: list[Kernel] = field(default_factory=list)
+    wanted: set[Value] = field(default_factory=set)  # tensors that become objects: allocated as tensors from the start
+    can_leave: bool = True  # nothing visible happened yet: a failed guard may start over in the interpreter
 
     @property
     def b(self) -> ll.IRBuilder:
@@ -50,81 +63,140 @@ class Body:
 
     def emit(self) -> None:
         """Emit everything between the guards and the return."""
-        for value, bound in zip(self.plan.graph.params, self.entry.args, strict=True):
-            self._bind(value, bound)
-        self.block_items()
-        (result,) = self.plan.graph.returns
-        self.entry.finish(self.box(result))
+        graph = self.plan.graph
+        self.wanted = _object_values(graph.block, self.plan)
+        for value, bound in zip(graph.params, self.entry.args, strict=True):
+            self.objects[value] = bound.obj
+            self.bind(value, bound)
+        self.block(graph.block)
+        self.entry.finish(self.result(graph.returns))
 
-    def _bind(self, value: Value, bound: Bound) -> None:
-        self.objects[value] = bound.obj
+    def result(self, returns: Sequence[Value]) -> Owned:
+        """What the plan returns: None for nothing, several values as a tuple."""
+        if len(returns) == 1:
+            return self.box(returns[0])
+        if not returns:
+            return self.entry.box_object(self.entry.constant(None))
+        return self.entry.box_sequence([self.box(v) for v in returns])
+
+    def bind(self, value: Value, bound: Bound) -> None:
+        """Note where an unboxed value is."""
         if isinstance(bound, BoundTensor):
             self.pointers[value] = bound.data
         elif isinstance(bound, BoundScalar):
             self.numbers[value] = bound.value
 
-    def block_items(self) -> None:
-        returned = _returned_tensors(self.plan.graph.returns)
-        for item in self.plan.items[self.plan.graph.block]:
-            if isinstance(item, Group):
-                self.group(item, returned)
-            else:
-                self.node(item)
+    # blocks --------------------------------------------------------------------------------------------------
+    def block(self, block: Block) -> None:
+        """The items of a block, then the copies into memory that control flow hands on."""
+        for item in self.plan.items[block]:
+            self.item(item)
+        for nest in self.plan.copies.get(block, ()):
+            self.nest(nest)
 
-    # groups --------------------------------------------------------------------------------------------------
-    def group(self, group: Group, returned: set[Value]) -> None:
-        """Memory for what the group stores, then its kernels in order."""
-        lowered = self.plan.lowered[group]
-        for nest in lowered.nests:
+    def item(self, item: Item) -> None:
+        if isinstance(item, Group):
+            self.allocate(item)
+            for nest in self.plan.lowered[item].nests:
+                self.nest(nest)
+        elif isinstance(item, Callback):
+            self.call_back(item)
+        else:
+            self.node(item)
+
+    def allocate(self, group: Group) -> None:
+        """Memory for what a group stores, unless an enclosing loop has made it already."""
+        for nest in self.plan.lowered[group].nests:
             for root in nest.roots:
-                base = root.buffer.base
-                if base not in self.pointers:
-                    self._allocate(self.plan.buffers[base], base in returned)
-        for nest, plan in zip(lowered.nests, self.plan.schedules[group], strict=True):
-            kernel = emit_kernel(self.entry.module, f"kernel{len(self.kernels)}", nest, plan, self.plan.known)
-            self.kernels.append(kernel)
-            status = launch(self.entry, kernel, [*(self.pointers[v] for v in kernel.bases),
-                                                 *(self.entry.symbols[s] for s in kernel.symbols),
-                                                 *(self.number(v) for v in kernel.scalars)])
-            if status is not None:
-                self.entry.require(self.b.icmp_unsigned("==", status, I64(0)))
+                if root.buffer.base not in self.pointers:
+                    self.allocate_buffer(root.buffer.base)
 
-    def _allocate(self, buffer: Buffer, is_returned: bool) -> None:
-        if is_returned:
+    def allocate_buffer(self, base: Value) -> None:
+        """Memory for one value: a tensor of torch's when it becomes an object, else the stack or the pool."""
+        buffer = self.plan.buffers[base]
+        if base in self.wanted:
             output = self.entry.alloc(buffer.dtype, buffer.dims, buffer.strides)
-            self.outputs[buffer.base], self.pointers[buffer.base] = output, output.data
+            self.outputs[base], self.pointers[base] = output, output.data
             return
         size = product(buffer.dims) * buffer.dtype.itemsize
         if isinstance(size, int) and size <= STACK_BYTES:
             with self.b.goto_entry_block():
                 slot = self.b.alloca(ll.ArrayType(ll.IntType(8), max(size, 1)))
                 slot.align = 64
-            self.pointers[buffer.base] = slot
+                self.pointers[base] = self.b.gep(slot, [I64(0)], source_etype=ll.IntType(8))
         else:
-            self.pointers[buffer.base] = self.entry.buffer(self.entry.size(size))
+            self.pointers[base] = self.entry.buffer(self.entry.size(size))
+
+    def nest(self, nest: Nest) -> None:
+        """Emit a nest's kernel and call it."""
+        kernel = emit_kernel(self.entry.module, f"kernel{len(self.kernels)}", nest, self.plan.schedules[nest], self.plan.known)
+        self.kernels.append(kernel)
+        status = launch(self.entry, kernel, [*(self.pointers[v] for v in kernel.bases),
+                                             *(self.entry.symbols[s] for s in kernel.symbols),
+                                             *(self.number(v) for v in kernel.scalars)])
+        if status is not None:
+            self.leave_unless(self.b.icmp_unsigned("==", status, I64(0)))
+
+    def leave_unless(self, condition: ll.Value) -> None:
+        """Start over in the interpreter unless the condition holds; only while nothing visible was done."""
+        if not self.can_leave:
+            raise Refused("effect before guard")
+        self.entry.require(condition)
 
     # nodes ---------------------------------------------------------------------------------------------------
     def node(self, node: Node) -> None:
-        """A node outside of loop nests: arithmetic on registers, or structure that exists only until it is returned."""
-        if all(v in self.plan.known or not isinstance(v.type, TensorType) and v.type not in REGISTERS for v in node.outputs):
-            if node.op.is_pure:
-                return
+        """A node outside of loop nests."""
         if isinstance(node.op.rule, Scalar):
             self._register(node, node.op.rule)
-            return
-        raise Refused("not native", node)
+        elif node.name in ELEMENT:
+            self._element(node)
+        elif node.name in CONTROL:
+            (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
+        elif node.name == "prim::TupleUnpack":
+            self._unpack(node)
+        elif node.name == "prim::unchecked_cast":
+            self.same(node.inputs[0], node.output)
+        elif node.name not in STRUCTURE:
+            raise Refused("not native", node)
 
     def _register(self, node: Node, rule: Scalar) -> None:
         s = Lanes(self.b, 1)
+        s.on_fault = lambda condition, reason: self.leave_unless(self.b.not_(condition.value))
         operands = [Lane(s, self.number(v), REGISTERS[v.type]) for v in node.inputs]
         result = rule.scalar(s, *operands)
+        if node.output in self.plan.known:
+            return
         self.numbers[node.output] = s.cast(result, REGISTERS[node.output.type]).value
+
+    def _element(self, node: Node) -> None:
+        """The element of a one-element tensor, as a number."""
+        value = node.inputs[0]
+        type_ = value.type
+        assert isinstance(type_, TensorType) and type_.dtype is not None
+        s = Lanes(self.b, 1)
+        lane = s.load_scalar(self.pointers[self.plan.buffers[value].base if value in self.plan.buffers else value], type_.dtype)
+        self.numbers[node.output] = s.cast(lane, REGISTERS[node.output.type]).value
+
+    def _unpack(self, node: Node) -> None:
+        source = node.inputs[0].node
+        if source is None or source.name != "prim::TupleConstruct":
+            raise Refused("not native", node)
+        for inner, output in zip(source.inputs, node.outputs, strict=True):
+            self.same(inner, output)
+
+    def same(self, value: Value, name: Value) -> None:
+        """`name` is another name of a value."""
+        for table in (self.numbers, self.pointers, self.outputs, self.objects):
+            if value in table:
+                table[name] = table[value]
 
     def number(self, value: Value) -> ll.Value:
         """A number as a register."""
-        if value not in self.numbers:
-            self.numbers[value] = self._constant_number(self.plan.known[value])
-        return self.numbers[value]
+        if value in self.numbers:
+            return self.numbers[value]
+        if value not in self.plan.known:
+            raise Refused("not native", value.node)
+        return self._constant_number(self.plan.known[value])
 
     def _constant_number(self, number: Any) -> ll.Value:
         if isinstance(number, bool):
@@ -133,49 +205,116 @@ class Body:
             return ll.DoubleType()(number)
         return self.entry.size(number)
 
-    # results -------------------------------------------------------------------------------------------------
+    # calling back --------------------------------------------------------------------------------------------
+    def call_back(self, callback: Callback) -> None:
+        """Run nodes in the interpreter; numbers among the results are unboxed, everything else stays an object."""
+        outlined = outline(callback, self.plan.known)
+        objects = [self.object(v) for v in outlined.arguments]
+        self.can_leave = self.can_leave and callback.is_pure
+        result = self.entry.call_python(self.entry.constant(outlined.function), objects)
+        if len(outlined.results) == 1:
+            self._bind_result(outlined.results[0], result)
+            return
+        for k, value in enumerate(outlined.results):
+            item = call(self.b, "PyTuple_GetItem", result, I64(k))
+            self._bind_result(value, item)
+
+    def _bind_result(self, value: Value, obj: ll.Value) -> None:
+        self.objects[value] = obj
+        if value.type in PARAMS:
+            if not self.can_leave:
+                raise Refused("effect before guard", value.node)
+            self.bind(value, self.entry.unbox(PARAMS[value.type], obj))
+
+    # objects -------------------------------------------------------------------------------------------------
+    def object(self, value: Value) -> ll.Value:
+        """A value as a Python object, borrowed from the plan."""
+        if value not in self.objects:
+            self.objects[value] = self.entry.peek(self.box(value))
+        return self.objects[value]
+
     def box(self, value: Value) -> Owned:
         """A value as a Python object that the caller owns."""
-        if value in self.outputs:
-            return self._box_output(value)
         if value in self.objects:
             return self.entry.box_object(self.objects[value])
+        if value in self.outputs:
+            return self._box_output(value)
         if value in self.plan.known:
-            return self._box_known(self.plan.known[value], value)
+            return self._box_known(self.plan.known[value])
         if value in self.numbers:
             return self._box_number(value)
-        node = value.node
-        if node is not None and node.op.name in ("prim::TupleConstruct", "prim::ListConstruct"):
-            items = [self.box(v) for v in node.inputs]
+        return self._box_made(value)
+
+    def _box_made(self, value: Value) -> Owned:
+        source = producer(value)
+        if source is not None and source.node.name in SEQUENCES and not isinstance(value.type, TensorType):
+            type_ = value.type
+            if isinstance(type_, TupleType) and type_.cls is not None:
+                return self._box_view(value)
+            items = [self.box(v) for v in source.node.inputs]
             return self.entry.box_sequence(items, isinstance(value.type, ListType))
-        raise Refused("not native", node)
+        if value in self.plan.buffers and self.plan.buffers[value].base in self.pointers:
+            return self._box_copy(value)
+        return self._box_view(value)
 
     def _box_output(self, value: Value) -> Owned:
         """A new tensor; one that is returned twice is the same object."""
         made = self.entry.box(self.outputs.pop(value))
-        self.objects[value] = self.b.load(made.slot, typ=ll.PointerType())
-        return made
+        self.objects[value] = self.entry.peek(made)
+        return self.entry.box_object(self.objects[value])
+
+    def _box_copy(self, value: Value) -> Owned:
+        """A temporary that turned out to be a result: its memory is copied to a new tensor of the same layout."""
+        buffer = self.plan.buffers[value]
+        output = self.entry.alloc(buffer.dtype, buffer.dims, buffer.strides)
+        size = self.entry.size(product(buffer.dims) * buffer.dtype.itemsize)
+        call(self.b, "memcpy", output.data, self.pointers[buffer.base], size)
+        made = self.entry.box(output)
+        self.objects[value] = self.entry.peek(made)
+        return self.entry.box_object(self.objects[value])
+
+    def _box_view(self, value: Value) -> Owned:
+        """A view of an object (or a named tuple), by the interpreter."""
+        source = producer(value)
+        if source is None:
+            raise Refused("not native", value.node)
+        nodes = [source.node] if value.node is source.node else [source.node, value.node]
+        self.call_back(Callback([n for n in nodes if n is not None]))
+        return self.entry.box_object(self.objects[value])
 
     def _box_number(self, value: Value) -> Owned:
         box = {INT: self.entry.box_int, FLOAT: self.entry.box_float, BOOL: self.entry.box_bool}[value.type]
         return box(self.numbers[value])
 
-    def _box_known(self, known: Any, value: Value) -> Owned:
+    def _box_known(self, known: Any) -> Owned:
         if isinstance(known, Sym):
             return self.entry.box_int(self.entry.size(known))
-        if isinstance(known, list | tuple) and any(isinstance(k, Sym) for k in known):
-            items = [self._box_known(k, value) for k in known]
-            return self.entry.box_sequence(items, isinstance(known, list))
+        if isinstance(known, list | tuple):
+            return self.entry.box_sequence([self._box_known(k) for k in known], isinstance(known, list))
         return self.entry.box_object(self.entry.constant(known))
 
 
-def _returned_tensors(values: Any) -> set[Value]:
-    """Tensors that a result is made of, through tuples and lists."""
-    found: set[Value] = set()
-    for value in values:
-        node = value.node
-        if node is not None and node.op.name in ("prim::TupleConstruct", "prim::ListConstruct"):
-            found |= _returned_tensors(node.inputs)
-        elif isinstance(value.type, TensorType):
-            found.add(value)
-    return found
+def _object_values(block: Block, plan: Prepared) -> set[Value]:
+    """Tensors stored by the graph's own block that become Python objects: returned, or read by a callback."""
+    wanted: set[Value] = set()
+    for value in block.returns:
+        wanted |= _tensors_of(value, plan)
+    for item in plan.items[block]:
+        if isinstance(item, Callback):
+            for node in item.nodes:
+                for value in node.inputs:
+                    wanted |= _tensors_of(value, plan)
+    return wanted
+
+
+def _tensors_of(value: Value, plan: Prepared) -> set[Value]:
+    """The stored tensors that an object is made of: through tuples, lists and views."""
+    source = producer(value)
+    if value in plan.buffers and value.type and isinstance(value.type, TensorType):
+        is_loop = source is not None and source.node.name == "prim::Loop"
+        return set() if is_loop else {value}
+    if source is None:
+        return set()
+    if source.node.name in SEQUENCES or source.node.name == "prim::TupleUnpack":
+        return {t for v in source.node.inputs for t in _tensors_of(v, plan)}
+    return _tensors_of(source.node.inputs[0], plan) if isinstance(source.node.op.rule, View) else set()

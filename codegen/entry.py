@@ -260,6 +260,25 @@ class EntryBuilder:
             call(b, f"Py{kind}_SetItem", sequence, i64(k), self.take(item))
         return made
 
+    def peek(self, owned: Owned) -> ll.Value:
+        """The resource, which stays owned."""
+        return self.builder.load(owned.slot, typ=PTR)
+
+    def call_python(self, function: ll.Value, arguments: Sequence[ll.Value]) -> ll.Value:
+        """Call a Python object with objects; the result is released on every way out, an error is propagated."""
+        b = self.builder
+        array = stack(b, PTR, len(arguments))
+        for k, argument in enumerate(arguments):
+            b.store(argument, b.gep(array, [i64(k)], source_etype=PTR))
+        return self.peek(self._boxed(call(b, "PyObject_Vectorcall", function, array, i64(len(arguments)), NULL)))
+
+    def unbox(self, param: Param, obj: ll.Value) -> Bound:
+        """Guard and read an object that the body got from elsewhere; a miss starts over."""
+        unboxer = Unboxer(self, self._hold, self.symbols)
+        bound = unboxer.unbox(param, obj)
+        unboxer.finish()
+        return bound
+
     def constant(self, value: object) -> ll.Value:
         """The address of a Python object."""
         return external(self.module, self.constants.name(value))

@@ -60,6 +60,46 @@ def lower(nodes: Sequence[Node], outputs: Sequence[Value], known: Known, buffers
     return Lowering(nodes, outputs, known, buffers).run()
 
 
+def readable(value: Value, buffers: dict[Value, Buffer], known: Known) -> Buffer:
+    """The memory of a value from outside: its own, or for a view that nothing stores, part of its base's."""
+    if value not in buffers:
+        type_ = value.type
+        assert isinstance(type_, TensorType) and type_.dtype is not None
+        buffers[value] = _viewed(value, type_, buffers, known) or Buffer(value, type_.dtype, type_.shape, _given_strides(type_))
+    return buffers[value]
+
+
+def _given_strides(type_: TensorType) -> tuple[Dim, ...]:
+    if type_.strides is None or None in type_.strides:
+        return dense_strides(type_)
+    return type_.strides  # type: ignore[return-value]
+
+
+def _viewed(value: Value, type_: TensorType, buffers: dict[Value, Buffer], known: Known) -> Buffer | None:
+    """A view as strides and offset in the memory of what it views."""
+    source = producer(value)
+    if source is None or not isinstance(source.node.op.rule, View):
+        return None
+    base = readable(source.node.inputs[0], buffers, known)
+    domain = [Var(f"v{k}", d) for k, d in enumerate(type_.shape)]
+    inner = view_index(source, tuple(map(Affine.of, domain)), known, type_.shape)
+    if inner is None:
+        strides_ = view_strides(base.dims, base.strides, type_.shape)
+        return None if strides_ is None else Buffer(base.base, base.dtype, type_.shape, tuple(strides_), base.offset)
+    where = address(inner, base.strides, base.offset)
+    return Buffer(base.base, base.dtype, type_.shape, tuple(where.coefficient(v) for v in domain), where.const)
+
+
+def lower_copy(value: Value, target: Buffer, buffers: dict[Value, Buffer], known: Known) -> Nest:
+    """The nest that copies a stored value into another buffer."""
+    lowering = Lowering([], [], known, buffers)
+    domain = lowering._vars(target.dims)
+    nest = lowering._new_nest(domain)
+    index = tuple(map(Affine.of, domain))
+    lowering._add_root(nest, value, index, Access(target, address(index, target.strides, target.offset), True))
+    return nest
+
+
 @dataclass(slots=True)
 class Lowering:
     """State of lowering one group. `known` holds the constants and symbolic sizes that inference found."""
@@ -109,19 +149,14 @@ class Lowering:
         self.stored.setdefault(value)
 
     def buffer(self, value: Value) -> Buffer:
-        """The memory of a value: as it lies for one from outside, else laid out as its type says when that is dense."""
-        found = self.buffers.get(value)
-        if found is None:
+        """The memory of a value: where it lies for one from outside, else laid out as its type says when that is dense."""
+        if value not in self.inside:
+            return readable(value, self.buffers, self.known)
+        if value not in self.buffers:
             type_ = value.type
             assert isinstance(type_, TensorType) and type_.dtype is not None
-            found = self.buffers[value] = Buffer(value, type_.dtype, type_.shape, self._layout(value, type_))
-        return found
-
-    def _layout(self, value: Value, type_: TensorType) -> tuple[Dim, ...]:
-        if value in self.inside:
-            return dense_strides(type_)
-        assert type_.strides is not None and None not in type_.strides
-        return type_.strides  # type: ignore[return-value]
+            self.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
+        return self.buffers[value]
 
     # placing roots -------------------------------------------------------------------------------------------
     def _place(self, value: Value) -> None:

@@ -1,7 +1,8 @@
-"""Partition a block into groups for loop nests and single nodes for the plan's body.
+"""Partition a block: groups for loop nests, nodes that the body computes in registers, and the rest, called back.
 
 A node joins the open group when loop nests can compute it; any other node is placed at once if it depends on nothing in the
-open group, and closes the group otherwise. So groups are as large as data flow and effects allow.
+open group, and closes the group otherwise. So groups are as large as data flow and effects allow. What has no native form
+becomes a `Callback`: neighbors share one call into the interpreter.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from dataclasses import dataclass, field
 
 from codegen.operands import Known, arguments, producer
 from ir import (
-    Block, Create, Effect, Join, ListType, Node, Pointwise, Reduction, Scan, TensorType, Value, View, dtypes,
+    BOOL, FLOAT, INT, Block, Create, Effect, Join, ListType, Node, Pointwise, Reduction, Scalar, Scan, TensorType, Value, View, dtypes,
 )
 
 FUSIBLE = (Pointwise, View, Create, Join, Reduction, Scan)
+REGISTERS = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
+STRUCTURE = ("prim::Constant", "prim::TupleConstruct", "prim::ListConstruct", "prim::TupleUnpack", "prim::ListUnpack",
+             "prim::Uninitialized", "prim::unchecked_cast")
+CONTROL = ("prim::If", "prim::Loop")
+ELEMENT = ("aten::Bool", "aten::Int", "aten::Float", "aten::item")  # a number out of a tensor of one element
 
 
 @dataclass(eq=False, slots=True)
@@ -23,20 +29,35 @@ class Group:
 
     nodes: list[Node] = field(default_factory=list)
 
-    def outputs(self, wanted: Iterable[Value] = ()) -> list[Value]:
+    def outputs(self) -> list[Value]:
         """Tensors that anyone outside reads."""
         inside = set(self.nodes)
-        extra = set(wanted)
-        return [v for n in self.nodes for v in n.outputs if isinstance(v.type, TensorType)
-                and (v in extra or any(user not in inside for user, _ in v.uses))]
+        return [v for n in self.nodes for v in n.outputs
+                if isinstance(v.type, TensorType) and any(user not in inside for user, _ in v.uses)]
 
 
-def partition(block: Block, known: Known) -> list[Group | Node]:
-    """The block's groups and other nodes in an order that respects data flow and effects."""
-    result: list[Group | Node] = []
+@dataclass(eq=False, slots=True)
+class Callback:
+    """Nodes that the interpreter runs on boxed values."""
+
+    nodes: list[Node] = field(default_factory=list)
+
+    @property
+    def is_pure(self) -> bool:
+        return all(n.op.is_pure for n in self.nodes)
+
+
+Item = Group | Node | Callback
+
+
+def partition(block: Block, known: Known) -> list[Item]:
+    """The block's items in an order that respects data flow and effects."""
+    result: list[Item] = []
     group = Group()
     inside: set[Value] = set()
     for node in block.nodes:
+        if all(v in known for v in node.outputs) and node.op.is_pure:
+            continue
         if is_fusible(node, known):
             group.nodes.append(node)
             inside.update(node.outputs)
@@ -44,7 +65,12 @@ def partition(block: Block, known: Known) -> list[Group | Node]:
         if group.nodes and (_reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
             group, inside = Group(), set()
-        result.append(node)
+        if is_native(node, known):
+            result.append(node)
+        elif result and isinstance(result[-1], Callback):
+            result[-1].nodes.append(node)
+        else:
+            result.append(Callback([node]))
     if group.nodes:
         result.append(group)
     return result
@@ -54,28 +80,51 @@ def _reads(node: Node) -> set[Value]:
     values = set(node.inputs)
     for block in node.blocks:
         values |= {v for inner in block.walk() for v in inner.inputs} | set(block.returns)
+        values |= {v for inner in block.walk() for b in inner.blocks for v in b.returns}
     return values
+
+
+def is_native(node: Node, known: Known) -> bool:
+    """Whether the body itself has a form for a node that no loop nest computes."""
+    if node.name in STRUCTURE:
+        return True
+    if isinstance(node.op.rule, Scalar):
+        return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
+    if node.name in ELEMENT:
+        type_ = node.inputs[0].type
+        return isinstance(type_, TensorType) and _is_complete(node.inputs[0]) and all(
+            isinstance(d, int) and d == 1 for d in type_.shape)
+    return node.name in CONTROL and all(map(_is_carried, node.outputs)) and all(_is_native_block(b, known) for b in node.blocks)
+
+
+def _is_native_block(block: Block, known: Known) -> bool:
+    values = [*block.params, *block.returns]
+    return all(v in known or _is_carried(v) for v in values) and all(
+        is_fusible(n, known) or is_native(n, known) or (n.op.is_pure and all(v in known for v in n.outputs)) for n in block.nodes)
+
+
+def _is_carried(value: Value) -> bool:
+    """Whether control flow can hand the value on natively: a register or memory of known sizes."""
+    return value.type in REGISTERS or (isinstance(value.type, TensorType) and _is_complete(value))
 
 
 def is_fusible(node: Node, known: Known) -> bool:
     """Whether loop nests can compute the node: a kind with a rule, types complete, parameters known."""
-    if node.op.name == "prim::ListUnpack":
+    if node.name == "prim::ListUnpack":
         source = producer(node.outputs[0])
         return source is not None and source.piece is not None and is_fusible(source.node, known)
-    if node.op.name == "prim::ListConstruct":
-        return False
     if not isinstance(node.op.rule, FUSIBLE):
         return False
     lanes = node.op.rule.operands if isinstance(node.op.rule, Pointwise) else ()
     params = arguments(node, known)
     return all(_is_complete(v) for v in node.outputs) and all(
-        _is_usable(value, is_number_allowed=name in lanes or isinstance(node.op.rule, Create)) for name, value in params.items())
+        _is_usable(value, name in lanes or isinstance(node.op.rule, Create)) for name, value in params.items())
 
 
 def _is_complete(value: Value) -> bool:
     type_ = value.type
     if isinstance(type_, ListType):  # pieces of a view: typed where they are unpacked
-        return all(user.op.name == "prim::ListUnpack" and all(map(_is_complete, user.outputs)) for user, _ in value.uses)
+        return all(user.name == "prim::ListUnpack" and all(map(_is_complete, user.outputs)) for user, _ in value.uses)
     return (isinstance(type_, TensorType) and type_.is_complete and type_.dtype in dtypes.COMPILED
             and type_.device in (None, "cpu"))
 
@@ -86,5 +135,10 @@ def _is_usable(argument: object, is_number_allowed: bool) -> bool:
     if not isinstance(argument, Value):
         return True
     if isinstance(argument.type, TensorType):
-        return _is_complete(argument) and argument.type.strides is not None and None not in argument.type.strides
-    return is_number_allowed and str(argument.type) in ("int", "float", "bool")
+        return _is_complete(argument)
+    return is_number_allowed and argument.type in REGISTERS
+
+
+def tensors(values: Iterable[Value]) -> list[Value]:
+    """Those of the values that are tensors."""
+    return [v for v in values if isinstance(v.type, TensorType)]

@@ -2,55 +2,117 @@
 
 The decisions are made first because they may assume relations between sizes (`ir.dims.Facts`), and assumptions are guards that
 stand in front of the body.
+
+Tensors that control flow hands on live in memory of the value that receives them (a branch's output, a loop's parameter):
+a group that computes such a tensor writes straight there, anything else is copied (`Prepared.copies`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from codegen.lower import Lowered, lower
-from codegen.nest import Buffer
+from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
+from codegen.nest import Buffer, Nest
 from codegen.operands import Known, producer
-from codegen.partition import Group, partition
+from codegen.partition import Group, Item, partition
 from codegen.schedule import Schedule, schedule
-from ir import Block, Graph, Node, TensorType, Value, View
+from ir import Block, Graph, Node, TensorType, Value, View, same_dim
 
 
 @dataclass(eq=False, slots=True)
 class Prepared:
-    """A graph ready to be emitted: items of each block in order, the lowered groups, and the memory of stored values."""
+    """A graph ready to be emitted: items of each block in order, lowered groups, copies at the end of blocks, and memory."""
 
     graph: Graph
     known: Known
-    items: dict[Block, list[Group | Node]] = field(default_factory=dict)
+    register_bytes: int
+    items: dict[Block, list[Item]] = field(default_factory=dict)
     lowered: dict[Group, Lowered] = field(default_factory=dict)
-    schedules: dict[Group, list[Schedule]] = field(default_factory=dict)
+    copies: dict[Block, list[Nest]] = field(default_factory=dict)
+    schedules: dict[Nest, Schedule] = field(default_factory=dict)
     buffers: dict[Value, Buffer] = field(default_factory=dict)
-    escaping: set[Value] = field(default_factory=set)  # tensors that become Python objects
+    entering: dict[Value, Nest] = field(default_factory=dict)  # loop parameter -> copy of an initial value that lies otherwise
+    slots: dict[Value, Value] = field(default_factory=dict)  # loop parameter -> the value whose memory the next iteration writes
+
+    def nests(self) -> list[Nest]:
+        """Every nest of the plan, groups before the copies of their block."""
+        return list(self.schedules)
+
+    def schedule(self, nests: Sequence[Nest]) -> None:
+        for nest in nests:
+            self.schedules[nest] = schedule(nest, self.register_bytes)
 
 
 def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the reason when a plan cannot be made."""
-    plan = Prepared(graph, known)
-    _prepare_block(plan, graph.block, register_bytes)
+    plan = Prepared(graph, known, register_bytes)
+    _prepare_block(plan, graph.block, [])
     return plan
 
 
-def _prepare_block(plan: Prepared, block: Block, register_bytes: int) -> None:
+def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, Buffer]]) -> None:
+    """`targets` are tensors of the block that must end in given memory."""
     items = plan.items[block] = partition(block, plan.known)
+    groups = [i for i in items if isinstance(i, Group)]
+    stored = {id(g): [v for v in g.outputs() if not is_alias(v, g)] for g in groups}
+    copies = [(v, t) for v, t in targets if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]], targets)]
     for item in items:
         if isinstance(item, Group):
-            plan.lowered[item] = found = lower(item.nodes, _stored_outputs(plan, item), plan.known, plan.buffers)
-            plan.schedules[item] = [schedule(nest, register_bytes) for nest in found.nests]
-        else:
-            for inner in item.blocks:
-                _prepare_block(plan, inner, register_bytes)
+            plan.lowered[item] = found = lower(item.nodes, stored[id(item)], plan.known, plan.buffers)
+            plan.schedule(found.nests)
+        elif isinstance(item, Node) and item.name == "prim::If":
+            _prepare_if(plan, item)
+        elif isinstance(item, Node) and item.name == "prim::Loop":
+            _prepare_loop(plan, item)
+    plan.copies[block] = [lower_copy(v, t, plan.buffers, plan.known) for v, t in copies]
+    plan.schedule(plan.copies[block])
 
 
-def _stored_outputs(plan: Prepared, group: Group) -> list[Value]:
-    """The group's outputs that need memory: all but views of tensors that Python objects hold (these stay views)."""
-    return [v for v in group.outputs() if not is_alias(v, group)]
+def _write_there(plan: Prepared, value: Value, target: Buffer, stored: Sequence[Value],
+                 targets: Sequence[tuple[Value, Buffer]]) -> bool:
+    """Let a value that a group of this block computes live in its target; only one target can have it."""
+    if value not in stored or value in plan.buffers or sum(v is value for v, _ in targets) > 1:
+        return False
+    plan.buffers[value] = target
+    return True
+
+
+def _prepare_if(plan: Prepared, node: Node) -> None:
+    targets = [_own_buffer(plan, v) if isinstance(v.type, TensorType) else None for v in node.outputs]
+    for block in node.blocks:
+        _prepare_block(plan, block, [(v, t) for v, t in zip(block.returns, targets, strict=True) if t is not None])
+
+
+def _prepare_loop(plan: Prepared, node: Node) -> None:
+    """Each carried tensor has the memory that its parameter reads, and a slot that the next iteration's value is written to."""
+    body = node.blocks[0]
+    targets = []
+    carried = zip(body.params[1:], body.returns[1:], node.inputs[2:], node.outputs, strict=True)
+    for param, result, first, output in carried:
+        if isinstance(param.type, TensorType):
+            buffer = _own_buffer(plan, param)
+            _enter(plan, first, buffer)
+            slot = plan.slots[param] = Value(param.type, f"{param.name}.next")
+            targets.append((result, Buffer(slot, buffer.dtype, buffer.dims, buffer.strides)))
+            plan.buffers[slot] = targets[-1][1]
+            plan.buffers[output] = Buffer(output, buffer.dtype, buffer.dims, buffer.strides)
+    _prepare_block(plan, body, targets)
+
+
+def _enter(plan: Prepared, first: Value, buffer: Buffer) -> None:
+    """Copy a loop's initial value when its memory is not laid out as the loop's parameter."""
+    start = readable(first, plan.buffers, plan.known)
+    if not all(map(same_dim, start.strides, buffer.strides)) or not same_dim(start.offset, 0):
+        plan.entering[buffer.base] = lower_copy(first, buffer, plan.buffers, plan.known)
+        plan.schedule([plan.entering[buffer.base]])
+
+
+def _own_buffer(plan: Prepared, value: Value) -> Buffer:
+    type_ = value.type
+    assert isinstance(type_, TensorType) and type_.dtype is not None
+    plan.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
+    return plan.buffers[value]
 
 
 def is_alias(value: Value, group: Group) -> bool:
@@ -59,10 +121,5 @@ def is_alias(value: Value, group: Group) -> bool:
     if source is None or not isinstance(source.node.op.rule, View) or source.node.op.rule.copies:
         return False
     base = source.node.inputs[0]
-    inside = base.node is not None and base.node in group.nodes
+    inside = base.node is not None and (base.node in group.nodes or base.node.name == "prim::ListUnpack")
     return not inside or base in group.outputs() or is_alias(base, group)
-
-
-def tensors(values: Iterable[Value]) -> list[Value]:
-    """Those of the values that are tensors."""
-    return [v for v in values if isinstance(v.type, TensorType)]
