@@ -69,7 +69,7 @@ class Evaluator(LoopEmitter):
         buffer = self.nest.loads.get((value, index_key(index)))
         if buffer is not None:
             where = address(index, buffer.strides, buffer.offset)
-            return self._load(buffer, where), self._depth(where)
+            return self._load(buffer, where), self.depth_of(where)
         source = producer(value)
         assert source is not None and isinstance(value.type, TensorType)
         node = source.node
@@ -116,7 +116,7 @@ class Evaluator(LoopEmitter):
 
     def _create(self, node: Node, rule: Create, index: Index) -> tuple[Lane, int]:
         params = arguments(node, self.known)
-        depth = self._depth(*index)
+        depth = self.depth_of(*index)
         positions = [self.index_lane(i) for i in index]
         type_ = node.outputs[0].type
         assert isinstance(type_, TensorType) and type_.dtype is not None
@@ -135,14 +135,14 @@ class Evaluator(LoopEmitter):
         """An index as an int64 lane."""
         vector = self.plan.vector
         step = index.coefficient(vector) if vector is not None else 0
-        base = Lane(self.s, self._offset(index), dtypes.int64)
+        base = Lane(self.s, self.offset(index), dtypes.int64)
         if isinstance(step, int) and step == 0:
             return base
-        with self.emitting(self._depth(index)):
+        with self.emitting(self.depth_of(index)):
             return base + self.s.iota(dtypes.int64) * Lane(self.s, self.dim(step), dtypes.int64)
 
     # depth ---------------------------------------------------------------------------------------------------
-    def _depth(self, *indices: Affine) -> int:
+    def depth_of(self, *indices: Affine) -> int:
         return max((self.depth.get(v, 0) for i in indices for v in i.terms), default=0)
 
     def _lane_depth(self, value: Value, index: Index) -> int:
@@ -161,7 +161,7 @@ class Evaluator(LoopEmitter):
                 known[key] = emit_size(self.b, dim, self.symbol_of)
         return known[key]
 
-    def _offset(self, where: Affine) -> ll.Value:
+    def offset(self, where: Affine) -> ll.Value:
         """An address in elements; each loop adds its part in its own scope."""
         by_depth: dict[int, list[tuple[Any, Dim]]] = {}
         for var, step in where.terms.items():
@@ -186,15 +186,22 @@ class Evaluator(LoopEmitter):
                 scope.offsets[key] = base
         return scope.offsets[key]
 
-    def _pointer(self, buffer: Buffer, where: Affine) -> ll.Value:
-        offset = self._offset(where)
+    def pointer(self, buffer: Buffer, offset: ll.Value) -> ll.Value:
+        """The address of the element at an offset."""
         return self.b.gep(self.base_of[buffer.base], [offset], inbounds=True, source_etype=self.s.memory_type(buffer.dtype))
 
+    def tile_lane(self, buffer: Buffer, where: Affine) -> Lane | None:
+        """The lane from a tile that is transposed in registers; None when the access needs none (see `codegen.tile`)."""
+        return None
+
     def _load(self, buffer: Buffer, where: Affine) -> Lane:
-        depth = self._depth(where)
-        self._offset(where)  # the parts land in their own scopes
+        found = self.tile_lane(buffer, where)
+        if found is not None:
+            return found
+        depth = self.depth_of(where)
+        self.offset(where)  # the parts land in their own scopes
         with self.emitting(depth):
-            pointer = self._pointer(buffer, where)
+            pointer = self.pointer(buffer, self.offset(where))
             step = where.coefficient(self.plan.vector) if self.plan.vector is not None else 0
             if isinstance(step, int) and step == 0:
                 return self.s.load_scalar(pointer, buffer.dtype)
@@ -212,7 +219,7 @@ class Evaluator(LoopEmitter):
 
     def _write(self, root: Root, lane: Lane) -> None:
         buffer, where = root.buffer, root.address
-        pointer = self._pointer(buffer, where)
+        pointer = self.pointer(buffer, self.offset(where))
         step = where.coefficient(self.plan.vector) if self.plan.vector is not None else 0
         lane = self.s.cast(lane, opmath(buffer.dtype))
         if isinstance(step, int) and step == 0:

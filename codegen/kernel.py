@@ -3,7 +3,7 @@
     i32 kernel(ptr base ..., i64 symbol ..., number scalar ..., i64 begin, i64 end)       0, or 1 when an element faulted
 
 A value is evaluated at an index by evaluating its producer's operands there, down to loads. Each lane is emitted in the
-outermost loop that it depends on (`Evaluator`); this file walks the nest: outer loops, rows, phases, stores.
+outermost loop that it depends on (`codegen.evaluate`); this file walks the nest: outer loops, rows, phases, stores.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 
 import llvmlite.ir as ll
 
-from codegen.evaluate import Evaluator
 from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest, Reduce, Root
 from codegen.operands import Known, element_dtype, reduced_axes
 from codegen.schedule import Schedule
+from codegen.tile import TileEmitter
 from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, dtypes, opmath, product
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
@@ -44,7 +44,7 @@ def emit_kernel(module: ll.Module, name: str, nest: Nest, plan: Schedule, known:
     return KernelEmitter(module, name, nest, plan, known).emit()
 
 
-class KernelEmitter(Evaluator):
+class KernelEmitter(TileEmitter):
     """Walks one nest."""
 
     def emit(self) -> Kernel:
@@ -58,14 +58,21 @@ class KernelEmitter(Evaluator):
         if not self.plan.is_parallel:
             return 1
         var = self.plan.outer[0]
-        return (var.extent + (self.width - 1)) // self.width if var is self.plan.vector else var.extent
+        return (var.extent + (self.width - 1)) // self.width if self._is_stepped(var) else var.extent
+
+    def _is_stepped(self, var: Var) -> bool:
+        """Whether a step of the parallel loop is a whole vector (or row of tiles) of `var`."""
+        return var is self.plan.vector or var is self.plan.tile
 
     def _outer(self, level: int) -> None:
         if level == len(self.plan.outer):
-            self._row()
+            self.row()
             return
         var = self.plan.outer[level]
         start, stop = self._share(var) if level == 0 and self.plan.is_parallel else (I64(0), self.dim(var.extent))
+        if var is self.plan.tile:
+            self.tiles(var, self.plan.outer[-1], start, stop)
+            return
 
         def body(carried: Sequence[Lane]) -> Sequence[Lane]:
             self._outer(level + 1)
@@ -78,14 +85,14 @@ class KernelEmitter(Evaluator):
 
     def _share(self, var: Var) -> tuple[ll.Value, ll.Value]:
         """This call's part of the parallel loop, in iterations of `var`."""
-        if var is not self.plan.vector:
+        if not self._is_stepped(var):
             return self.begin, self.end
         width, extent = I64(self.width), self.dim(var.extent)
         start, stop = self.b.mul(self.begin, width), self.b.mul(self.end, width)
         return start, self.b.select(self.b.icmp_signed("<", stop, extent), stop, extent)
 
     # rows ----------------------------------------------------------------------------------------------------
-    def _row(self) -> None:
+    def row(self) -> None:
         nest = self.nest
         full = [r for r in nest.roots if nest.is_full(r.index)]
         if nest.scan is not None:

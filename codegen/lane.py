@@ -558,6 +558,16 @@ class LaneBuilder:
 
     # control flow
 
+    def interleaved(self, x: Lane, y: Lane) -> tuple[Lane, Lane]:
+        """x0 y0 x1 y1 ... as two vectors, the first and the second half."""
+        width, kind = x.width, ll.IntType(32)
+        halves = []
+        for start in (0, width // 2):
+            places = [p for k in range(start, start + width // 2) for p in (k, width + k)]
+            mask = ll.Constant(ll.VectorType(kind, width), places)
+            halves.append(Lane(self, self.builder.shuffle_vector(x.value, y.value, mask), x.dtype))
+        return halves[0], halves[1]
+
     def shifted(self, x: Lane, distance: int, fill: Lane) -> Lane:
         """The elements moved up by `distance` places; the first ones are those of `fill`."""
         width = x.width

@@ -5,6 +5,7 @@
   * The vector variable is the one along which most accesses are contiguous. When it is a reduced variable, accumulators
     are folded across lanes after the row; when it is an outer variable, each lane keeps its own accumulator.
   * Loops that every access treats as one are merged: the outer variable stays at 0, the inner one runs further.
+  * When operands are contiguous along two different variables, both run in square tiles, which are transposed in registers.
   * Vectors may be several registers wide: that unrolls the loop and hides latency where the arithmetic is cheap.
 """
 
@@ -23,13 +24,15 @@ GRAIN = 1 << 15  # flop equivalents below which a second thread costs more than 
 
 @dataclass(eq=False, slots=True)
 class Schedule:
-    """The decisions for one nest; `width` lanes along `vector` (None: scalar code)."""
+    """The decisions for one nest; `width` lanes along `vector` (None: scalar code). `tile` is the last outer loop but one, when it
+    runs in tiles with the vector variable."""
 
     outer: list[Var]
     reduced: list[Var]
     vector: Var | None
     width: int
     is_parallel: bool
+    tile: Var | None = None
 
     def __str__(self) -> str:
         loops = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.outer]
@@ -43,13 +46,36 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     outer = [v for v in nest.outer if not _is_one(v)]
     reduced = [v for v in nest.reduced if not _is_one(v)]
     vector = _vector_variable(nest, outer, reduced)
+    tile = _tile_variable(nest, outer, vector) if not nest.reduced else None
     outer = _merged(_ordered(outer, nest.accesses, vector), addresses)
     reduced = _merged(_ordered(reduced, nest.accesses, vector), addresses) if nest.scan is None else reduced
     if vector not in outer and vector not in reduced:  # merged into a neighbor: the innermost of its loops
         vector = (outer or reduced or [None])[-1]
     work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, 4)
-    width = _width(nest, vector, register_bytes)
-    return Schedule(outer, reduced, vector if width > 1 else None, width, threads and bool(outer) and work > GRAIN)
+    if tile is not None and tile in outer:
+        outer.remove(tile)
+        outer.insert(len(outer) - 1, tile)
+    else:
+        tile = None
+    width = _width(nest, vector, register_bytes, is_tiled=tile is not None)
+    return Schedule(outer, reduced, vector if width > 1 else None, width, threads and bool(outer) and work > GRAIN, tile)
+
+
+def _tile_variable(nest: Nest, outer: list[Var], vector: Var | None) -> Var | None:
+    """The variable along which operands are contiguous that are not so along the vector variable."""
+    if vector not in outer:
+        return None
+    across = [a.address for a in nest.accesses if a.buffer is not None and not a.is_write and not _is_unit(a.address, vector)]
+    for var in outer:
+        if var is not vector and min(hint(var.extent), hint(vector.extent)) >= 32 and any(
+                _is_unit(a, var) and hint(a.coefficient(vector)) != 0 for a in across):
+            return var
+    return None
+
+
+def _is_unit(address: Affine, var: Var) -> bool:
+    step = address.coefficient(var)
+    return isinstance(step, int) and step == 1
 
 
 def _is_one(var: Var) -> bool:
@@ -102,13 +128,13 @@ def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
     return result
 
 
-def _width(nest: Nest, vector: Var | None, register_bytes: int) -> int:
+def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
     size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None], default=4)
     lanes = register_bytes // max(size, 4)
     registers = 4 if nest.cost <= CHEAP else 2 if nest.cost <= MODERATE else 1
-    if any(a.buffer is None for a in nest.accesses) or nest.scan is not None:
+    if is_tiled or any(a.buffer is None for a in nest.accesses) or nest.scan is not None:
         registers = 1
     width = lanes * registers
     while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:

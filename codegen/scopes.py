@@ -47,6 +47,7 @@ class LoopEmitter:
         self.position: dict[Var, ll.Value] = {}
         self.depth: dict[Var, int] = {}
         self.mask: Lane | None = None
+        self._outside: list[tuple[ll.Value | None, int]] = []  # what the variables of open scopes meant before
 
     # scopes --------------------------------------------------------------------------------------------------
     def at(self, depth: int) -> Scope:
@@ -67,19 +68,26 @@ class LoopEmitter:
 
     def _enter(self, var: Var, value: ll.Value, block: ll.Block) -> None:
         self.scopes.append(Scope(block))
+        self._outside.append((self.position.get(var), self.depth.get(var, 0)))
         self.position[var], self.depth[var] = value, len(self.scopes) - 1
         self.at(-1)
 
     def _leave(self, var: Var) -> tuple[ll.Block, Scope]:
         """Close the innermost scope: its last block, and the parent scope, where the builder now stands."""
         inner = self.at(-1)
-        del self.position[var], self.depth[var]
+        self._restore(var, *self._outside.pop())
         self.current -= 1
         self.scopes.pop()
         last = inner.block
         parent = self.scopes[-1]
         self.b.position_at_end(parent.block)
         return last, parent
+
+    def _restore(self, var: Var, value: ll.Value | None, depth: int) -> None:
+        if value is None:
+            del self.position[var], self.depth[var]
+        else:
+            self.position[var], self.depth[var] = value, depth
 
     def _continue(self, block: ll.Block) -> None:
         """The innermost scope goes on in `block`."""
@@ -93,7 +101,7 @@ class LoopEmitter:
         if trips == 0:
             return list(carried)
         if trips == 1:
-            return self._once(var, start, carried, body)
+            return self.once(var, start, carried, body)
         header = self.function.append_basic_block(f"loop.{var}")
         at_header = ll.IRBuilder(header)
         counter = at_header.phi(I64)
@@ -127,7 +135,7 @@ class LoopEmitter:
             merged.append(Lane(self.s, phi, a.dtype))
         return merged
 
-    def _once(self, var: Var, value: ll.Value, carried: Sequence[Lane], body: Body) -> list[Lane]:
+    def once(self, var: Var, value: ll.Value, carried: Sequence[Lane], body: Body) -> list[Lane]:
         """One iteration, without a loop."""
         block = self.function.append_basic_block(f"once.{var}")
         self._enter(var, value, block)
