@@ -1,6 +1,7 @@
 """The intermediate representation: types, op table, graphs, passes, the reference interpreter. Imports no other package."""
 
 from ir import dtypes, ops, registry, strides, typerules
+from ir.abstract import Known
 from ir.builder import Builder
 from ir.dims import Assumption, Compound, Dim, Facts, Sym, Symbol, hint, product, symbols_of
 from ir.dims import same as same_dim
@@ -29,9 +30,11 @@ from ir.op import (
     Scan,
     View,
 )
+from ir.passes.infer import infer
+from ir.registry import lookup, overloads
 from ir.source import Span
 from ir.strides import view_strides
-from ir.torch_bridge import constant_of, type_of
+from ir.torch_bridge import constant_of, dtype_of, erased_type_of, reference, to_torch, type_of
 from ir.typerules import Unknown
 from ir.types import (
     ANY,
@@ -99,6 +102,7 @@ __all__ = [
     "Graph",
     "Interpreter",
     "Join",
+    "Known",
     "ListType",
     "Node",
     "ObjectType",
@@ -130,18 +134,25 @@ __all__ = [
     "constant_of",
     "contiguous_strides",
     "copy_node",
+    "dtype_of",
     "dtypes",
+    "erased_type_of",
     "hint",
+    "infer",
     "is_subtype",
     "join",
+    "lookup",
     "opmath",
     "ops",
     "optional",
+    "overloads",
     "product",
+    "reference",
     "registry",
     "same_dim",
     "strides",
     "symbols_of",
+    "to_torch",
     "type_of",
     "typerules",
     "view_strides",

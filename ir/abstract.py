@@ -8,7 +8,7 @@ An abstract value is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ir import types as T
@@ -33,6 +33,15 @@ def _leaf(value: object) -> T.Type:
     if isinstance(value, Unknown):
         return value.type
     return value if isinstance(value, T.TensorType) else object_type(value)
+
+
+def tensors_in(abstract: Any) -> Iterator[T.TensorType]:
+    """The tensors of an abstract value."""
+    if isinstance(abstract, T.TensorType):
+        yield abstract
+    elif isinstance(abstract, list | tuple):
+        for item in abstract:
+            yield from tensors_in(item)
 
 
 def is_literal(value: Any) -> bool:
@@ -108,38 +117,48 @@ def _may_run(op: Op, inputs: Sequence[Any]) -> bool:
     return all(map(is_literal, inputs))
 
 
-class Known:
-    """Abstract values of the values of a graph; what is not recorded is read off the producer."""
+class Known(Mapping[Value, Any]):
+    """What is known of a graph's values: as a mapping, those that are known through and through.
+
+    `abstract` answers for every value; what was not recorded is read off the producer.
+    """
 
     __slots__ = ("_table", "profiled")
 
-    def __init__(self) -> None:
-        self._table: dict[Value, Any] = {}
-        self.profiled: set[Value] = set()  # types that were observed, not derived
+    def __init__(self, literals: Mapping[Value, Any] | None = None) -> None:
+        self._table: dict[Value, Any] = dict(literals or {})
+        self.profiled: set[Value] = set()  # whose types were observed, not derived
 
     def record(self, value: Value, abstract: Any) -> None:
         """Set the abstract value, and the type that follows from it."""
         self._table[value] = abstract
         value.type = type_of_abstract(abstract)
 
-    def __getitem__(self, value: Value) -> Any:
+    def abstract(self, value: Value) -> Any:
+        """The abstract value of any value; a list that may change is not known."""
         if isinstance(value.type, T.ListType) and not is_frozen(value):
             return unknown(value.type)
         if value not in self._table:
             self._table[value] = self._read(value)
         return self._table[value]
 
-    def literal(self, value: Value, default: Any = None) -> Any:
-        """The value itself where it is known, otherwise `default`."""
-        found = self[value]
-        return found if is_literal(found) else default
+    def __getitem__(self, value: Value) -> Any:
+        found = self.abstract(value)
+        if not is_literal(found):
+            raise KeyError(value)
+        return found
+
+    def __iter__(self) -> Iterator[Value]:
+        return (value for value in list(self._table) if value in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
     def _read(self, value: Value) -> Any:
         node = value.node
-        if node is not None and isinstance(node.op.rule, Control):
-            results = structural(node, [self[v] for v in node.inputs])
-            if results is not None:
-                return results[node.outputs.index(value)]
+        if node is not None and node.op in _STRUCTURE:
+            results = structural(node, [self.abstract(v) for v in node.inputs])
+            return results[node.outputs.index(value)]
         return unknown(value.type)
 
 
@@ -162,10 +181,14 @@ def _only_reads(user: Node, position: int) -> bool:
     )
 
 
-def structural(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
-    """Abstract results of constants and containers; None for other control nodes."""
-    rule = _STRUCTURE.get(node.op)
-    return None if rule is None else rule(node, inputs)
+def is_structural(node: Node) -> bool:
+    """Whether `structural` evaluates the node: a constant or a container."""
+    return node.op in _STRUCTURE
+
+
+def structural(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Abstract results of constants and containers."""
+    return _STRUCTURE[node.op](node, inputs)
 
 
 def _constant(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:

@@ -10,13 +10,14 @@ Where the operands' types are complete, results get the types that type rules de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ir import types as T
-from ir.abstract import Known, evaluate, type_of_abstract, unknown
+from ir.abstract import Known, evaluate, tensors_in, type_of_abstract, unknown
 from ir.dims import Sym
 from ir.dtypes import DType
+from ir.errors import TypeRuleError
 from ir.graph import Block, Graph, Node, Value
 from ir.literals import common_type, type_of_literal
 from ir.op import Composite, Op
@@ -144,8 +145,8 @@ class Builder:
     def _results(
         self, op: Op, inputs: Sequence[Value], declared: Sequence[T.Type]
     ) -> tuple[Any, ...]:
-        abstract = [self.known[v] for v in inputs]
-        tensors = [t for v in abstract for t in _tensors(v)]
+        abstract = [self.known.abstract(v) for v in inputs]
+        tensors = [t for v in abstract for t in tensors_in(v)]
         if tensors and not any(t.is_complete for t in tensors):
             return tuple(map(unknown, declared))
         return evaluate_call(op, abstract, declared)
@@ -192,15 +193,6 @@ class Builder:
         return lambda *args, **kwargs: self.call(f"aten::{name}", args, kwargs)
 
 
-def _tensors(abstract: Any) -> Iterator[T.TensorType]:
-    """The tensors in an abstract value."""
-    if isinstance(abstract, T.TensorType):
-        yield abstract
-    elif isinstance(abstract, list | tuple):
-        for item in abstract:
-            yield from _tensors(item)
-
-
 def actual(value: Any) -> Actual:
     """An argument of a call as overload choice sees it; its handle is the argument."""
     if isinstance(value, Value):
@@ -229,18 +221,24 @@ def evaluate_call(op: Op, inputs: Sequence[Any], declared: Sequence[T.Type]) -> 
 def _by_decomposition(
     rule: Composite, inputs: Sequence[Any], declared: Sequence[T.Type]
 ) -> tuple[Any, ...]:
+    nothing = tuple(map(unknown, declared))
+    if not all(t.is_complete for v in inputs for t in tensors_in(v)):
+        return nothing
     scratch = Builder(Graph("scratch").block)
-    result = rule.decompose(scratch, *(_formal(scratch, v) for v in inputs))
+    try:
+        result = rule.decompose(scratch, *(_formal(scratch, v) for v in inputs))
+    except TypeRuleError:
+        return nothing  # the call raises the real error
     results = result if isinstance(result, tuple) else (result,)
-    if len(results) != len(declared):
-        return tuple(map(unknown, declared))
-    return tuple(scratch.known[v] if isinstance(v, Value) else v for v in results)
+    if result is None or len(results) != len(declared):
+        return nothing
+    return tuple(scratch.known.abstract(v) if isinstance(v, Value) else v for v in results)
 
 
 def _formal(scratch: Builder, abstract: Any) -> Any:
     """An abstract input as a decomposition takes it: a constant, or a parameter of the scratch graph."""
     if isinstance(abstract, list):
-        return scratch.list_([_formal(scratch, v) for v in abstract])
+        return [_formal(scratch, v) for v in abstract]
     if isinstance(abstract, _INTERNED):
         return abstract
     value = scratch.block.add_param(type_of_abstract(abstract))
