@@ -143,12 +143,18 @@ class _Source:
 
     def _write_graph(self, graph: Graph) -> None:
         params = self.names_of(graph.params)
+        has_contexts = any(node.name == "prim::Enter" for node in graph.walk())
         head = ", ".join(filter(None, ["observe" if self.observed else "", params]))
 
         def body() -> None:
+            if has_contexts:
+                self.line("contexts = []  # entered, not yet left")
             self.indented("try:", None, lambda: self.block(graph.block, graph.params, finish))
             self.line("except Exception as error:")
             self.line("    _explain(error)")
+            if has_contexts:
+                self.line("    while contexts:")
+                self.line("        contexts.pop().__exit__(type(error), error, error.__traceback__)")
             self.line("    raise")
 
         def finish() -> None:
@@ -273,12 +279,24 @@ def _write_unpack(source: _Source, node: Node) -> None:
     source.line(f"[{source.names_of(node.outputs)}] = {source.name_of(node.inputs[0])}", node)
 
 
+def _write_enter(source: _Source, node: Node) -> None:
+    context = source.name_of(node.inputs[0])
+    source.line(f"{source.name_of(node.output)} = {context}.__enter__()", node)
+    source.line(f"contexts.append({context})", node)
+
+
+def _write_exit(source: _Source, node: Node) -> None:
+    source.line("contexts.pop().__exit__(None, None, None)", node)
+
+
 _STATEMENTS: dict[str, Callable[[_Source, Node], None]] = {
     "prim::Constant": _write_constant,
     "prim::Uninitialized": lambda source, node: source.rename(node.output, "None"),
     "prim::RaiseException": _write_raise,
     "prim::TupleUnpack": _write_unpack,
     "prim::ListUnpack": _write_unpack,
+    "prim::Enter": _write_enter,
+    "prim::Exit": _write_exit,
 }
 
 # nodes that are an expression ---------------------------------------------------------------------

@@ -98,11 +98,20 @@ def _is_random(schema: Schema) -> bool:
     return found is not None and torch.Tag.nondeterministic_seeded in found[2]
 
 
+# Declared for TorchScript's programs only: torch's dispatcher has no kernel that takes a Python list.
+_PYTHON_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "aten::tensor": torch.tensor,
+    "aten::as_tensor": torch.as_tensor,
+}
+
+
 @cache
 def reference(op: Op) -> Callable[..., Any]:
     """What runs an op on Python and torch values, given its inputs in the schema's order."""
     if op.python is not None:
         return op.python
+    if op.name in _PYTHON_FUNCTIONS:
+        return _PYTHON_FUNCTIONS[op.name]
     found = torch._C._get_operation_overload(op.name, op.schema.overload)
     if found is None:
         raise KeyError(f"torch has no operator {op.qualified}")

@@ -8,6 +8,8 @@
     prim::RaiseException  exception: its class        inputs are the exception's arguments
     prim::CallFunction    graph: Graph, name
     prim::PythonOp        function: a callable
+    prim::Enter, Exit     -                           a context manager; an exception in between leaves it, too
+    prim::SetConstruct    -
     prim::GetAttr         name
     prim::SetAttr         name                        inputs (object, value)
     prim::isinstance      types: the IR's types, classes: Python's
@@ -46,12 +48,15 @@ TUPLE = control("prim::TupleConstruct(...) -> t", Effect.ALIAS)
 TUPLE_UNPACK = control("prim::TupleUnpack(Any tuple) -> ...", Effect.ALIAS)
 TUPLE_INDEX = control("prim::TupleIndex(Any tuple, int index) -> t", Effect.ALIAS, operator.getitem)
 DICT = control("prim::DictConstruct(...) -> t", Effect.ALIAS)
+SET = control("prim::SetConstruct(...) -> t", Effect.ALIAS, lambda *items: set(items))
 CAST = control("prim::unchecked_cast(t value) -> t", Effect.ALIAS)
 IS_INSTANCE = control("prim::isinstance(Any value) -> bool", Effect.PURE, _is_instance)
 
 RAISE = control("prim::RaiseException(...) -> ()", Effect.SIDE)
 PRINT = control("prim::Print(...) -> ()", Effect.SIDE, print)
 CALL = control("prim::CallFunction(...) -> ...", Effect.SIDE)
+ENTER = control("prim::Enter(Any context) -> t", Effect.SIDE)
+EXIT = control("prim::Exit(Any context) -> ()", Effect.SIDE)
 PYTHON = control("prim::PythonOp(...) -> ...", Effect.SIDE)
 GET_ATTRIBUTE = control("prim::GetAttr(Any object) -> t", Effect.ALIAS)
 SET_ATTRIBUTE = control("prim::SetAttr(Any object, Any value) -> ()", Effect.SIDE)

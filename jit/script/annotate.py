@@ -76,7 +76,7 @@ def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
         return type_of_annotation(annotation.__supertype__, span)
     if isinstance(annotation, typing.TypeVar):
         return type_of_annotation(annotation.__bound__ or Any, span)
-    if isinstance(annotation, torch.jit.annotations.BroadcastingListCls):
+    if type(annotation).__name__ == "BroadcastingListCls":  # BroadcastingList2[int] is an object of its own
         return ListType(INT)
     return _generic_type(annotation, span)
 

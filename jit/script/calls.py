@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ir import STR, DictType, ListType, ObjectType, SetType, TensorType, Value
+from ir import STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
 from jit.script import library, methods
 from jit.script.attributes import has_op
 from jit.script.constants import constant_of, lift
@@ -97,6 +97,10 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     source = getattr(obj, "__script_source__", None)
     if isinstance(source, types.FunctionType):
         return frame.unit.services.call_function(frame, source, given)
+    if isinstance(obj, types.MethodType) and isinstance(obj.__self__, type) and issubclass(obj.__self__, torch.autograd.Function):
+        return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
+    if isinstance(obj, torch.jit.ScriptFunction):
+        return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
     if isinstance(obj, type):
         return methods.construct(frame, obj, name, given)
     special = type(obj).__dict__.get("__call__")
@@ -157,7 +161,7 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
         case ObjectType():
             pass
         case type_ if type_ == STR:
-            return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+            return methods.call_str(frame, owner, name, given)
     raise frame.mismatch(f"a value of type {owner.type} has no method {name!r} in compiled code")
 
 

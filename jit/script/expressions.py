@@ -19,6 +19,7 @@ from ir import (
     TensorType,
     TupleType,
     Type,
+    UnionType,
     Value,
 )
 from jit.script import operators
@@ -110,12 +111,7 @@ def _list(frame: Frame, node: ast.List) -> Operand:
         return Items(tuple(items))
     if values or element:
         made = make_list(frame, values, element)
-        if made is None:
-            raise frame.mismatch(
-                f"the elements of a list need one type, found {', '.join(sorted({str(v.type) for v in values}))}; "
-                "use a tuple, or annotate the list with a Union"
-            )
-        return made
+        return made or make_list(frame, values, UnionType(tuple(dict.fromkeys(v.type for v in values)))) or made
     empty = make_list(frame, [], TENSOR)
     assert empty is not None
     frame.unit.untyped.add(empty)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from ir import Block, Builder, CompileError, Graph, Node, Span, Type, TypeMismatch, UnsupportedError, Value, constant_of
+from ir import Block, Builder, CompileError, Graph, Node, Span, TupleType, Type, TypeMismatch, UnsupportedError, Value, constant_of
 from jit.script.names import stored_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
@@ -170,11 +170,21 @@ class Frame:
         named = {k: self._input(v) for k, v in kwargs.items()}
         self.builder.span = self.span
         try:
-            return self.builder.call(name, made, named)
+            result = self.builder.call(name, made, named)
         except CompileError as error:
             if error.span is not None:
                 raise
             raise type(error)(error.message, self.span) from None
+        return result if isinstance(result, Value) else self._several(result)
+
+    def _several(self, results: tuple[Value, ...]) -> Value:
+        """The results of an op that has not one: None, or a tuple whose fields have the names of torch's result."""
+        if not results:
+            return self.constant(None)
+        returns = results[0].node.op.schema.returns if results[0].node else ()
+        names = tuple(r.name for r in returns)
+        type_ = TupleType(tuple(v.type for v in results), None, names if all(names) else ())
+        return self.node("prim::TupleConstruct", results, [type_]).output
 
     def _input(self, argument: Any) -> Value:
         return self.require(argument) if isinstance(argument, Value | Static) else self.constant(argument)
@@ -192,6 +202,17 @@ class Frame:
         """A call back into Python."""
         label = name or getattr(function, "__name__", "call")
         return self.node("prim::PythonOp", inputs, [result], function=function, name=label).output
+
+    def op_or_python(
+        self, name: str, function: Callable[..., Any], result: Type | None, *args: Operand | Any
+    ) -> Value:
+        """An op, or where no overload fits a call of the Python function that has its meaning, of a known result type."""
+        try:
+            return self.op(name, *args)
+        except TypeMismatch:
+            if result is None:
+                raise
+        return self.python(function, [self._input(a) for a in args], result)
 
     def cast(self, value: Value, type_: Type) -> Value:
         """The same value, known to have a narrower type."""

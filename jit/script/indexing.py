@@ -7,13 +7,14 @@ from the back; index tensors are gathered into one `index`. Assignment writes in
 from __future__ import annotations
 
 import ast
+import operator
 from dataclasses import dataclass
 
 from ir import INT, NONE, STR, TENSOR, DictType, ListType, TensorType, TupleType, Value, optional
 from jit.script.constants import UNKNOWN, constant_of, lift, make_list, unpack
 from jit.script.frame import Frame
 from jit.script.operators import NUMBERS, as_list, is_tuple, rebuild
-from jit.script.values import Items, Operand, PyObject, RangeOf
+from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ def getitem(frame: Frame, owner: Operand, index: list[Index], is_display: bool) 
     """`owner[index]`; `is_display` when the index was written as a tuple."""
     if isinstance(owner, Items):
         return _static_item(frame, list(owner.items), index)
+    if isinstance(owner, Keywords):
+        return _keyword(frame, owner, index)
     if isinstance(owner, RangeOf):
         owner = frame.require(owner)
     if isinstance(owner, PyObject):
@@ -73,7 +76,15 @@ def getitem(frame: Frame, owner: Operand, index: list[Index], is_display: bool) 
         return _sequence_slice(frame, value, part)
     if not isinstance(value.type, ListType | DictType) and value.type != STR:
         raise frame.mismatch(f"a value of type {value.type} cannot be indexed")
-    return frame.op("aten::__getitem__", value, part)
+    item = value.type.value if isinstance(value.type, DictType) else None
+    return frame.op_or_python("aten::__getitem__", operator.getitem, item, value, part)
+
+
+def _keyword(frame: Frame, owner: Keywords, index: list[Index]) -> Operand:
+    key = _constant_index(index[0])
+    if key not in owner.items:
+        raise frame.mismatch(f"there is no keyword argument {key!r}")
+    return owner.items[key]  # type: ignore[index]
 
 
 def _sequence_slice(frame: Frame, value: Value, part: Slice) -> Value:
@@ -226,9 +237,30 @@ def setitem(frame: Frame, owner: Operand, index: list[Index], item: Operand) -> 
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     (part,) = index if len(index) == 1 else [rebuild(frame, list(index))]
     if isinstance(part, Slice):
-        raise frame.unsupported("assignment to a slice of a list is not supported; build a new list")
+        ends = [frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)]
+        frame.python(_set_slice, [value, *ends, as_list(frame, item)], NONE)
+        return
     adopt_item(frame, value, part, item)
-    frame.op("aten::_set_item", value, part, item)
+    frame.op_or_python("aten::_set_item", operator.setitem, NONE, value, part, item)
+
+
+def _set_slice(items: list[object], start: int | None, stop: int | None, step: int | None, new: list[object]) -> None:
+    items[slice(start, stop, step)] = new
+
+
+def delitem(frame: Frame, owner: Operand, index: list[Index]) -> None:
+    """`del owner[index]`."""
+    value = frame.require(owner)
+    (part,) = index if len(index) == 1 else [rebuild(frame, list(index))]
+    if isinstance(part, Slice):
+        ends = [frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)]
+        frame.python(_delete_slice, [value, *ends], NONE)
+    else:
+        frame.op_or_python("aten::Delete", operator.delitem, NONE, value, part)
+
+
+def _delete_slice(items: list[object], start: int | None, stop: int | None, step: int | None) -> None:
+    del items[slice(start, stop, step)]
 
 
 def adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> None:

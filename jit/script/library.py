@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import builtins
+import cmath
+import collections
 import functools
 import math
 import operator
@@ -19,13 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.checkpoint
 
-from ir import BOOL, FLOAT, INT, NONE, STR, DictType, ListType, OptionalType, SetType, TensorType, TupleType, Value
+from ir import BOOL, COMPLEX, FLOAT, GENERATOR, INT, NONE, STR, DictType, ListType, OptionalType, SetType, TensorType, TupleType, Type, Value
 from jit.script import operators
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.attributes import get_attribute, has_op
 from jit.script.conditions import condition, truth
-from jit.script.constants import UNKNOWN, constant_of, lift, make_list
+from jit.script.constants import UNKNOWN, constant_of, lift, make_dict, make_list
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
 from jit.script.scope import select
@@ -84,7 +87,12 @@ def rule_of(obj: Any) -> Rule | None:
         return found
     if isinstance(obj, np.ufunc) or (isinstance(obj, types.FunctionType | types.BuiltinFunctionType) and _is_numpy(obj)):
         return _numpy_rule(obj)
+    if getattr(obj, "__module__", None) == "cmath":
+        return lambda frame, given: frame.python(obj, [frame.require(a) for a in given.args], _CMATH.get(obj, COMPLEX))
     return _math_rule(obj) if getattr(obj, "__module__", None) == "math" else None
+
+
+_CMATH = {cmath.phase: FLOAT, cmath.isnan: BOOL, cmath.isinf: BOOL, cmath.isfinite: BOOL, cmath.isclose: BOOL}
 
 
 def special_form(obj: Any) -> Form | None:
@@ -252,15 +260,24 @@ def _list(frame: Frame, given: Arguments) -> Operand:
 
 def collect(frame: Frame, operand: Operand) -> Operand:
     """The elements of a run-time iterable as a list, by a comprehension over it."""
-    frame.scope["$source"] = operand
+    return comprehend(frame, "[x for x in source]", operand)
+
+
+def comprehend(frame: Frame, text: str, source: Operand) -> Operand:
+    """Evaluate a comprehension of ours over an operand; its names get a `$` so that they meet no name of the user."""
+    frame.scope["$source"] = source
     try:
-        tree = ast.parse("[x for x in $source]".replace("$source", "_source_"), mode="eval").body
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node.id == "_source_":
-                node.id = "$source"
-        return frame.evaluate(tree)  # type: ignore[arg-type]
+        return frame.evaluate(_template(text).body[0].value)  # type: ignore[attr-defined]
     finally:
         frame.scope.pop("$source", None)
+
+
+def _template(text: str) -> ast.Module:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = f"${node.id}"
+    return tree
 
 
 @rule(tuple)
@@ -271,29 +288,28 @@ def _tuple(frame: Frame, given: Arguments) -> Operand:
     if not isinstance(over, Indexed):
         return operators.rebuild(frame, list(over))
     value = frame.require(given.args[0])
-    if value.node is not None and value.node.name == "prim::ListConstruct" and len(value.uses) == 0:
-        return operators.rebuild(frame, list(value.node.inputs))
-    raise frame.unsupported("a tuple needs a length known while compiling; use a list")
+    element = value.type.element if isinstance(value.type, ListType) else TensorType()
+    return frame.python(tuple, [value], ListType(element))
 
 
 # numbers ------------------------------------------------------------------------------------------
 
 
-def _conversion(name: str, python: Callable[[Any], Any], empty: Any) -> Rule:
+def _conversion(name: str, python: Callable[..., Any], empty: Any, result: Type) -> Rule:
     def apply(frame: Frame, given: Arguments) -> Operand:
         if not given.args:
             return frame.constant(empty)
         if len(given.args) == 1 and not isinstance(given.args[0], Value):
             return frame.constant(python(known_value(given.args[0])))
         folded = operators.fold(frame, python, *given.args)
-        return folded or frame.op(name, *given.args)
+        return folded or frame.op_or_python(name, python, result, *given.args)
 
     return apply
 
 
-_RULES[int] = _conversion("aten::Int", int, 0)
-_RULES[float] = _conversion("aten::Float", float, 0.0)
-_RULES[complex] = _conversion("aten::Complex", complex, 0j)
+_RULES[int] = _conversion("aten::Int", int, 0, INT)
+_RULES[float] = _conversion("aten::Float", float, 0.0, FLOAT)
+_RULES[complex] = _conversion("aten::Complex", complex, 0j, COMPLEX)
 
 
 @rule(bool)
@@ -421,11 +437,7 @@ def _sum_objects(frame: Frame, value: Value, start: Operand | None) -> Operand:
     rest = frame.op("aten::slice", value, 1, None, 1)
     frame.scope["$total"] = first
     frame.scope["$rest"] = rest
-    tree = ast.parse("for _item in _rest: _total = _total + _item").body[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            node.id = node.id.replace("_", "$", 1)
-    frame.execute(tree)
+    frame.execute(_template("for item in rest: total = total + item").body[0])
     result = frame.scope.pop("$total")
     frame.scope.pop("$rest")
     frame.scope.pop("$item", None)
@@ -460,12 +472,23 @@ _RULES[all] = _quantifier("all", "aten::__and__")
 
 @rule(sorted)
 def _sorted(frame: Frame, given: Arguments) -> Operand:
+    items = operators.as_list(frame, _list(frame, Arguments(given.args[:1], {})))
+    reverse = frame.require(given.kwargs.get("reverse") or frame.constant(False))
     if "key" in given.kwargs:
-        raise frame.unsupported("sorted takes no key in compiled code")
-    result = frame.op("aten::sorted", operators.as_list(frame, given.args[0]))
-    if "reverse" in given.kwargs:
-        frame.op("aten::sort", result, given.kwargs["reverse"])
-    return result
+        frame.scope["$key"] = given.kwargs["key"]
+        keys = frame.require(comprehend(frame, "[key(x) for x in source]", items))
+        del frame.scope["$key"]
+        return frame.python(_sorted_by, [items, keys, reverse], items.type)
+    return frame.python(_sorted_plain, [items, reverse], items.type)
+
+
+def _sorted_plain(items: list[Any], reverse: bool) -> list[Any]:
+    return sorted(items, reverse=reverse)
+
+
+def _sorted_by(items: list[Any], keys: list[Any], reverse: bool) -> list[Any]:
+    order = sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)
+    return [items[i] for i in order]
 
 
 def _plain(name: str, python: Callable[..., Any]) -> Rule:
@@ -566,6 +589,59 @@ def _unwrap(frame: Frame, given: Arguments) -> Operand:
 @rule(torch.is_tensor)
 def _is_tensor(frame: Frame, given: Arguments) -> Operand:
     return frame.constant(operators.is_tensor(given.args[0]))
+
+
+@rule(dict, collections.OrderedDict)
+def _dict(frame: Frame, given: Arguments) -> Operand:
+    """From keywords, from pairs, or a copy."""
+    if given.args:
+        (operand,) = given.args
+        if isinstance(operand, Value) and isinstance(operand.type, DictType):
+            return frame.op("aten::copy", operand)
+        pairs = [operators.elements(frame, p) for p in iteration(frame, operand)] if _is_known(frame, operand) else None
+        if pairs is None:
+            return frame.op("aten::dict", operand)
+    else:
+        pairs = [[frame.constant(k), v] for k, v in given.kwargs.items()]
+    if not pairs:
+        empty = frame.node("prim::DictConstruct", (), [DictType(STR, TensorType())]).output
+        frame.unit.untyped.add(empty)
+        return empty
+    made = make_dict(frame, [frame.require(k) for k, _ in pairs], [frame.require(v) for _, v in pairs])
+    if made is None:
+        raise frame.mismatch("the keys of a dict need one type, and so do its values")
+    return made
+
+
+def _is_known(frame: Frame, operand: Operand) -> bool:
+    """Whether a sequence of pairs has a known length; a list display of pairs has."""
+    return operators.is_tuple(operand)
+
+
+@rule(torch.cond)
+def _cond(frame: Frame, given: Arguments) -> Operand:
+    test, then, orelse, *rest = given.args
+    operands = operators.elements(frame, rest[0]) if rest else []
+    holds = truth(frame, test)
+    if isinstance(holds, bool):
+        return frame.call(then if holds else orelse, *operands)
+    return select(frame, holds, lambda: frame.call(then, *operands), lambda: frame.call(orelse, *operands))
+
+
+@rule(torch.utils.checkpoint.checkpoint)
+def _checkpoint(frame: Frame, given: Arguments) -> Operand:
+    """Recomputing saves memory in training and never changes results."""
+    return frame.call(given.args[0], *given.args[1:])
+
+
+@rule(torch.manual_seed)
+def _manual_seed(frame: Frame, given: Arguments) -> Operand:
+    return frame.python(torch.manual_seed, [frame.require(a) for a in given.args], GENERATOR)
+
+
+@rule(id)
+def _id(frame: Frame, given: Arguments) -> Operand:
+    return frame.python(id, [frame.require(given.args[0])], INT)
 
 
 # torch functions whose Python source is not compiled ------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ir import NUMBER, DictType, ListType, ObjectType, OptionalType, SetType, TensorType, TupleType, Type, Value
+from ir import BOOL, STR, DictType, ListType, ObjectType, OptionalType, SetType, TensorType, TupleType, Type, Value
 from jit.script import operators
 from jit.script.annotate import named_tuple_type
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
@@ -83,6 +83,19 @@ def _replace(frame: Frame, owner: Value, given: Arguments) -> Operand:
     assert isinstance(owner.type, TupleType)
     parts = [given.kwargs.get(f, old) for f, old in zip(owner.type.fields, unpack(frame, owner), strict=True)]
     return frame.node("prim::TupleConstruct", [frame.require(p) for p in parts], [owner.type]).output
+
+
+# Methods of str without an op, and what they return.
+_STR_METHODS: dict[str, Type] = {"casefold": STR, "removeprefix": STR, "removesuffix": STR, "isascii": BOOL}
+
+
+def call_str(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
+    """A method of str."""
+    if name == "format":
+        return frame.op("aten::format", owner, *given.args)
+    if name in _STR_METHODS:
+        return frame.python(getattr(str, name), [owner, *map(frame.require, given.args)], _STR_METHODS[name])
+    return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
 
 
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:

@@ -31,7 +31,7 @@ from ir import (
 from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
-from jit.script.values import Items, Operand, PyObject, RangeOf
+from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
 
 NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 _FOLDABLE = (bool, int, float, complex, str)
@@ -107,7 +107,12 @@ def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
     if isinstance(op, ast.UAdd):
         return frame.op("aten::add", 0, operand) if isinstance(operand, Value) and operand.type == BOOL else operand
     name, function = UNARY[type(op)]
-    return fold(frame, function, operand) or frame.op(name, operand)
+    folded = fold(frame, function, operand)
+    if folded is not None:
+        return folded
+    if isinstance(op, ast.Invert) and not is_tensor(operand):  # of an int; of a bool, too, as in Python
+        return frame.op("aten::__xor__", frame.op("aten::Int", operand), -1)
+    return frame.op(name, operand)
 
 
 def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
@@ -126,7 +131,10 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
         return frame.op(row.tensor, a, b)
     if a.type == STR and row.symbol == "%":
         return _percent_format(frame, a, b)
-    return frame.op(row.scalar, a, b)
+    if row.symbol == "**" and a.type == b.type == INT:
+        return frame.op("aten::pow.int_to_int", a, b)
+    text = {STR, INT}
+    return frame.op_or_python(row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b)
 
 
 def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
@@ -249,7 +257,8 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         return _compare_none(frame, op, a if b.type == NONE else b)
     if is_tensor(b) and a.type in NUMBERS:
         return frame.op(swapped, b, a)
-    return frame.op(name, a, b)
+    plain = isinstance(op, ast.Eq | ast.NotEq) or a.type == b.type
+    return frame.op_or_python(name, function, BOOL if plain else None, a, b)
 
 
 def _compare_none(frame: Frame, op: ast.cmpop, value: Value) -> Value:
@@ -284,6 +293,8 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     """`item in container`."""
     if isinstance(container, RangeOf):
         container = frame.require(container)
+    if isinstance(container, Keywords):
+        return frame.constant(constant_of(item) in container.items)
     if isinstance(container, PyObject):
         known = item.obj if isinstance(item, PyObject) else constant_of(item)
         if known is UNKNOWN:
@@ -296,7 +307,7 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
         return frame.op("aten::Bool", frame.op("aten::any", compare(frame, ast.Eq(), value, item)))
     if not isinstance(value.type, ListType | DictType | SetType) and value.type != STR:
         raise frame.mismatch(f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}")
-    return frame.op("aten::__contains__", value, item)
+    return frame.op_or_python("aten::__contains__", operator.contains, BOOL, value, item)
 
 
 def _in_tuple(frame: Frame, items: list[Operand], item: Operand) -> Value:

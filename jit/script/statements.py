@@ -13,7 +13,7 @@ from jit.script.conditions import condition, refine, without_none
 from jit.script.constants import UNKNOWN, lift
 from jit.script.expressions import closure_defaults
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
-from jit.script.indexing import getitem, read_index, setitem, tensor_view
+from jit.script.indexing import delitem, getitem, read_index, setitem, tensor_view
 from jit.script.scope import conditional, merge_types, raise_exception
 from jit.script.targets import assign, forget_items
 from jit.script.values import Closure, Operand, PyObject, Unbound
@@ -201,8 +201,7 @@ def _delete(frame: Frame, node: ast.Delete) -> None:
                 del frame.scope[name]
             case ast.Subscript():
                 owner = frame.evaluate(target.value)
-                (part,) = read_index(frame, target.slice)
-                frame.op("aten::Delete", owner, part)
+                delitem(frame, owner, read_index(frame, target.slice))
                 forget_items(frame, target.value)
             case _:
                 raise frame.unsupported("del takes local variables and items of lists and dicts")
