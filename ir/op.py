@@ -1,21 +1,22 @@
 """The op table: one row per op that we compile, and the kinds of rows.
 
-A row is an ATen schema, an effect, a type rule and, by kind, the rule that gives the op its native meaning:
+A row is an ATen schema, an effect, a type rule and, by kind, the rule with its native meaning:
 
-    kind        rule                                                     consumer
-    Pointwise   scalar(s, *lanes) -> lane                                fusion, vector code
-    Reduction   init, combine, finish on lanes                           loop nests
-    Scan        the same, keeping every prefix                           loop nests
-    View        index(out_index, ...) -> in_index                        folded into addresses, never materialized
-    Create      scalar(s, index, *params) -> lane                        loop nests; needs no input
-    Join        pieces along one dim (cat, stack)                        stores into slices of one buffer
-    Composite   decompose(b, *values) -> values                          the decompose pass
-    Scalar      scalar(s, *lanes) on Python numbers                      registers of the plan's body
-    Control     none: handled by name (constant, if, loop, tuple ...)    every walk over a graph
-    Opaque      none                                                     called through the reference; a fusion barrier
+    kind        rule                                          consumer
+    Pointwise   scalar(s, *lanes) -> lane                     fusion, vector code
+    Reduction   init, lift, combine, finish on lanes          loop nests
+    Scan        the same, keeping every prefix                loop nests
+    View        index(out_index, ...) -> in_index             folded into addresses
+    Create      scalar(s, index, dtype, **params) -> lane     loop nests; needs no input
+    Join        pieces along one dim (cat, stack)             stores into slices of one buffer
+    Composite   decompose(b, *values) -> values               the decompose pass
+    Scalar      scalar(s, *lanes) on Python numbers           registers of the plan's body
+    Control     none: by name (constant, if, loop, tuple)     every walk over a graph
+    Opaque      none                                          called through the reference
 
-The reference of an `aten::` op is torch's operator (`ir.torch_bridge`), so a row carries no second implementation. In-place,
-`out=` and Scalar twins of a pointwise row are derived by the factory. Every ATen operator without a row is opaque.
+The reference of an `aten::` op is torch's operator (`ir.torch_bridge`), so a row carries no second
+implementation. In-place and `out=` twins are derived by `ir.ops.factory`. Every ATen operator
+without a row is opaque, a fusion barrier.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from ir.schema import Schema, parse_schema
 
 
 class Effect(Enum):
-    """What running a node may do besides computing its outputs; generic passes read nothing else."""
+    """What running a node may do besides computing outputs; generic passes read nothing else."""
 
     PURE = "pure"  # may be removed, merged, moved
     ALIAS = "alias"  # pure, but an output shares storage with an input
@@ -53,21 +54,25 @@ class Pointwise:
     then also the one to compute in); a dtype is the result's and the one to compute in; or it is
     a function from the constants to one of these, or to None for constants it does not cover.
     `dtypes` are the common dtypes that the rule holds for: others are left to the reference,
-    which computes or refuses. `domain` is where tests sample the operands.
+    which computes or refuses. `layout` names the operands whose layout the result takes, the most
+    important first (all by default; none: row-major). `domain` is where tests sample the operands.
     """
 
     scalar: Callable[..., Any]
-    result: str | Callable[..., str | DType | None] = "common"
+    result: str | DType | Callable[..., str | DType | None] = "common"
     operands: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
     dtypes: tuple[DType, ...] = COMPILED
+    layout: tuple[str, ...] | None = None
     domain: tuple[float, float] = (-8.0, 8.0)
     grad: Callable[..., Any] | None = None
 
     def result_rule(self, constants: Mapping[str, Any]) -> str | DType | None:
         """The dtype rule for given constants."""
-        return self.result if isinstance(self.result, str) else self.result(**constants)
+        if isinstance(self.result, str | DType):
+            return self.result
+        return self.result(**constants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """An inclusive prefix along parameter `dim`; columns as in Reduction, accumulators are lanes."""
+    """An inclusive prefix along parameter `dim`; columns as in Reduction, with one lane each."""
 
     init: Callable[..., Any]
     combine: Callable[..., Any]
@@ -140,8 +145,9 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`;
-    arguments are Values or Python constants. None refuses: the op is called through the reference."""
+    """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`.
+    Arguments are Values or Python constants, lists are Python lists of these as far as their
+    elements are known. None refuses: the op is called through the reference."""
 
     decompose: Callable[..., Any]
 
@@ -168,8 +174,8 @@ Rule = Pointwise | Reduction | Scan | View | Create | Join | Composite | Scalar 
 
 @dataclass(frozen=True, eq=False)
 class Op:
-    """One row. `infer(types, params)` gives the output types from input types (see `ir.typerules`); `python` is the reference
-    of an op on Python values, None for ops whose reference is torch's."""
+    """One row. `infer(**params)` gives the output types from input types (see `ir.typerules`);
+    `python` is the reference of an op on Python values, None where the reference is torch's."""
 
     schema: Schema
     rule: Rule
@@ -197,7 +203,7 @@ class Op:
 
 
 class Table:
-    """The rows, by name; overloads of a name in order of declaration (the order in which they are tried)."""
+    """The rows, by name; overloads of a name in order of declaration."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, list[Op]] = {}

@@ -1,7 +1,7 @@
 """The scalar protocol on Python numbers: one lane at a time, slow and obvious.
 
-Tests run every row's rule with it against torch, without generating code. A float32 lane computes in
-float64 and is rounded after each step; integers wrap around at their width.
+Tests run every row's rule with it against torch, without generating code. A float32 lane computes
+in float64 and is rounded after each step; integers wrap around at their width.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def rounded(value: Number, dtype: DType) -> Number:
     if dtype.is_bool:
         return bool(value)
     if dtype.is_float:
-        return ctypes.c_float(value).value if dtype is float32 else float(value)
-    wrapped = int(value) & (2**dtype.bits - 1)
+        return float(ctypes.c_float(value).value) if dtype is float32 else float(value)
+    wrapped = int(value) & ((1 << dtype.bits) - 1)
     is_negative = dtype.is_signed and wrapped >> (dtype.bits - 1)
-    return wrapped - 2**dtype.bits if is_negative else wrapped
+    return wrapped - (1 << dtype.bits) if is_negative else wrapped
 
 
 class PyLane:
@@ -200,7 +200,7 @@ def _pow(x: float, y: float) -> float:
         return math.copysign(math.inf, x) if y % 2 == 1 else math.inf
     if x < 0 and math.isfinite(x) and math.isfinite(y) and y != math.floor(y):
         return math.nan
-    return x**y
+    return float(x**y)
 
 
 def _pow_pole(x: float, y: float) -> float:
@@ -210,8 +210,8 @@ def _pow_pole(x: float, y: float) -> float:
 
 def _int_pow(x: int, y: int, dtype: DType) -> int:
     if y < 0:
-        return 0 if x not in (1, -1) else x ** (-y % 2 or 2)
-    return builtins.pow(x, y, 2**dtype.bits)
+        return 0 if x not in (1, -1) else int(x ** (-y % 2 or 2))
+    return builtins.pow(x, y, 1 << dtype.bits)
 
 
 def _fma(x: float, y: float, z: float) -> float:

@@ -1,14 +1,18 @@
-"""The protocol that scalar rules are written against: values with operators, and a builder of functions on them.
+"""The protocol that scalar rules are written against: lanes with operators, and their builder.
 
-A pointwise row states its meaning once, as a formula over lanes, e.g. `lambda s, x: x / (1 + s.exp(-x))`; `codegen.lanes`
-gives the protocol a meaning in LLVM (one element or a whole vector), `ir.pyscalar` on Python numbers for tests.
+A pointwise row states its meaning once, as a formula over lanes, e.g. `lambda s, x: x * s.exp(-x)`;
+`codegen.lanes` gives the protocol a meaning in LLVM (one element or a whole vector), `ir.pyscalar`
+on Python numbers for tests.
 
 Laws of every implementation
-  * A lane has a dtype; both operands of an arithmetic operator have the same dtype, or one is a Python number, which takes
-    the other's dtype. Rows cast before they compute; 16-bit floats never occur (`opmath`).
-  * Integers wrap around; `/` is for floats only; `//` and `%` on integers truncate as in C (`floor_divide` and `remainder`
-    build Python's meaning from them); a zero divisor is replaced by one, and the row raises the fault (`s.fault`).
-  * Comparisons give bool lanes, false when an operand is NaN (except `!=`); `&`, `|`, `^`, `~` work on bool and integers.
+  * A lane has a dtype; both operands of an arithmetic operator have the same dtype, or one is a
+    Python number, which takes the other's dtype. Rows cast before they compute; 16-bit floats never
+    occur (`opmath`).
+  * Integers wrap around; `/` is for floats only; `//` and `%` on integers truncate as in C
+    (`floor_divide` and `remainder` build Python's meaning from them); a zero divisor is replaced by
+    one, and the row raises the fault (`s.fault`).
+  * Comparisons give bool lanes, false when an operand is NaN (except `!=`); `&`, `|`, `^`, `~` work
+    on bool and integers.
   * `>>` is arithmetic on signed and logical on unsigned lanes.
 """
 
@@ -52,7 +56,8 @@ class Lane(Protocol):
 
 
 class Scalars(Protocol):
-    """Builder of lanes. Functions on floats take float32 or float64 lanes and follow torch on NaN, inf, -0.0, denormals."""
+    """Builder of lanes. Functions on floats take float32 or float64 lanes and follow torch on NaN,
+    infinities, -0.0 and denormals."""
 
     def const(self, value: Number, dtype: DType) -> Lane: ...
     def cast(self, x: Lane, dtype: DType) -> Lane:
@@ -66,7 +71,7 @@ class Scalars(Protocol):
     def bitcast(self, x: Lane, dtype: DType) -> Lane: ...
     def where(self, c: Lane, a: Lane | Number, b: Lane | Number) -> Lane: ...
     def fault(self, condition: Lane, reason: str) -> None:
-        """Leave the kernel with `reason` when the condition holds for any live element (integer division by zero)."""
+        """Leave the kernel with `reason` when the condition holds for any live element."""
         ...
 
     # rounding and sign; `round` is half to even
@@ -79,7 +84,7 @@ class Scalars(Protocol):
     def signbit(self, x: Lane) -> Lane: ...
     def isnan(self, x: Lane) -> Lane: ...
     def isinf(self, x: Lane) -> Lane: ...
-    # `minimum`/`maximum` propagate NaN (torch.minimum), `fmin`/`fmax` prefer the number (torch.fmin); ints too
+    # `minimum`/`maximum` propagate NaN, `fmin`/`fmax` prefer the number; ints too
     def minimum(self, x: Lane, y: Lane | Number) -> Lane: ...
     def maximum(self, x: Lane, y: Lane | Number) -> Lane: ...
     def fmin(self, x: Lane, y: Lane | Number) -> Lane: ...

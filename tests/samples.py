@@ -1,8 +1,8 @@
 """Arguments to try every row with, made from its schema: values, dtypes, layouts, constants.
 
-    cases(op, dtype, layout)   calls of an op: the arguments, by parameter name
-    LAYOUTS                    how the tensors of a call lie in memory
-    specials(dtype)            the values where rules tend to go wrong
+cases(op, dtype, layout)   calls of an op: the arguments, by parameter name
+LAYOUTS                    how the tensors of a call lie in memory
+specials(dtype)            the values where rules tend to go wrong
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ from ir import types as T
 from ir.op import Composite, Create, Op, Pointwise
 from ir.schema import Argument
 
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int8, torch.int16,
-          torch.int32, torch.int64, torch.uint8, torch.bool)
+DTYPES = (
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.uint8,
+    torch.bool,
+)
 INF, NAN = math.inf, math.nan
 Shape = tuple[int, ...]
 
@@ -48,11 +58,35 @@ def specials(dtype: torch.dtype) -> list[Any]:
         return [False, True]
     if dtype.is_floating_point:
         info = torch.finfo(dtype)
-        return [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.25, 0.1, 20.5, 100.0, INF, -INF, NAN,
-                info.max, -info.max, info.tiny, info.smallest_normal / 4]
+        return [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.5,
+            -0.5,
+            1.5,
+            2.5,
+            -2.5,
+            3.0,
+            -7.25,
+            0.1,
+            20.5,
+            100.0,
+            INF,
+            -INF,
+            NAN,
+            info.max,
+            -info.max,
+            info.tiny,
+            info.smallest_normal / 4,
+        ]
     info = torch.iinfo(dtype)
-    return [v for v in (0, 1, -1, 2, 3, -3, 7, -8, 10, 100, info.max, info.min, info.max - 1)
-            if v >= info.min]
+    return [
+        v
+        for v in (0, 1, -1, 2, 3, -3, 7, -8, 10, 100, info.max, info.min, info.max - 1)
+        if v >= info.min
+    ]
 
 
 def values(count: int, dtype: torch.dtype, domain: tuple[float, float], seed: int) -> torch.Tensor:
@@ -60,8 +94,13 @@ def values(count: int, dtype: torch.dtype, domain: tuple[float, float], seed: in
     generator = torch.Generator().manual_seed(seed)
     low, high = domain
     sampled = torch.rand(count, generator=generator, dtype=torch.float64) * (high - low) + low
-    data = (sampled > (low + high) / 2 if dtype is torch.bool else sampled.abs() if dtype is torch.uint8
-            else sampled).to(dtype)
+    data = (
+        sampled > (low + high) / 2
+        if dtype is torch.bool
+        else sampled.abs()
+        if dtype is torch.uint8
+        else sampled
+    ).to(dtype)
     edge = torch.tensor(specials(dtype), dtype=dtype)
     stride = 1 if count <= 2 else 3
     where = torch.arange(seed % 2, count, stride)[: len(edge)]
@@ -97,72 +136,187 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("contiguous", (3, 5, 8)), Layout("transposed", (3, 5, 8), _transposed),
-    Layout("sliced", (3, 5, 7), _sliced), Layout("expanded", (3, 5, 8), _expanded),
-    Layout("scalar", ()), Layout("empty", (2, 0, 3)), Layout("one", (1,)), Layout("odd", (131,)),
+    Layout("contiguous", (3, 5, 8)),
+    Layout("transposed", (3, 5, 8), _transposed),
+    Layout("sliced", (3, 5, 7), _sliced),
+    Layout("expanded", (3, 5, 8), _expanded),
+    Layout("scalar", ()),
+    Layout("empty", (2, 0, 3)),
+    Layout("one", (1,)),
+    Layout("odd", (131,)),
 )
 PLAIN = Layout("contiguous", (3, 5, 8))
 
 
 # arguments ----------------------------------------------------------------------------------------
-NUMBERS: dict[str, list[Any]] = {  # of Scalars, floats, ints and lists, by op and parameter, or by parameter
-    "alpha": [1, 2], "celu.alpha": [1.0, 0.5], "elu.alpha": [1, 0.5], "scale": [1, 1.5], "input_scale": [1, 2],
-    "value": [1, 2], "weight": [0.3, 0.7], "exponent": [2, 3, 0.5, -1], "pow.self": [2, 0.5],
-    "float_power.self": [2.5], "other": [3, 2.5, -2], "self": [3, -2.5], "min": [None, -1, 0.5],
-    "max": [1, None, 2], "clamp_min.min": [0, 0.5], "clamp_max.max": [1, 0.5], "lambd": [0.5],
-    "threshold": [0.5, 20], "negative_slope": [0.01, 0.2], "beta": [1, 2.0], "min_val": [-1],
-    "max_val": [1], "eps": [None, 0.1], "nan": [None, 1.0], "posinf": [None, 2.0],
-    "neginf": [None, -3.0], "decimals": [0, 2, -1], "rounding_mode": [None, "trunc", "floor"],
-    "approximate": ["none", "tanh"], "dim": [0, -1], "keepdim": [False, True], "unbiased": [True, False],
-    "correction": [None, 0, 2], "reduction": [1, 0, 2], "delta": [1.0, 0.5], "diagonal": [0, 1, -2],
-    "fill_value": [2, 2.5, True], "s": [2, 0.5], "start": [0, 2, 0.5], "end": [9, 17, 30], "step": [1, 3, 0.5],
-    "steps": [5, 1, 8], "n": [3, 4], "m": [5], "p": [2, 1, 0, INF, -INF, 3], "ord": [2, 1, 0, INF, -INF, 3],
-    "dropout.p": [0.5], "train": [False], "dtype": [None, torch.float64], "half_to_float": [False],
-    "size": [[2, 3]], "view.size": [[-1], [3, -1]], "reshape.shape": [[-1], [3, -1]],
-    "_unsafe_view.size": [[-1]], "expand.size": [[2, 3, 5, 8], [-1, -1, -1]],
-    "broadcast_to.size": [[2, 3, 5, 8]], "permute.dims": [[2, 0, 1], [0, -1, 1]], "flip.dims": [[0], [1, -1]],
-    "dim0": [0, 1], "dim1": [-1, 0], "axis0": [0], "axis1": [1], "source": [0, 2], "destination": [2, 0],
-    "movedim.source.list": [[0, 1]], "movedim.destination.list": [[2, 0]],
-    "moveaxis.source.list": [[0, 1]], "moveaxis.destination.list": [[2, 0]],
-    "start_dim": [0, 1], "end_dim": [-1, 1], "sizes": [[1, -1]], "unflatten.dim": [1],
-    "slice.start": [None, 1, -3, 2], "slice.end": [None, -1, 100, 2], "slice.step": [1, 2],
-    "select.index": [0, -1], "narrow.start": [1, -2], "length": [2], "chunks": [2, 3],
-    "split_size": [2, 3], "split.split_size.list": [[1, 2]], "split_sizes": [[1, 2]],
-    "sections": [2, 3], "offset": [0, 1, -1], "dimension": [0, -1], "unfold.size": [2], "unfold.step": [1, 2],
-    "shifts": [[1], [-2]], "roll.dims": [[0], []], "normalized_shape": [[8], [5, 8]],
-    "split.dim.list": [0], "split_with_sizes.dim": [0], "memory_format": [None],
-    "linspace.start": [0, -1.5], "linspace.end": [1, 4], "copy": [False], "index": [0], "implicit": [False],
-    "non_blocking": [False], "cudnn_enable": [True], "softplus.threshold": [20, 1],
-    "native_dropout_backward.scale": [2.0], "layer_norm.eps": [1e-5], "native_layer_norm.eps": [1e-5],
+NUMBERS: dict[
+    str, list[Any]
+] = {  # of Scalars, floats, ints and lists, by op and parameter, or by parameter
+    "alpha": [1, 2],
+    "celu.alpha": [1.0, 0.5],
+    "elu.alpha": [1, 0.5],
+    "scale": [1, 1.5],
+    "input_scale": [1, 2],
+    "value": [1, 2],
+    "weight": [0.3, 0.7],
+    "exponent": [2, 3, 0.5, -1],
+    "pow.self": [2, 0.5],
+    "float_power.self": [2.5],
+    "other": [3, 2.5, -2],
+    "self": [3, -2.5],
+    "min": [None, -1, 0.5],
+    "max": [1, None, 2],
+    "clamp_min.min": [0, 0.5],
+    "clamp_max.max": [1, 0.5],
+    "lambd": [0.5],
+    "threshold": [0.5, 20],
+    "negative_slope": [0.01, 0.2],
+    "beta": [1, 2.0],
+    "min_val": [-1],
+    "max_val": [1],
+    "eps": [None, 0.1],
+    "nan": [None, 1.0],
+    "posinf": [None, 2.0],
+    "neginf": [None, -3.0],
+    "decimals": [0, 2, -1],
+    "rounding_mode": [None, "trunc", "floor"],
+    "approximate": ["none", "tanh"],
+    "dim": [0, -1],
+    "keepdim": [False, True],
+    "unbiased": [True, False],
+    "correction": [None, 0, 2],
+    "reduction": [1, 0, 2],
+    "delta": [1.0, 0.5],
+    "diagonal": [0, 1, -2],
+    "fill_value": [2, 2.5, True],
+    "s": [2, 0.5],
+    "start": [0, 2, 0.5],
+    "end": [9, 17, 30],
+    "step": [1, 3, 0.5],
+    "steps": [5, 1, 8],
+    "n": [3, 4],
+    "m": [5],
+    "p": [2, 1, 0, INF, -INF, 3],
+    "ord": [2, 1, 0, INF, -INF, 3],
+    "dropout.p": [0.5],
+    "train": [False],
+    "dtype": [None, torch.float64],
+    "half_to_float": [False],
+    "size": [[2, 3]],
+    "view.size": [[-1], [3, -1]],
+    "reshape.shape": [[-1], [3, -1]],
+    "_unsafe_view.size": [[-1]],
+    "expand.size": [[2, 3, 5, 8], [-1, -1, -1]],
+    "broadcast_to.size": [[2, 3, 5, 8]],
+    "permute.dims": [[2, 0, 1], [0, -1, 1]],
+    "flip.dims": [[0], [1, -1]],
+    "dim0": [0, 1],
+    "dim1": [-1, 0],
+    "axis0": [0],
+    "axis1": [1],
+    "source": [0, 2],
+    "destination": [2, 0],
+    "movedim.source.list": [[0, 1]],
+    "movedim.destination.list": [[2, 0]],
+    "moveaxis.source.list": [[0, 1]],
+    "moveaxis.destination.list": [[2, 0]],
+    "start_dim": [0, 1],
+    "end_dim": [-1, 1],
+    "sizes": [[1, -1]],
+    "unflatten.dim": [1],
+    "slice.start": [None, 1, -3, 2],
+    "slice.end": [None, -1, 100, 2],
+    "slice.step": [1, 2],
+    "select.index": [0, -1],
+    "narrow.start": [1, -2],
+    "length": [2],
+    "chunks": [2, 3],
+    "split_size": [2, 3],
+    "split.split_size.list": [[1, 2]],
+    "split_sizes": [[1, 2]],
+    "sections": [2, 3],
+    "offset": [0, 1, -1],
+    "dimension": [0, -1],
+    "unfold.size": [2],
+    "unfold.step": [1, 2],
+    "shifts": [[1], [-2]],
+    "roll.dims": [[0], []],
+    "normalized_shape": [[8], [5, 8]],
+    "split.dim.list": [0],
+    "split_with_sizes.dim": [0],
+    "memory_format": [None],
+    "linspace.start": [0, -1.5],
+    "linspace.end": [1, 4],
+    "copy": [False],
+    "index": [0],
+    "implicit": [False],
+    "non_blocking": [False],
+    "device": ["cpu"],
+    "contiguous.memory_format": [0],
+    "cudnn_enable": [True],
+    "softplus.threshold": [20, 1],
+    "native_dropout_backward.scale": [2.0],
+    "layer_norm.eps": [1e-5],
+    "native_layer_norm.eps": [1e-5],
 }
 SHAPES: dict[str, Shape] = {  # of the tensors of ops that need certain sizes
-    "t": (5, 8), "numpy_T": (5, 8), "outer": (7,), "ger": (7,), "layer_norm": (3, 5, 8),
-    "native_layer_norm": (3, 5, 8), "rms_norm": (3, 5, 8), "glu": (4, 5, 8), "special_logsumexp": (3, 5, 8),
+    "t": (5, 8),
+    "numpy_T": (5, 8),
+    "outer": (7,),
+    "ger": (7,),
+    "layer_norm": (3, 5, 8),
+    "native_layer_norm": (3, 5, 8),
+    "rms_norm": (3, 5, 8),
+    "glu": (4, 5, 8),
+    "special_logsumexp": (3, 5, 8),
 }
-UNIT_INTERVAL = ("binary_cross_entropy.self", "binary_cross_entropy.target",
-                 "binary_cross_entropy_with_logits.target")
+UNIT_INTERVAL = (
+    "binary_cross_entropy.self",
+    "binary_cross_entropy.target",
+    "binary_cross_entropy_with_logits.target",
+)
 
 
 def cases(op: Op, dtype: torch.dtype, layout: Layout = PLAIN) -> Iterator[Case]:
     """Calls of an op: enough of them that every choice of every parameter occurs."""
     short = op.name.partition("::")[2]
     shape = SHAPES.get(short, layout.shape)
-    choices = {a.name: _choices(op, short, a, shape, dtype, layout, k)
-               for k, a in enumerate(op.schema.arguments)}
+    choices = {
+        a.name: _choices(op, short, a, shape, dtype, layout, k)
+        for k, a in enumerate(op.schema.arguments)
+    }
     for n in range(max(map(len, choices.values()), default=1)):
-        yield Case({name: options[n % len(options)] for name, options in choices.items() if options})
+        yield Case(
+            {name: options[n % len(options)] for name, options in choices.items() if options}
+        )
 
 
-def _choices(op: Op, short: str, argument: Argument, shape: Shape, dtype: torch.dtype, layout: Layout,
-             position: int) -> list[Any]:
+def _choices(
+    op: Op,
+    short: str,
+    argument: Argument,
+    shape: Shape,
+    dtype: torch.dtype,
+    layout: Layout,
+    position: int,
+) -> list[Any]:
     type_ = argument.type
     inner = type_.element if isinstance(type_, T.OptionalType) else type_
     if isinstance(inner, T.TensorType):
         return _tensors(op, short, argument, shape, dtype, layout, position)
     if isinstance(inner, T.ListType) and isinstance(inner.element, T.TensorType):
-        return [[layout.place(values(math.prod(shape), dtype, (-8, 8), k).reshape(shape)) for k in range(3)]]
+        return [
+            [
+                layout.place(values(math.prod(shape), dtype, (-8, 8), k).reshape(shape))
+                for k in range(3)
+            ]
+        ]
     keys = [f"{short}.{argument.name}", argument.name]
-    if isinstance(inner, T.ListType) or f"{short}.split_size.list" in NUMBERS and op.qualified.endswith("sizes"):
+    if (
+        isinstance(inner, T.ListType)
+        or (f"{short}.split_size.list" in NUMBERS
+        and op.qualified.endswith("sizes"))
+    ):
         keys.insert(0, f"{short}.{argument.name}.list")
     found = next((NUMBERS[k] for k in keys if k in NUMBERS), [])
     if isinstance(inner, T.ListType):
@@ -178,14 +332,27 @@ def _fitting(number: Any, dtype: torch.dtype) -> Any:
     """A number of the dtype's category, so that it does not change the result's dtype."""
     if number is None or isinstance(number, str) or dtype.is_floating_point:
         return number
-    return bool(number) if dtype is torch.bool else abs(int(number)) if dtype is torch.uint8 else int(number)
+    return (
+        bool(number)
+        if dtype is torch.bool
+        else abs(int(number))
+        if dtype is torch.uint8
+        else int(number)
+    )
 
 
-def _tensors(op: Op, short: str, argument: Argument, shape: Shape, dtype: torch.dtype, layout: Layout,
-             position: int) -> list[Any]:
+def _tensors(
+    op: Op,
+    short: str,
+    argument: Argument,
+    shape: Shape,
+    dtype: torch.dtype,
+    layout: Layout,
+    position: int,
+) -> list[Any]:
     domain = op.rule.domain if isinstance(op.rule, Pointwise) else (-8.0, 8.0)
     if f"{short}.{argument.name}" in UNIT_INTERVAL:
-        domain = (0.05, 0.95)
+        return [layout.place(torch.linspace(0.05, 0.95, math.prod(shape)).reshape(shape).to(dtype))]
     if isinstance(op.rule, Pointwise) and argument.name in op.rule.own:
         dtype = torch.bool
     if argument.name in ("weight", "bias") and "norm" in short:
@@ -193,7 +360,7 @@ def _tensors(op: Op, short: str, argument: Argument, shape: Shape, dtype: torch.
     if short == "prelu" and argument.name == "weight":
         shape = (shape[1] if len(shape) > 1 else 1,)
     data = values(math.prod(shape), dtype, domain, position).reshape(shape)
-    return [layout.place(data)]
+    return [layout.place(data)] if short != "contiguous" else [data, _transposed(data)]
 
 
 def grid(dtype: torch.dtype, count: int) -> list[torch.Tensor]:

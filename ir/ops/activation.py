@@ -88,7 +88,8 @@ gelu = pointwise('gelu(Tensor self, *, str approximate="none") -> Tensor  | _ .o
                  dtypes=FLOATS)
 softplus = pointwise("softplus(Tensor self, Scalar beta=1, Scalar threshold=20) -> Tensor  | .out",
                      _softplus, follow=("beta", "threshold"), dtypes=FLOATS)
-log_sigmoid = unary("log_sigmoid", _log_sigmoid, "common", twins=".out", dtypes=FLOATS)
+log_sigmoid = unary("log_sigmoid", _log_sigmoid, "common", twins=".out", layout=(),
+                    dtypes=FLOATS)
 hardshrink = pointwise("hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor  | .out",
                        _hardshrink, follow=("lambd",), dtypes=FLOATS)
 softshrink = pointwise("softshrink(Tensor self, Scalar lambd=0.5) -> Tensor  | .out",
@@ -122,7 +123,8 @@ logit_backward = pointwise(
     _logit_backward, dtypes=FLOATS)
 threshold_backward = pointwise(
     "threshold_backward(Tensor grad_output, Tensor self, Scalar threshold) -> Tensor",
-    lambda s, g, x, bound: s.where(x <= bound, 0, g), follow=("threshold",), dtypes=NUMERIC)
+    lambda s, g, x, bound: s.where(x <= bound, 0, g), follow=("threshold",),
+    layout=("self", "grad_output"), dtypes=NUMERIC)
 dropout_backward = pointwise(
     "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
     lambda s, g, mask, scale: s.where(mask, g * scale, g * 0), "self", own=("mask",), dtypes=FLOATS)

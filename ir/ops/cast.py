@@ -1,7 +1,7 @@
 """Rows of conversions and copies: `aten::to` in all its forms, `clone`, `contiguous`.
 
-`to` gives its input back when nothing changes; it decomposes into nothing, or into `_to_copy`, whose
-compute dtype is the target: the operand is cast, and the rule is the identity.
+`to` gives its input back when nothing changes; it decomposes into nothing, or into `_to_copy`,
+whose compute dtype is the target: the operand is cast, and the rule is the identity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ir.dtypes import (
 )
 from ir.graph import Value
 from ir.op import Pointwise, Rule
-from ir.ops.factory import composite, declare, pointwise
+from ir.ops.factory import Tensor, composite, declare, pointwise
 from ir.schema import Schema
 from ir.strides import Layout, is_contiguous
 from ir.typerules import TypeRule, filled, is_known, like
@@ -40,12 +40,12 @@ def is_plain(device: Any = None, layout: Any = None, pin_memory: Any = None,
             and not pin_memory and memory_format in (None, PRESERVE))
 
 
-def convert(b: Any, x: Value, dtype: DType) -> Value:
+def convert(b: Any, x: Tensor, dtype: DType) -> Tensor:
     """`x` in another dtype; itself when it has it."""
     return x if x.type.dtype is dtype else b.op("aten::_to_copy", x, dtype=dtype)
 
 
-def widen(b: Any, x: Value) -> Value:
+def widen(b: Any, x: Tensor) -> Tensor:
     """16-bit floats in float32, everything else as it is: what a composite computes in."""
     return convert(b, x, float32) if x.type.dtype in (float16, bfloat16) else x
 
@@ -61,7 +61,7 @@ _to_copy = pointwise(
 
 
 # to -----------------------------------------------------------------------------------------------
-def _to(b: Any, x: Value, dtype: Any, copy: Any, **options: Any) -> Value | None:
+def _to(b: Any, x: Tensor, dtype: Any, copy: Any, **options: Any) -> Tensor | None:
     """`x` converted; None when something is not known."""
     dtype = by_code(dtype) if isinstance(dtype, int) else dtype
     own = x.type.dtype
@@ -132,7 +132,7 @@ def _clone_type(rule: Rule, schema: Schema) -> TypeRule:
     return infer
 
 
-def _contiguous(b: Any, x: Value, memory_format: Any) -> Value | None:
+def _contiguous(b: Any, x: Tensor, memory_format: Any) -> Tensor | None:
     """Gives its input back when it is contiguous already; unknown strides refuse."""
     strides = x.type.strides
     if memory_format != CONTIGUOUS or strides is None or None in strides or not x.type.is_complete:

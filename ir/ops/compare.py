@@ -34,9 +34,10 @@ ge = pointwise("""
     ge.Scalar(Tensor self, Scalar other) -> Tensor  | _ .Scalar_out
     """, lambda s, x, y: x >= y, "bool", aliases=("greater_equal",))
 isnan = unary("isnan", lambda s, x: x != x, "bool", twins=".out")
-isinf = unary("isinf", lambda s, x: s.isinf(x) if x.dtype.is_float else x != x, "bool", twins=".out")
-isfinite = unary("isfinite", lambda s, x: s.abs(x) < math.inf if x.dtype.is_float else x == x, "bool",
-                 twins="")
+isinf = unary("isinf", lambda s, x: s.isinf(x) if x.dtype.is_float else x != x, "bool",
+              twins=".out")
+isfinite = unary("isfinite", lambda s, x: s.abs(x) < math.inf if x.dtype.is_float else x == x,
+                 "bool", twins="")
 isposinf = unary("isposinf", lambda s, x: x == math.inf if x.dtype.is_float else x != x, "bool",
                  twins=".out")
 isneginf = unary("isneginf", lambda s, x: x == -math.inf if x.dtype.is_float else x != x, "bool",
@@ -119,7 +120,7 @@ masked_fill = pointwise("""
     masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor  | _ .Scalar_out
     masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor  | _ .Tensor_out
     """, lambda s, x, mask, value: s.where(mask, value, x), "self", own=("mask",),
-    follow=("value",), scalars=("value",))
+    follow=("value",), scalars=("value",), layout=())
 
 
 # extrema ------------------------------------------------------------------------------------------

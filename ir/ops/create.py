@@ -1,7 +1,7 @@
 """Rows of creation: constants, ranges, and what is like another tensor.
 
-`zeros_like` and its kin are pointwise in their tensor, so that they take its layout; their rule does
-not look at the element, and no load remains.
+`zeros_like` and its kin are pointwise in their tensor, so that they take its layout; their rule
+does not look at the element, and no load remains.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 
 from ir.dims import Dim
 from ir.dtypes import DType, Kind, by_code, float32, float64, int64
-from ir.graph import Value
 from ir.op import Create, Op
 from ir.ops.cast import CONTIGUOUS, is_plain
-from ir.ops.factory import composite, declare, pointwise
+from ir.ops.factory import Tensor, composite, declare, pointwise
 from ir.scalar import Lane, Scalars
 from ir.typerules import fail, filled, is_known, number_dtype
 from ir.types import TENSOR, TensorType
@@ -33,8 +32,8 @@ def create(schemas: str, sizes: SizeRule, scalar: Callable[..., Lane], *,
     `dtype(params)` is the result's when parameter `dtype` is absent (None: the default float)."""
 
     def infer(**params: Any) -> TensorType:
-        options = {n: params.pop(n) for n in ("layout", "device", "pin_memory", "memory_format")
-                   if n in params}
+        names = ("layout", "device", "pin_memory", "memory_format")
+        options: dict[str, Any] = {n: params.pop(n) for n in names if n in params}
         if not is_known(*options.values(), params["dtype"]) or not is_ordinary(options):
             return TENSOR
         chosen = as_dtype(params.pop("dtype")) or dtype(params)
@@ -62,13 +61,14 @@ def _sized(size: Any, **_: Any) -> tuple[Dim, ...] | None:
     return tuple(size) if is_known(size) else None
 
 
-def _full(s: Scalars, index: Any, dtype: DType, *, fill_value: Any, **_: Any) -> Lane:
+def _full(s: Scalars, index: Any, dtype: DType, /, *, fill_value: Any, **_: Any) -> Lane:
     return as_lane(s, fill_value, dtype)
 
 
 def as_lane(s: Scalars, number: Any, dtype: DType) -> Lane:
     """A Python number or a lane as a lane of `dtype`."""
-    return s.const(number, dtype) if isinstance(number, bool | int | float) else s.cast(number, dtype)
+    is_number = isinstance(number, bool | int | float)
+    return s.const(number, dtype) if is_number else s.cast(number, dtype)
 
 
 def _of_value(name: str) -> DTypeRule:
@@ -82,11 +82,11 @@ def _of_value(name: str) -> DTypeRule:
 
 
 create(f"zeros(SymInt[] size, *, {OPTIONS}) -> Tensor", _sized,
-       lambda s, index, dtype, **_: s.const(0, dtype))
+       lambda s, index, dtype, /, **_: s.const(0, dtype))
 create(f"ones(SymInt[] size, *, {OPTIONS}) -> Tensor", _sized,
-       lambda s, index, dtype, **_: s.const(1, dtype))
+       lambda s, index, dtype, /, **_: s.const(1, dtype))
 create(f"empty.memory_format(SymInt[] size, *, {FORMAT}) -> Tensor", _sized,
-       lambda s, index, dtype, **_: s.const(0, dtype))
+       lambda s, index, dtype, /, **_: s.const(0, dtype))
 create(f"full(SymInt[] size, Scalar fill_value, *, {OPTIONS}) -> Tensor", _sized, _full,
        dtype=_of_value("fill_value"))
 create(f"scalar_tensor(Scalar s, *, {OPTIONS}) -> Tensor", lambda **_: (),
@@ -110,7 +110,7 @@ pointwise(f"full_like(Tensor self, Scalar fill_value, *, {FORMAT}) -> Tensor",
 def new(name: str, function: str, *extra: str) -> None:
     """`x.new_zeros(size)` and its kin: `zeros(size)` with the dtype of x."""
 
-    def decompose(b: Any, x: Value, size: Any, *rest: Any) -> Any:
+    def decompose(b: Any, x: Tensor, size: Any, *rest: Any) -> Any:
         *numbers, dtype, layout, device, pin_memory = rest
         chosen = dtype if dtype is not None else x.type.dtype
         if chosen is None:
@@ -144,7 +144,7 @@ def _range_dtype(params: Mapping[str, Any]) -> DType | None:
     return None if any(d is not None and d.kind is Kind.FLOAT for d in kinds) else int64
 
 
-def _arange(s: Scalars, index: Any, dtype: DType, *, start: Any = 0, step: Any = 1,
+def _arange(s: Scalars, index: Any, dtype: DType, /, *, start: Any = 0, step: Any = 1,
             **_: Any) -> Lane:
     """start + step * i, in float64 for floats."""
     wide = float64 if dtype.is_float else int64
@@ -152,7 +152,7 @@ def _arange(s: Scalars, index: Any, dtype: DType, *, start: Any = 0, step: Any =
     return s.cast(position, dtype)
 
 
-def _linspace(s: Scalars, index: Any, dtype: DType, *, start: Any, end: Any, steps: Any,
+def _linspace(s: Scalars, index: Any, dtype: DType, /, *, start: Any, end: Any, steps: Any,
               **_: Any) -> Lane:
     """From both ends towards the middle, so that it is symmetric and ends exactly."""
     first, last = as_lane(s, start, dtype), as_lane(s, end, dtype)
@@ -182,11 +182,11 @@ create(f"linspace(Scalar start, Scalar end, int steps, *, {OPTIONS}) -> Tensor",
 create(f"""
     eye(SymInt n, *, {OPTIONS}) -> Tensor
     eye.m(SymInt n, SymInt m, *, {OPTIONS}) -> Tensor
-    """, _eye_size, lambda s, index, dtype, **_: s.cast(index[0] == index[1], dtype))
+    """, _eye_size, lambda s, index, dtype, /, **_: s.cast(index[0] == index[1], dtype))
 
 
 # triangles ----------------------------------------------------------------------------------------
-def _outside(b: Any, x: Value, compare: str, diagonal: Any) -> Value:
+def _outside(b: Any, x: Tensor, compare: str, diagonal: Any) -> Tensor:
     """Where column - row is beyond the diagonal."""
     rows = b.arange(b.op("aten::size.int", x, -2))
     columns = b.arange(b.op("aten::size.int", x, -1))

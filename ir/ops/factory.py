@@ -9,15 +9,16 @@ A family is written as schemas, one per line; after ` | ` come its twins, exactl
     __iadd__.T   in-place, under another full name
     .out         writes to a last parameter `out`            add.out(..., *, Tensor(a!) out)
 
-A twin is opaque (`Effect.WRITE`) and points to the row that it computes by `inplace_of`; passes turn
-it into that row where memory allows. An alias (`multiply`) is a row of its own with the same rule.
+A twin is opaque (`Effect.WRITE`) and points to the row that it computes by `inplace_of`; passes
+turn it into that row where memory allows. An alias (`multiply`) is a row of its own with the same
+rule.
 Torch is not asked while declaring; a test compares every schema with torch's registry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ir import typerules
 from ir.dtypes import (
@@ -44,10 +45,12 @@ NUMERIC = (*FLOATS, *INTS)
 INTEGRAL = (*INTS, bool_)
 
 TypeRule = Callable[..., Any]
+R = TypeVar("R", bound=Rule)
+Tensor = Any  # in decompositions: a `Value` of tensor type
 
 
-def declare(schemas: str, rule: Callable[[Schema], Rule], infer: Callable[[Rule, Schema], TypeRule],
-            aliases: Iterable[str] = ()) -> Op:
+def declare(schemas: str, rule: Callable[[Schema], R],
+            infer: Callable[[R, Schema], TypeRule | None], aliases: Iterable[str] = ()) -> Op:
     """Rows for every line of `schemas`, their aliases and twins; the result is the first row.
 
     `rule` and `infer` make the columns of one row from its schema. An alias is `name` (with all
@@ -59,8 +62,8 @@ def declare(schemas: str, rule: Callable[[Schema], Rule], infer: Callable[[Rule,
     return rows[0]
 
 
-def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], Rule],
-                  infer: Callable[[Rule, Schema], TypeRule]) -> Op:
+def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], R],
+                  infer: Callable[[R, Schema], TypeRule | None]) -> Op:
     text, _, twins = (part.strip() for part in f"{line} ".partition(" | "))
     if alias is not None:
         name, bar, own_twins = (part.strip() for part in alias.partition("|"))
@@ -71,7 +74,8 @@ def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], Rule],
     columns = rule(schema)
     op = row(text, columns, infer=infer(columns, schema), effect=effect_of(schema))
     for twin in twins.split():
-        row(twin_schema(text, twin), Opaque(), infer=typerules.written, effect=Effect.WRITE, inplace_of=op)
+        row(twin_schema(text, twin), Opaque(), infer=typerules.written, effect=Effect.WRITE,
+            inplace_of=op)
     return op
 
 
@@ -104,7 +108,7 @@ def lanes_of(schema: Schema) -> tuple[str, ...]:
 
 
 def pointwise(schemas: str, scalar: Callable[..., Any],
-              result: str | Callable[..., str | DType | None] = "common", *,
+              result: str | DType | Callable[..., str | DType | None] = "common", *,
               own: Iterable[str] = (), follow: Iterable[str] = (), scalars: Iterable[str] = (),
               aliases: Iterable[str] = (), **columns: Any) -> Op:
     """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present, and
@@ -142,18 +146,19 @@ def unary(name: str, scalar: Callable[..., Any], result: str = "float", *, twins
 def binary(name: str, scalar: Callable[..., Any], result: str = "common", *, twins: str = "_ .out",
            **columns: Any) -> Op:
     """`name(Tensor self, Tensor other) -> Tensor`, with the usual twins."""
-    return pointwise(f"{name}(Tensor self, Tensor other) -> Tensor | {twins}", scalar, result, **columns)
+    schema = f"{name}(Tensor self, Tensor other) -> Tensor | {twins}"
+    return pointwise(schema, scalar, result, **columns)
 
 
 def composite(schemas: str, decompose: Callable[..., Any], infer: TypeRule | None = None,
               aliases: Iterable[str] = ()) -> Op:
-    """A family of rows that are expressed by other rows; without `infer` the decomposition types them."""
+    """A family of rows expressed by other rows; without `infer` the decomposition types them."""
     return declare(schemas, lambda _: Composite(decompose),
                    lambda rule, schema: infer or typerules.composite(rule, schema), aliases)
 
 
-def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *, copies: bool = False,
-         aliases: Iterable[str] = ()) -> Op:
+def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *,
+         copies: bool = False, aliases: Iterable[str] = ()) -> Op:
     """A family of views with one index map."""
     return declare(schemas, lambda _: View(shape, index, copies), typerules.view, aliases)
 

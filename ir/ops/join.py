@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.dims import Dim
-from ir.graph import Value
 from ir.op import Join
-from ir.ops.factory import composite, declare
+from ir.ops.factory import Tensor, composite, declare
 from ir.typerules import axis, fail, filled, is_known
 from ir.types import TENSOR, TensorType
 
@@ -26,7 +25,7 @@ def _cat_type(tensors: Any, dim: Any) -> TensorType:
     if not tensors:
         fail("cat: no tensors")
     shapes = [t.shape for t in tensors]
-    full = [s for s in shapes if len(s) != 1 or s[0] != 0] or shapes[:1]  # 1-d empty ones do not count
+    full = [s for s in shapes if len(s) != 1 or s[0] != 0] or shapes[:1]  # not 1-d empty ones
     rank = len(full[0])
     if any(len(s) != rank for s in full) or rank == 0:
         fail("cat: the tensors differ in their number of dims, or have none")
@@ -54,7 +53,7 @@ def _stack_type(tensors: Any, dim: Any) -> TensorType:
     return filled((*shape[:at], len(tensors), *shape[at:]), tensors[0].dtype)
 
 
-def _with_rank(b: Any, tensors: Sequence[Value], rank: int) -> list[Value] | None:
+def _with_rank(b: Any, tensors: Sequence[Tensor], rank: int) -> list[Tensor] | None:
     """The tensors with leading dims of size 1 up to `rank`; None when a rank is not known."""
     result = []
     for x in tensors:

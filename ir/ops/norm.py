@@ -1,7 +1,7 @@
-"""Composite rows: softmax, variance, norms, normalization and losses, from pointwise and reduction rows.
+"""Composite rows: softmax, variance, norms, normalization and losses.
 
 16-bit floats are widened first and rounded once at the end. The maximum is subtracted before an
-exponential; variance is the mean of squared distances from the mean (two passes over a row in cache).
+exponential; variance is the mean of squared distances from the mean (two passes over a row).
 A decomposition that needs a dtype, a rank or a constant that is not known refuses.
 """
 
@@ -14,19 +14,24 @@ from typing import Any
 from ir.dtypes import DType, float32, float64
 from ir.graph import Value
 from ir.ops.cast import convert, widen
-from ir.ops.factory import FLOATS, composite
+from ir.ops.factory import FLOATS, Tensor, composite
 
 NONE, MEAN, SUM = 0, 1, 2  # torch's codes of a loss's reduction
 EPSILON = {float32: 2.0**-23, float64: 2.0**-52}
 
 
-def is_float(*tensors: Value | None) -> bool:
+def is_float(*tensors: Tensor | None) -> bool:
     """Whether all tensors (absent ones aside) are known to be of one floating dtype."""
     dtypes = {t.type.dtype for t in tensors if t is not None}
     return len(dtypes) == 1 and dtypes <= set(FLOATS)
 
 
-def has_elements(x: Value) -> bool:
+def is_constant(*values: Any) -> bool:
+    """Whether no argument is a value that is known at run time only."""
+    return not any(isinstance(v, Value) for v in values)
+
+
+def has_elements(x: Tensor) -> bool:
     """Whether the sizes are known and none is 0."""
     return x.type.is_complete and all(not isinstance(d, int) or d > 0 for d in x.type.shape)
 
@@ -37,7 +42,7 @@ def as_list(dim: Any) -> list[int]:
 
 
 # softmax ------------------------------------------------------------------------------------------
-def _softmax(b: Any, x: Value, dim: Any, dtype: DType | None) -> Value | None:
+def _softmax(b: Any, x: Tensor, dim: Any, dtype: DType | None) -> Tensor | None:
     parts = _exponentials(b, x, dim, dtype)
     if parts is None:
         return None
@@ -45,7 +50,7 @@ def _softmax(b: Any, x: Value, dim: Any, dtype: DType | None) -> Value | None:
     return convert(b, b.div(powers, b.sum(powers, [dim], True)), result)
 
 
-def _log_softmax(b: Any, x: Value, dim: Any, dtype: DType | None) -> Value | None:
+def _log_softmax(b: Any, x: Tensor, dim: Any, dtype: DType | None) -> Tensor | None:
     parts = _exponentials(b, x, dim, dtype)
     if parts is None:
         return None
@@ -53,21 +58,21 @@ def _log_softmax(b: Any, x: Value, dim: Any, dtype: DType | None) -> Value | Non
     return convert(b, b.sub(shifted, b.log(b.sum(powers, [dim], True))), result)
 
 
-def _exponentials(b: Any, x: Value, dim: Any,
-                  dtype: DType | None) -> tuple[Value, Value, DType] | None:
+def _exponentials(b: Any, x: Tensor, dim: Any,
+                  dtype: DType | None) -> tuple[Tensor, Tensor, DType] | None:
     """x minus its maximum, the exponential of that, and the dtype of the result."""
     result = dtype or x.type.dtype
-    if isinstance(dim, Value) or isinstance(dtype, Value) or result not in FLOATS or not has_elements(x):
+    if not is_constant(dim, dtype) or result not in FLOATS or not has_elements(x):
         return None
     wide = widen(b, convert(b, x, result))
     shifted = b.sub(wide, b.amax(wide, [dim], True))
     return shifted, b.exp(shifted), result
 
 
-def _logsumexp(b: Any, x: Value, dim: Any, keepdim: Any) -> Value | None:
+def _logsumexp(b: Any, x: Tensor, dim: Any, keepdim: Any) -> Tensor | None:
     """An infinite maximum is not subtracted: inf - inf would be NaN."""
     result = x.type.dtype
-    if isinstance(dim, Value) or isinstance(keepdim, Value) or not has_elements(x) or result is None:
+    if not is_constant(dim, keepdim) or not has_elements(x) or result is None:
         return None
     result = result if result.is_float else float32
     wide = widen(b, convert(b, x, result))
@@ -79,7 +84,7 @@ def _logsumexp(b: Any, x: Value, dim: Any, keepdim: Any) -> Value | None:
     return convert(b, b.add(total, kept), result)
 
 
-def all_dims(x: Value) -> list[int]:
+def all_dims(x: Tensor) -> list[int]:
     """Every dim of a tensor of known rank."""
     return list(range(x.type.rank))
 
@@ -88,7 +93,8 @@ def _half_to_float(rule: Callable[..., Any]) -> Callable[..., Any]:
     return lambda b, x, dim, half_to_float: rule(b, x, dim, float32 if half_to_float else None)
 
 
-composite("softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor  | .int_out", _softmax)
+composite("softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor  | .int_out",
+          _softmax)
 composite("special_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", _softmax)
 composite("_softmax(Tensor self, int dim, bool half_to_float) -> Tensor  | .out",
           _half_to_float(_softmax))
@@ -103,11 +109,12 @@ composite("logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor  | .
 
 
 # variance -----------------------------------------------------------------------------------------
-def _moments(b: Any, x: Value, dim: Any, correction: Any, keepdim: Any) -> tuple[Value, Value] | None:
+def _moments(b: Any, x: Tensor, dim: Any, correction: Any,
+             keepdim: Any) -> tuple[Tensor, Tensor] | None:
     """Variance and mean, in the wide dtype."""
     correction = 1 if correction is None else correction
-    if (any(isinstance(v, Value) for v in (dim, correction, keepdim)) or x.type.dtype not in FLOATS
-            or not x.type.is_complete):
+    is_covered = x.type.dtype in FLOATS and x.type.is_complete
+    if not is_constant(dim, correction, keepdim) or not is_covered:
         return None
     dims = as_list(dim)
     count = _count(b, x, dims)
@@ -117,14 +124,14 @@ def _moments(b: Any, x: Value, dim: Any, correction: Any, keepdim: Any) -> tuple
     return b.div(total, _freedom(b, count, correction)), b.mean(wide, dims, keepdim)
 
 
-def _count(b: Any, x: Value, dims: Sequence[int]) -> Any:
+def _count(b: Any, x: Tensor, dims: Sequence[int]) -> Any:
     """The number of reduced elements: a Python int, or a Value when a size is symbolic."""
     count: Any = 1
     for dim in dims or all_dims(x):
         size = x.type.shape[dim] if x.type.shape else 1
         size = size if isinstance(size, int) else b.op("aten::size.int", x, dim)
-        is_constant = isinstance(size, int) and isinstance(count, int)
-        count = count * size if is_constant else b.op("aten::mul.int", count, size)
+        is_known = is_constant(size, count)
+        count = count * size if is_known else b.op("aten::mul.int", count, size)
     return count
 
 
@@ -134,10 +141,10 @@ def _freedom(b: Any, count: Any, correction: float) -> Any:
     return b.op("aten::sub.int_float", count, float(correction))
 
 
-def _moment(part: Callable[[Any, Value, Value], Any]) -> Callable[..., Any]:
+def _moment(part: Callable[[Any, Tensor, Tensor], Any]) -> Callable[..., Any]:
     """A decomposition from `part(b, variance, mean)`, rounded to the input's dtype."""
 
-    def decompose(b: Any, x: Value, dim: Any, correction: Any, keepdim: Any) -> Any:
+    def decompose(b: Any, x: Tensor, dim: Any, correction: Any, keepdim: Any) -> Any:
         moments = _moments(b, x, dim, correction, keepdim)
         if moments is None:
             return None
@@ -153,7 +160,8 @@ def _unbiased(unbiased: Any) -> Any:
     return unbiased if isinstance(unbiased, Value) else int(unbiased)
 
 
-def moment_rows(name: str, result: str, twins: bool, part: Callable[[Any, Value, Value], Any]) -> None:
+def moment_rows(name: str, result: str, twins: bool,
+                part: Callable[[Any, Tensor, Tensor], Any]) -> None:
     """The three overloads of var, std, var_mean or std_mean."""
     rule = _moment(part)
     out, correction_out = (" | .out", " | .correction_out") if twins else ("", "")
@@ -174,10 +182,10 @@ moment_rows("std_mean", "(Tensor, Tensor)", False,
 
 
 # norms --------------------------------------------------------------------------------------------
-def _norm(b: Any, x: Value, p: Any, dim: Any, keepdim: Any, dtype: Any) -> Value | None:
+def _norm(b: Any, x: Tensor, p: Any, dim: Any, keepdim: Any, dtype: Any) -> Tensor | None:
     p = 2 if p is None else p
     result = dtype or x.type.dtype
-    if any(isinstance(v, Value) for v in (p, dim, keepdim, dtype)) or result not in FLOATS:
+    if not is_constant(p, dim, keepdim, dtype) or result not in FLOATS:
         return None
     if x.type.dtype not in FLOATS or (p in (math.inf, -math.inf) and not has_elements(x)):
         return None
@@ -185,7 +193,7 @@ def _norm(b: Any, x: Value, p: Any, dim: Any, keepdim: Any, dtype: Any) -> Value
     return convert(b, _power_sum(b, wide, p, as_list(dim), keepdim), result)
 
 
-def _power_sum(b: Any, x: Value, p: float, dims: list[int], keepdim: bool) -> Value:
+def _power_sum(b: Any, x: Tensor, p: float, dims: list[int], keepdim: bool) -> Tensor:
     if p == 2:
         return b.sqrt(b.sum(b.square(x), dims, keepdim))
     if p == 1:
@@ -201,8 +209,8 @@ composite("linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool 
           "ScalarType? dtype=None) -> Tensor  | .out", _norm)
 composite("norm.Scalar(Tensor self, Scalar p=2) -> Tensor  | .Scalar_out",
           lambda b, x, p: _norm(b, x, p, None, False, None))
-composite("norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor  | .out",
-          lambda b, x, p, dim, keepdim: _norm(b, x, p, dim, keepdim, None))
+composite("norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor"
+          "  | .out", lambda b, x, p, dim, keepdim: _norm(b, x, p, dim, keepdim, None))
 composite("norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor"
           "  | .ScalarOpt_dtype_out", lambda b, x, p, dtype: _norm(b, x, p, None, False, dtype))
 composite("norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, "
@@ -212,24 +220,24 @@ composite("frobenius_norm.dim(Tensor self, int[1] dim, bool keepdim=False) -> Te
 
 
 # normalization ------------------------------------------------------------------------------------
-def _last_dims(x: Value, normalized_shape: Any) -> list[int] | None:
-    """The dims that are normalized over; None when the sizes are not known to be the input's last."""
-    if isinstance(normalized_shape, Value) or not x.type.is_complete:
+def _last_dims(x: Tensor, normalized_shape: Any) -> list[int] | None:
+    """The dims that are normalized over; None when the input's last sizes are not these."""
+    if not is_constant(normalized_shape) or not x.type.is_complete:
         return None
     rank, count = len(x.type.shape), len(normalized_shape)
-    if any(isinstance(d, Value) for d in normalized_shape) or not 0 < count <= rank:
+    if not is_constant(*normalized_shape) or not 0 < count <= rank:
         return None
     fits = all(a == b for a, b in zip(x.type.shape[rank - count:], normalized_shape, strict=True))
     return list(range(rank - count, rank)) if fits else None
 
 
-def _scaled(b: Any, y: Value, weight: Value | None, bias: Value | None = None) -> Value:
+def _scaled(b: Any, y: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
     y = y if weight is None else b.mul(y, widen(b, weight))
     return y if bias is None else b.add(y, widen(b, bias))
 
 
-def _native_layer_norm(b: Any, x: Value, normalized_shape: Any, weight: Value | None,
-                       bias: Value | None, eps: Any) -> tuple[Value, Value, Value] | None:
+def _native_layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
+                       bias: Tensor | None, eps: Any) -> tuple[Tensor, Tensor, Tensor] | None:
     dims = _last_dims(x, normalized_shape)
     if dims is None or not is_float(x, weight, bias) or not has_elements(x):
         return None
@@ -242,13 +250,14 @@ def _native_layer_norm(b: Any, x: Value, normalized_shape: Any, weight: Value | 
     return convert(b, y, dtype), convert(b, mean, dtype), convert(b, scale, dtype)
 
 
-def _layer_norm(b: Any, x: Value, normalized_shape: Any, weight: Value | None, bias: Value | None,
-                eps: Any, cudnn_enable: Any) -> Value | None:
+def _layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
+                bias: Tensor | None, eps: Any, cudnn_enable: Any) -> Tensor | None:
     parts = _native_layer_norm(b, x, normalized_shape, weight, bias, eps)
     return None if parts is None else parts[0]
 
 
-def _rms_norm(b: Any, x: Value, normalized_shape: Any, weight: Value | None, eps: Any) -> Value | None:
+def _rms_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
+              eps: Any) -> Tensor | None:
     dims = _last_dims(x, normalized_shape)
     eps = EPSILON.get(x.type.dtype) if eps is None else eps
     if dims is None or eps is None or not is_float(x, weight) or not has_elements(x):
@@ -258,8 +267,8 @@ def _rms_norm(b: Any, x: Value, normalized_shape: Any, weight: Value | None, eps
     return convert(b, _scaled(b, b.mul(wide, scale), weight), x.type.dtype)
 
 
-composite("native_layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, Tensor? bias, "
-          "float eps) -> (Tensor, Tensor, Tensor)", _native_layer_norm)
+composite("native_layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, "
+          "Tensor? bias, float eps) -> (Tensor, Tensor, Tensor)", _native_layer_norm)
 composite("layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, "
           "Tensor? bias=None, float eps=1.0000000000000001e-05, bool cudnn_enable=True) -> Tensor",
           _layer_norm)
@@ -268,14 +277,13 @@ composite("rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None
 
 
 # losses -------------------------------------------------------------------------------------------
-def loss(schemas: str, terms: Callable[..., Value]) -> None:
+def loss(schemas: str, terms: Callable[..., Tensor]) -> None:
     """Rows `(self, target, ..., reduction, ...)` that reduce the elementwise `terms`."""
 
-    def decompose(b: Any, x: Value, target: Value, *rest: Any) -> Value | None:
+    def decompose(b: Any, x: Tensor, target: Tensor, *rest: Any) -> Tensor | None:
         before, reduction, after = _split_reduction(rest)
         tensors = [v for v in before if isinstance(v, Value)]
-        numbers = [reduction, *after]
-        if any(isinstance(v, Value) for v in numbers) or not is_float(x, target, *tensors):
+        if not is_constant(reduction, *after) or not is_float(x, target, *tensors):
             return None
         wide = [v if v is None else widen(b, v) for v in (x, target, *before)]
         value = terms(b, *wide, *after)
@@ -296,7 +304,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Value) and str(value.type) == "int"
 
 
-def _smooth_l1(b: Any, x: Value, target: Value, beta: float) -> Value:
+def _smooth_l1(b: Any, x: Tensor, target: Tensor, beta: float) -> Tensor:
     distance = b.abs(b.sub(x, target))
     if beta == 0:
         return distance
@@ -304,21 +312,21 @@ def _smooth_l1(b: Any, x: Value, target: Value, beta: float) -> Value:
     return b.where(b.lt(distance, beta), square, b.sub(distance, 0.5 * beta))
 
 
-def _huber(b: Any, x: Value, target: Value, delta: float) -> Value:
+def _huber(b: Any, x: Tensor, target: Tensor, delta: float) -> Tensor:
     distance = b.abs(b.sub(x, target))
     linear = b.mul(b.sub(distance, 0.5 * delta), delta)
     return b.where(b.le(distance, delta), b.mul(b.square(distance), 0.5), linear)
 
 
-def _cross_entropy(b: Any, x: Value, target: Value, weight: Value | None) -> Value:
+def _cross_entropy(b: Any, x: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """Logarithms are cut off at -100, as in eager."""
     yes = b.mul(target, b.clamp_min(b.log(x), -100))
     no = b.mul(b.rsub(target, 1), b.clamp_min(b.log1p(b.neg(x)), -100))
     return _scaled(b, b.neg(b.add(yes, no)), weight)
 
 
-def _cross_entropy_logits(b: Any, x: Value, target: Value, weight: Value | None,
-                          pos_weight: Value | None) -> Value:
+def _cross_entropy_logits(b: Any, x: Tensor, target: Tensor, weight: Tensor | None,
+                          pos_weight: Tensor | None) -> Tensor:
     log = b.log_sigmoid(x)
     log = log if pos_weight is None else b.mul(
         log, b.add(b.mul(b.sub(pos_weight, 1), target), 1))
@@ -342,8 +350,8 @@ loss("binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weigh
 
 
 # gates --------------------------------------------------------------------------------------------
-def _glu(b: Any, x: Value, dim: Any) -> Value | None:
-    if isinstance(dim, Value) or not is_float(x) or not x.type.is_complete or not x.type.shape:
+def _glu(b: Any, x: Tensor, dim: Any) -> Tensor | None:
+    if not is_constant(dim) or not is_float(x) or not x.type.is_complete or not x.type.shape:
         return None
     size = x.type.shape[dim]
     if not isinstance(size, int) or size % 2:
@@ -353,7 +361,7 @@ def _glu(b: Any, x: Value, dim: Any) -> Value | None:
     return convert(b, b.mul(value, b.sigmoid(gate)), x.type.dtype)
 
 
-def _prelu(b: Any, x: Value, weight: Value) -> Value | None:
+def _prelu(b: Any, x: Tensor, weight: Tensor) -> Tensor | None:
     """The weight runs along dim 1; a single one is for all."""
     if not is_float(x, weight) or x.type.rank is None or weight.type.rank is None:
         return None

@@ -113,7 +113,8 @@ subtract = pointwise("""
 rsub = pointwise("""
     rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | .Tensor_out
     rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | .Scalar_out
-    """, lambda s, x, y, alpha: _plus_scaled(s, y, x, -alpha), follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, y, x, -alpha), follow=("alpha",),
+    layout=("other", "self"), dtypes=NUMERIC)
 mul = pointwise("""
     mul.Tensor(Tensor self, Tensor other) -> Tensor  | _ .out
     mul.Scalar(Tensor self, Scalar other) -> Tensor  | _ .Scalar_out
@@ -131,8 +132,8 @@ divide = pointwise("""
     divide.Scalar(Tensor self, Scalar other) -> Tensor  | _
     """, lambda s, x, y: x / y, "float", aliases=("true_divide",))
 div_mode = pointwise("""
-    div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor  | _ .out_mode
-    div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor  | _ .Scalar_mode_out
+    div.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor | _ .out_mode
+    div.Scalar_mode(Tensor self, Scalar other, *, str? rounding_mode) -> Tensor | _ .Scalar_mode_out
     """, _divide_mode, lambda rounding_mode: "common" if rounding_mode else "float", dtypes=NUMERIC)
 divide_mode = pointwise("""
     divide.Tensor_mode(Tensor self, Tensor other, *, str? rounding_mode) -> Tensor  | _ .out_mode
@@ -153,8 +154,9 @@ remainder = pointwise("""
     """, _remainder, dtypes=NUMERIC)
 pow = pointwise("""
     pow.Tensor_Tensor(Tensor self, Tensor exponent) -> Tensor  | _.Tensor .Tensor_Tensor_out
-    pow.Scalar(Scalar self, Tensor exponent) -> Tensor         | .Scalar_out
     """, _pow, dtypes=NUMERIC)
+pow_of_number = pointwise("pow.Scalar(Scalar self, Tensor exponent) -> Tensor  | .Scalar_out", _pow,
+                          layout=(), dtypes=NUMERIC)
 pow_number = pointwise("""
     pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor  | _.Scalar .Tensor_Scalar_out
     """, _pow_number, dtypes=NUMERIC)
@@ -212,10 +214,12 @@ sign = unary("sign", _sign, "common")
 sgn = unary("sgn", _sign, "common")
 floor = unary("floor", _rounding(lambda s, x: s.floor(x)), "common", dtypes=NUMERIC)
 ceil = unary("ceil", _rounding(lambda s, x: s.ceil(x)), "common", dtypes=NUMERIC)
-trunc = unary("trunc", _rounding(lambda s, x: s.trunc(x)), "common", dtypes=NUMERIC, aliases=("fix",))
+trunc = unary("trunc", _rounding(lambda s, x: s.trunc(x)), "common", dtypes=NUMERIC,
+              aliases=("fix",))
 round = unary("round", _rounding(lambda s, x: s.round(x)), "common", dtypes=NUMERIC)
-round_decimals = pointwise("round.decimals(Tensor self, *, int decimals) -> Tensor  | _ .decimals_out",
-                           _round_decimals, dtypes=FLOATS)
+round_decimals = pointwise(
+    "round.decimals(Tensor self, *, int decimals) -> Tensor  | _ .decimals_out",
+    _round_decimals, dtypes=FLOATS)
 frac = unary("frac", lambda s, x: x - s.trunc(x), "common", dtypes=FLOATS)
 copysign = pointwise("""
     copysign.Tensor(Tensor self, Tensor other) -> Tensor  | _ .out
@@ -223,11 +227,11 @@ copysign = pointwise("""
     """, lambda s, x, y: s.copysign(x, y), "float")
 nextafter = binary("nextafter", _nextafter, dtypes=(float32, float64))
 nan_to_num = pointwise(
-    "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor | _ .out",
+    "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor"
+    "  | _ .out",
     _nan_to_num, dtypes=(float32, float64, *INTEGRAL))
 heaviside = pointwise("heaviside(Tensor self, Tensor values) -> Tensor  | _ .out",
                       lambda s, x, v: s.where(x == 0, v, s.cast(x > 0, x.dtype)))
-conj_physical = unary("conj_physical", lambda s, x: x, "common")
 angle = unary("angle", lambda s, x: s.where(x < 0, math.pi, s.where(s.isnan(x), x, 0.0)),
               twins=".out")
 
@@ -247,8 +251,9 @@ def _elementary_row(name: str, *aliases: str, **columns: Any) -> None:
 POSITIVE = (0.0, 16.0)
 UNIT = (-1.0, 1.0)
 for _name, *_aliases in (
-    ("exp",), ("exp2", "special_exp2 | .out"), ("expm1", "special_expm1 | .out"), ("sin",), ("cos",),
-    ("tan",), ("atan", "arctan"), ("sinh",), ("cosh",), ("tanh",), ("asinh", "arcsinh"),
+    ("exp",), ("exp2", "special_exp2 | .out"), ("expm1", "special_expm1 | .out"),
+    ("sin",), ("cos",), ("tan",), ("atan", "arctan"),
+    ("sinh",), ("cosh",), ("tanh",), ("asinh", "arcsinh"),
     ("sigmoid", "special_expit | .out"), ("erf", "special_erf | .out"),
     ("erfc", "special_erfc | .out"), ("lgamma", "special_gammaln | .out"),
     ("digamma", "special_digamma | .out", "special_psi | .out"),
@@ -276,6 +281,11 @@ def _logaddexp(s: Scalars, x: Lane, y: Lane, correction: Callable[[Lane], Lane])
 def _x_log(s: Scalars, x: Lane, y: Lane, log: Lane) -> Lane:
     """x * log, where zero wins over an infinite logarithm but not over NaN."""
     return s.where(s.isnan(y), y, s.where(x == 0, 0.0, x * log))
+
+
+def _entropy(s: Scalars, x: Lane) -> Lane:
+    outside = s.where(x == 0, s.const(0, x.dtype), -math.inf)
+    return s.where(s.isnan(x), x, s.where(x > 0, -x * s.log(x), outside))
 
 
 def _sinc(s: Scalars, x: Lane) -> Lane:
@@ -310,10 +320,7 @@ special_xlog1py = pointwise("""
     special_xlog1py.self_scalar(Scalar self, Tensor other) -> Tensor   | .self_scalar_out
     special_xlog1py.other_scalar(Tensor self, Scalar other) -> Tensor  | .other_scalar_out
     """, lambda s, x, y: _x_log(s, x, y, s.log1p(y)), "float", domain=POSITIVE)
-special_entr = unary(
-    "special_entr",
-    lambda s, x: s.where(s.isnan(x), x, s.where(x > 0, -x * s.log(x), s.where(x == 0, x * 0, -math.inf))),
-    twins=".out", domain=POSITIVE)
+special_entr = unary("special_entr", _entropy, twins=".out", domain=POSITIVE)
 special_round = pointwise("special_round(Tensor self, *, int decimals=0) -> Tensor  | .out",
                           _round_decimals, dtypes=FLOATS)
 

@@ -135,13 +135,18 @@ def position(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., 
              finish: Callable[..., Any], results: Callable[[DType], tuple[DType, ...]],
              **columns: Any) -> Op:
     """Rows that need to know where the extreme element is."""
-    return reduction(schemas, lambda s, dtype: (neutral(s, dtype), s.const(NOWHERE, int64)), combine,
-                     lift=lambda s, x, index: (x, index), finish=finish, accumulate=opmath,
-                     results=results, has_identity=False, indexed=True, **columns)
 
+    def init(s: Scalars, dtype: DType) -> Pair:
+        return neutral(s, dtype), s.const(NOWHERE, int64)
 
-extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out", _lowest, _larger)
-extremum("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out", _highest, _smaller)
+    return reduction(
+        schemas, init, combine, lift=lambda s, x, index: (x, index), finish=finish,
+        accumulate=opmath, results=results, has_identity=False, indexed=True, **columns)
+
+extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
+         _lowest, _larger)
+extremum("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
+         _highest, _smaller)
 extremum("max(Tensor self) -> Tensor  | .unary_out", _lowest, _larger)
 extremum("min(Tensor self) -> Tensor  | .unary_out", _highest, _smaller)
 position("max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",

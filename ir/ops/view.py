@@ -1,8 +1,8 @@
 """Rows of views: where the elements of the result lie in the input.
 
-`shape(in_dims, **params)` gives sizes, `index(out_index, in_dims, out_dims, **params)` the input's
-index, an affine expression per input dim (a plain size where it is constant). Sizes may be symbolic;
-`shape` raises TypeRuleError where eager would refuse.
+`shape(in_dims, **params)` gives sizes, `index(out_index, in_dims, out_dims, **params)` the
+input's index, an affine expression per input dim (a plain size where it is constant). Sizes may be
+symbolic; `shape` raises TypeRuleError where eager would refuse.
 
     permute    in[order[k]] = out[k]                 slice    in = start + step * out
     expand     in = 0 where the input's size is 1    flip     in = size - 1 - out
@@ -12,12 +12,12 @@ index, an affine expression per input dim (a plain size where it is constant). S
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ir.dims import Dim, product, same
-from ir.graph import Value
 from ir.op import Op
-from ir.ops.factory import composite, view
+from ir.ops.factory import Tensor, composite, view
 from ir.typerules import axes, axis, fail
 
 Dims = tuple[Dim, ...]
@@ -110,7 +110,8 @@ reshape_as = composite("reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)",
 
 
 # permutations -------------------------------------------------------------------------------------
-def permutation(schemas: str, order: Callable[..., Sequence[int]], aliases: Iterable[str] = ()) -> Op:
+def permutation(schemas: str, order: Callable[..., Sequence[int]],
+                aliases: Iterable[str] = ()) -> Op:
     """Rows whose output dim `k` is input dim `order(rank, **params)[k]`."""
 
     def shape(dims: Dims, /, **params: Any) -> Dims:
@@ -141,8 +142,8 @@ def _swapped(rank: int, a: int, b: int) -> list[int]:
 
 
 def _moved(rank: int, source: int | Sequence[int], destination: int | Sequence[int]) -> list[int]:
-    sources = [axis(d, rank) for d in ([source] if isinstance(source, int) else source)]
-    targets = [axis(d, rank) for d in ([destination] if isinstance(destination, int) else destination)]
+    sources, targets = ([axis(d, rank) for d in ([dims] if isinstance(dims, int) else dims)]
+                        for dims in (source, destination))
     if len(set(sources)) != len(targets) or len(set(targets)) != len(sources):
         fail("movedim: source and destination do not match")
     rest = iter(k for k in range(rank) if k not in sources)
@@ -236,7 +237,8 @@ def _unsqueeze_index(out: Index, dims: Dims, out_dims: Dims, dim: int) -> Index:
 
 expand = view("expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)",
               _expanded, _expand_index)
-broadcast_to = view("broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)", _expanded, _expand_index)
+broadcast_to = view("broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)",
+                    _expanded, _expand_index)
 expand_as = composite("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)",
                       lambda b, x, other: b.expand(x, b.size(other)))
 unsqueeze = view(
@@ -322,7 +324,8 @@ def _narrowed(dims: Dims, dim: int, start: Dim, length: Dim) -> tuple[int, Dim]:
     return at, first
 
 
-def _narrow_index(out: Index, dims: Dims, out_dims: Dims, dim: int, start: Dim, length: Dim) -> Index:
+def _narrow_index(out: Index, dims: Dims, out_dims: Dims, dim: int, start: Dim,
+                  length: Dim) -> Index:
     at, first = _narrowed(dims, dim, start, length)
     return _moved_index(out, at, out[at] + first)
 
@@ -339,15 +342,14 @@ narrow = view("narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> T
 
 # several parts ------------------------------------------------------------------------------------
 def pieces(schemas: str, starts: Callable[..., list[Dim]]) -> Op:
-    """Rows that cut `dim` into consecutive parts; `starts(size, **params)` are their first positions."""
+    """Rows that cut `dim` into consecutive parts, which begin at `starts(size, **params)`."""
 
     def shape(dims: Dims, dim: int, **params: Any) -> list[Dims]:
         if not dims:
             fail("a 0-d tensor cannot be split")
         at = axis(dim, len(dims))
         bounds = [*starts(dims[at], **params), dims[at]]
-        return [_resized(dims, at, end - start)
-                for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [_resized(dims, at, end - start) for start, end in pairwise(bounds)]
 
     def index(out: Index, dims: Dims, out_dims: Dims, dim: int, piece: int, **params: Any) -> Index:
         at = axis(dim, len(dims))
@@ -432,7 +434,8 @@ chunk = pieces("chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]
                lambda size, chunks: _chunks(size, chunks))
 tensor_split = pieces("tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> "
                       "Tensor(a)[]", lambda size, sections: _sections(size, sections))
-unbind = view("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]", _unbind_shape, _unbind_index)
+unbind = view("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]",
+              _unbind_shape, _unbind_index)
 
 
 # other index maps ---------------------------------------------------------------------------------
@@ -482,7 +485,7 @@ def _unfold_index(out: Index, dims: Dims, out_dims: Dims, dimension: int, size: 
     return _moved_index(out[:-1], at, out[at] * step + out[-1])
 
 
-def _roll(b: Any, x: Value, shifts: Sequence[int], dims: Sequence[int]) -> Any:
+def _roll(b: Any, x: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Any:
     """Per dim: the last `shift` positions in front of the others. The sizes must be known."""
     if not dims:
         flat = _roll(b, b.reshape(x, [-1]), shifts, [0])
