@@ -1,0 +1,71 @@
+"""Composite rows become the ops they are made of.
+
+A decomposition gets constants as Python values and everything else as Values; it may refuse (None),
+and the node stays a call. It ends because rows only decompose into rows of lower order: no row is
+reached from itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ir.abstract import Known, is_literal
+from ir.builder import Builder
+from ir.dims import Sym
+from ir.dtypes import by_code
+from ir.graph import Block, Graph, Node, Value
+from ir.op import Composite
+from ir.types import DTYPE, NONE, Type, optional
+
+
+def run(graph: Graph, known: Known | None = None) -> bool:
+    """Decompose composite nodes, and what they decompose into; `known` is what inference found."""
+    return _run_in(graph.block, known if known is not None else Known())
+
+
+def _run_in(block: Block, known: Known) -> bool:
+    changed = False
+    for node in list(block.nodes):
+        for inner in node.blocks:
+            changed |= _run_in(inner, known)
+        changed |= _decompose(node, known)
+    return changed
+
+
+def _decompose(node: Node, known: Known) -> bool:
+    rule = node.op.rule
+    if not isinstance(rule, Composite):
+        return False
+    assert node.block is not None
+    first = node.block.nodes.index(node)
+    after = len(node.block.nodes) - first
+    formals = node.op.schema.arguments
+    arguments = [_argument(v, a.type, known) for v, a in zip(node.inputs, formals, strict=True)]
+    result = rule.decompose(Builder.before(node, known), *arguments)
+    made = node.block.nodes[first : len(node.block.nodes) - after]
+    if result is None:
+        for new in reversed(made):
+            new.erase()
+        return False
+    results = result if isinstance(result, tuple) else (result,)
+    for old, value in zip(node.outputs, results, strict=True):
+        old.replace_all_uses_with(value)
+    node.erase()
+    for new in made:
+        _decompose(new, known)
+    return True
+
+
+def _argument(value: Value, formal: Type, known: Known) -> Any:
+    if value.type == NONE:
+        return None
+    abstract = known.abstract(value)
+    if formal in (DTYPE, optional(DTYPE)) and isinstance(abstract, int):
+        return by_code(abstract)
+    return abstract if is_literal(abstract) and not _has_symbol(abstract) else value
+
+
+def _has_symbol(abstract: Any) -> bool:
+    if isinstance(abstract, list | tuple):
+        return any(map(_has_symbol, abstract))
+    return isinstance(abstract, Sym)

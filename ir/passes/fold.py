@@ -1,0 +1,91 @@
+"""Constant folding: pure nodes whose results are numbers, strings, dtypes or lists of sizes that
+are known before the call become constants.
+
+Results come from the abstract evaluation of the op (type rules, Python references, sizes of
+complete tensor types) or, when every input is a constant, from the op's reference. A call that
+would raise stays, and raises at run time. Tensors are never folded: they would be computed once
+and shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ir.abstract import Known, is_frozen, is_literal
+from ir.alias import has_memory
+from ir.builder import Builder, evaluate_call
+from ir.dims import Sym
+from ir.dtypes import DType
+from ir.graph import Block, Graph, Node, Value
+from ir.op import Control, Effect
+from ir.torch_bridge import reference
+from ir.types import ListType, Type
+
+_RAISED = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError)
+
+
+def run(graph: Graph) -> bool:
+    """Fold every node with known results."""
+    return _fold_in(graph.block, Known())
+
+
+def _fold_in(block: Block, known: Known) -> bool:
+    changed = False
+    for node in list(block.nodes):
+        for inner in node.blocks:
+            changed |= _fold_in(inner, known)
+        if _is_candidate(node):
+            for value, result in zip(node.outputs, _evaluate(node, known), strict=True):
+                changed |= _replace(value, result, known)
+    return changed
+
+
+def _is_candidate(node: Node) -> bool:
+    return (node.op.is_pure and not isinstance(node.op.rule, Control)
+            and any(v.uses and _is_foldable(v.type) for v in node.outputs))
+
+
+def _is_foldable(type_: Type) -> bool:
+    return not has_memory(type_) or (isinstance(type_, ListType) and not has_memory(type_.element))
+
+
+def _evaluate(node: Node, known: Known) -> Sequence[Any]:
+    inputs = [known.abstract(v) for v in node.inputs]
+    results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
+    if all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
+        return results
+    return _by_reference(node, inputs) or results
+
+
+def _by_reference(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
+    if node.op.effect is not Effect.PURE or any(a.kwarg_only for a in node.op.schema.arguments):
+        return None
+    try:
+        result = reference(node.op)(*inputs)
+    except _RAISED:
+        return None
+    return result if len(node.outputs) != 1 and isinstance(result, tuple) else (result,)
+
+
+def _is_constant(abstract: Any) -> bool:
+    if isinstance(abstract, list | tuple):
+        return all(map(_is_constant, abstract))
+    return is_literal(abstract) and not isinstance(abstract, Sym)
+
+
+def _replace(value: Value, result: Any, known: Known) -> bool:
+    if not _is_foldable(value.type):
+        return False
+    if not _is_constant(result) or (isinstance(result, list) and not is_frozen(value)):
+        known.record(value, result)
+        return False
+    if not value.uses or not isinstance(result, _SCALARS):
+        return False
+    assert value.node is not None
+    builder = Builder.before(value.node)
+    value.replace_all_uses_with(builder.value(result))
+    return True
+
+
+_SCALARS = (bool, int, float, complex, str, type(None), DType, list)
