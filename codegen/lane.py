@@ -19,6 +19,7 @@ Invariants
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -269,10 +270,24 @@ class LaneBuilder:
 
     def divide(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """The correctly rounded quotient of floats."""
+        is_shared = not isinstance(b, Lane) or b.width == 1
         x, y = self.match(a, b)
         if not x.dtype.is_float:
             raise TypeError(f"`/` on {x.dtype} lanes; cast to a float before dividing")
+        if is_shared and x.width > 1:
+            return self._divide_by_scalar(x, y, self.divide(1.0, b) if isinstance(b, Lane) else self.const(_inverse(b), x.dtype))
         return Lane(self, self.builder.fdiv(x.value, y.value), x.dtype)
+
+    def _divide_by_scalar(self, x: Lane, y: Lane, inverse: Lane) -> Lane:
+        """x / y for one y, in three multiplications: q = x * (1 / y), corrected by its exact remainder.
+
+        Markstein: with 1 / y correctly rounded, the corrected q is the rounded quotient. Where that is NaN (q or 1 / y
+        is not finite) the elements are divided.
+        """
+        q = x * inverse
+        rest = self.fma(-q, y, x)
+        better = self.fma(rest, inverse, q)
+        return self.cold(better != better, better, lambda: Lane(self, self.builder.fdiv(x.value, y.value), x.dtype))
 
     def quotient(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """A quotient within 1 ulp, for a divisor known to be normal and below 2**126.
@@ -510,14 +525,12 @@ class LaneBuilder:
         if not x.dtype.is_float:
             return self.where(self.compare(op, x, y), x, y)
         y_is_number = not isinstance(y, Lane) and y == y
+        x, y = self.match(x, y)
         if prefer_number:
             chosen = self.where(self.compare(op, x, y), x, y)
-            return chosen if y_is_number else self.where(self.compare("!=", y, y), x, chosen)
+            return chosen if y_is_number else self.where(y != y, x, chosen)
         chosen = self.where(self.compare(op, y, x), y, x)
-        if y_is_number:
-            return chosen
-        (x, other) = self.match(x, y)
-        return self.where(other != other, other, chosen)
+        return chosen if y_is_number else self.where(y != y, y, chosen)
 
     def fma(self, x: Lane | Number, y: Lane | Number, z: Lane | Number) -> Lane:
         """`x * y + z` with one rounding."""
@@ -616,6 +629,10 @@ class LaneBuilder:
         self.builder.branch(head)
         self.builder.position_at_end(done)
         return state
+
+
+def _inverse(number: Number) -> float:
+    return 1.0 / number if number else math.copysign(math.inf, number)
 
 
 def _require_int(op: str, dtype: DType) -> None:

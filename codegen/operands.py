@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codegen.index import Index
+from codegen.index import Affine, Index
 from ir import Dim, DType, ListType, Node, Pointwise, TensorType, Unknown, Value, View, typerules
 
 Known = Mapping[Value, Any]
@@ -59,7 +59,7 @@ def view_index(source: Producer, index: Index, known: Known, out_dims: tuple[Dim
     if source.piece is not None:
         params["piece"] = source.piece
     inner = rule.index(list(index), self_.type.shape, out_dims, **params)
-    return None if inner is None else tuple(inner)
+    return None if inner is None else tuple(i if isinstance(i, Affine) else Affine(const=i) for i in inner)
 
 
 def reduced_axes(node: Node, known: Known) -> tuple[tuple[int, ...], bool]:
