@@ -15,7 +15,8 @@ from ir.dims import Sym
 from ir.dtypes import by_code
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Composite
-from ir.types import DTYPE, NONE, Type, optional
+from ir.ops.control import LIST
+from ir.types import DTYPE, NONE, ListType, Type, optional
 
 
 def run(graph: Graph, known: Known | None = None) -> bool:
@@ -59,6 +60,8 @@ def _decompose(node: Node, known: Known) -> bool:
 def _argument(value: Value, formal: Type, known: Known) -> Any:
     if value.type == NONE:
         return None
+    if value.node is not None and value.node.op is LIST and isinstance(formal, ListType):
+        return [_argument(v, formal.element, known) for v in value.node.inputs]
     abstract = known.abstract(value)
     if formal in (DTYPE, optional(DTYPE)) and isinstance(abstract, int):
         return by_code(abstract)
