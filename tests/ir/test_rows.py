@@ -63,6 +63,7 @@ NO_ROW = {
     "frexp": "has two results",
     "equal": "gives a Python bool",
     "rrelu": "draws random numbers",
+    "conj_physical": "gives a real tensor back itself",
     "_conj_physical": "for complex numbers only",
 }
 NO_ROW_PATTERNS = ("bessel", "polynomial")
