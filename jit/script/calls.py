@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from ir import STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
-from jit.script import library, methods
+from jit.script import library, methods, operators
 from jit.script.attributes import has_op
 from jit.script.constants import constant_of, lift
 from jit.script.expressions import spread
 from jit.script.frame import Frame, expression
-from jit.script.values import Arguments, Closure, Keywords, Method, Operand, PartialOf, PyObject
+from jit.script.values import Arguments, Closure, Keywords, Method, Operand, PartialOf, PyObject, StarOf
 
 
 @expression(ast.Call)
@@ -35,7 +35,7 @@ def _call(frame: Frame, node: ast.Call) -> Operand:
 
 
 def _arguments(frame: Frame, node: ast.Call) -> Arguments:
-    made = Arguments(spread(frame, node.args), {})
+    made = Arguments(spread(frame, node.args, takes_lists=True), {})
     for keyword in node.keywords:
         if keyword.arg is not None:
             made.kwargs[keyword.arg] = frame.evaluate(keyword.value)
@@ -132,8 +132,20 @@ def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
     if any(isinstance(a, PyObject) for a in (*given.args, *kwargs.values())):
         given = Arguments([_dtype(frame, a) for a in given.args], {})
         kwargs = {k: _dtype(frame, v) for k, v in kwargs.items()}
-    result = frame.op(op, *given.args, **kwargs)
+    result = frame.op(op, *_with_lists(frame, given.args), **kwargs)
     return result if wants_grad is None else frame.op("aten::requires_grad_", result, wants_grad)
+
+
+def _with_lists(frame: Frame, args: list[Operand]) -> list[Operand]:
+    """`f(x, *sizes, n)` of an op: the numbers and lists behind the tensors are one list of ints."""
+    if not any(isinstance(a, StarOf) for a in args):
+        return args
+    first = next(i for i, a in enumerate(args) if not operators.is_tensor(a))
+    pieces = [a.part if isinstance(a, StarOf) else operators.rebuild(frame, [a]) for a in args[first:]]
+    joined: Operand = operators.as_list(frame, pieces[0])
+    for piece in pieces[1:]:
+        joined = operators.binary(frame, ast.Add(), joined, operators.as_list(frame, piece))
+    return [*args[:first], joined]
 
 
 def _dtype(frame: Frame, operand: Operand) -> Operand:

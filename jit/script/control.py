@@ -42,8 +42,19 @@ def run(frame: Frame, statements: Sequence[ast.stmt]) -> None:
         if skip is True:
             return
         if isinstance(skip, Value) and rest:
-            conditional(frame, skip, lambda: None, lambda: _resume(frame, rest))  # noqa: B023
+            _unless(frame, skip, rest)
             return
+
+
+def _unless(frame: Frame, flag: Value, statements: Sequence[ast.stmt]) -> None:
+    """Compile statements for the path on which `flag` does not hold."""
+
+    def skipped() -> None:
+        for name in (SKIP, STOP, RETURNED):
+            if frame.scope[name] is flag:
+                frame.scope[name] = True
+
+    conditional(frame, flag, skipped, lambda: _resume(frame, statements))
 
 
 def _resume(frame: Frame, statements: Sequence[ast.stmt]) -> None:
@@ -75,7 +86,7 @@ def _run_if(frame: Frame, node: ast.If, rest: Sequence[ast.stmt]) -> bool:
         open_branch = b if a.exits else a
         skip = open_branch.scope[SKIP]
         if isinstance(skip, Value):
-            extend_branch(frame, open_branch, lambda: conditional(frame, skip, lambda: None, lambda: _resume(frame, rest)))
+            extend_branch(frame, open_branch, lambda: _unless(frame, skip, rest))
         else:
             extend_branch(frame, open_branch, lambda: run(frame, rest))
     merge(frame, made, a, b)
@@ -135,7 +146,7 @@ def _finish(frame: Frame, orelse: Sequence[ast.stmt], broke: Binding) -> None:
     if not orelse or broke is True or frame.scope[SKIP] is True:
         return
     if isinstance(broke, Value):
-        conditional(frame, broke, lambda: None, lambda: _resume(frame, orelse))
+        _unless(frame, broke, orelse)
     else:
         run(frame, orelse)
 
@@ -224,6 +235,7 @@ class Loop:
         scope.update({name: Unbound(reason) for name, reason in self.conflicts.items()})
         for name, type_ in self.carried.items():
             scope[name] = block.add_param(type_)
+        scope[RETURNED] = False  # or there would be no such iteration
         frame.scope = dict(scope)
         with frame.inside(block):
             self.body(index)
@@ -231,7 +243,7 @@ class Loop:
         return made, scope
 
     def _start(self, name: str, type_: Type) -> Value:
-        binding = self.before.get(name)
+        binding = None if name == RESULT else self.before.get(name)  # nothing was returned before the loop
         if isinstance(binding, Value):
             return binding
         if isinstance(binding, bool):
@@ -279,13 +291,15 @@ class Loop:
         begin = start.get(name)
         if end is begin or name in self.conflicts or (not isinstance(end, Value) and end == begin):
             return False
+        if name == RETURNED:
+            return name not in self.carried and self._carry(name, BOOL)
         if name.endswith("?"):
             return self._carry(name, BOOL) if isinstance(end, Value) and name not in self.carried else False
         if isinstance(end, bool | Value):
             type_ = BOOL if isinstance(end, bool) else end.type
             if name in self.carried:
                 return self._widen(name, type_)
-            if begin is None or isinstance(begin, bool):
+            if begin is None or isinstance(begin, bool) or name == RESULT:
                 return self._adopt(name, type_)
         return self._conflict(name, "what it holds changes in the loop")
 

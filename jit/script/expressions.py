@@ -28,7 +28,7 @@ from jit.script.constants import constant_of, lift, make_dict, make_list, make_t
 from jit.script.frame import Frame, expression
 from jit.script.indexing import getitem, read_index
 from jit.script.scope import select
-from jit.script.values import Closure, Items, Narrowed, Operand, Static, values_of
+from jit.script.values import Closure, Items, Narrowed, Operand, StarOf, values_of
 
 
 @expression(ast.Constant)
@@ -84,13 +84,18 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
     return Items(tuple(items)) if values is None else make_tuple(frame, values)
 
 
-def spread(frame: Frame, nodes: list[ast.expr], hints: list[Type] | Type | None = None) -> list[Operand]:
-    """Elements of a display; `*x` of known length as its elements."""
+def spread(
+    frame: Frame, nodes: list[ast.expr], hints: list[Type] | Type | None = None, *, takes_lists: bool = False
+) -> list[Operand]:
+    """Elements of a display or arguments of a call; `*x` of known length as its elements."""
     items: list[Operand] = []
     for i, node in enumerate(nodes):
         hint = hints[i] if isinstance(hints, list) and i < len(hints) else None
         if isinstance(node, ast.Starred):
             sequence = frame.evaluate(node.value)
+            if takes_lists and isinstance(sequence, Value) and isinstance(sequence.type, ListType):
+                items.append(StarOf(sequence))
+                continue
             if not operators.is_tuple(sequence):
                 raise frame.unsupported("`*` spreads sequences whose length is known while compiling, such as tuples")
             items += operators.elements(frame, sequence)

@@ -14,14 +14,14 @@ from types import FunctionType
 
 import torch
 
-from ir import Builder, DType, Graph, Type, Value
+from ir import Builder, DType, Graph, ListType, Type, Value
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import UNKNOWN, constant_of, lift, make_tuple
 from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
 from jit.script.statements import declared_result, function_result
-from jit.script.values import Arguments, Closure, Items, Keywords, Operand, PyObject, values_of
+from jit.script.values import Arguments, Closure, Items, Keywords, Operand, PyObject, StarOf, values_of
 
 _LIBRARY = os.path.dirname(torch.__file__)
 _DEPTH = 200
@@ -32,6 +32,9 @@ def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Argument
     positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
     only = {a.arg for a in spec.posonlyargs}
     bound: dict[str, Operand] = dict(zip(positional, given.args, strict=False))
+    if any(isinstance(a, StarOf) for a in given.args):
+        given = _unpack_stars(frame, positional, given, defaults)
+        bound = dict(zip(positional, given.args, strict=False))
     extra = given.args[len(positional) :]
     if spec.vararg:
         values = values_of(extra)
@@ -54,6 +57,21 @@ def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Argument
                 raise frame.mismatch(f"{name}() missing a required argument: {key!r}")
             bound[key] = defaults[key]
     return bound
+
+
+def _unpack_stars(frame: Frame, positional: list[str], given: Arguments, defaults: dict[str, Operand]) -> Arguments:
+    """A list spread over parameters gives one to each that is required and not given otherwise."""
+    wanted = [p for p in positional if p not in defaults and p not in given.kwargs]
+    missing = len(wanted) - sum(not isinstance(a, StarOf) for a in given.args)
+    args: list[Operand] = []
+    for operand in given.args:
+        if isinstance(operand, StarOf):
+            assert isinstance(operand.part.type, ListType)
+            args += frame.node("prim::ListUnpack", [operand.part], [operand.part.type.element] * max(missing, 0)).outputs
+            missing = 0
+        else:
+            args.append(operand)
+    return Arguments(args, given.kwargs)
 
 
 def bind_named(frame: Frame, name: str, names: list[str], given: Arguments, defaults: dict[str, Operand]) -> dict[str, Operand]:
@@ -89,7 +107,7 @@ def declared_types(fn: FunctionType, source: FunctionSource, frame: Frame) -> tu
 
 def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
     with frame.at(node):
-        if isinstance(annotation, str):
+        while isinstance(annotation, str):
             annotation = evaluate_annotation(annotation, frame.annotation_names(), frame.span)
         return type_of_annotation(annotation, frame.span)
 
@@ -111,6 +129,9 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     if callee is None:
         callee = frame.unit.callees[key] = Callee(Graph(fn.__name__))
         _compile_callee(frame, fn, given, callee, is_recursive)
+    if callee.result is None and not callee.is_done:
+        inner = function_frame(frame, fn, frame.builder)
+        callee.result = declared_return(fn, inner.source, inner)
     if callee.result is None:
         if not callee.is_done:
             raise frame.unsupported(f"{fn.__name__!r} calls itself: annotate the type of its result")
@@ -150,9 +171,8 @@ def _compile_callee(frame: Frame, fn: FunctionType, given: Arguments, callee: Ca
         return inner.constant(constant_of(operand))
 
     args = Arguments([receive(a) for a in given.args], {k: receive(v) for k, v in given.kwargs.items()})
-    inner.declared = declared_return(fn, inner.source, inner) if not inner.is_library else None
-    if is_recursive or inner.declared is not None:
-        callee.result = inner.declared
+    inner.declared = None if inner.is_library else declared_return(fn, inner.source, inner)
+    callee.result = inner.declared
     result = run_function(inner, fn, args)
     callee.is_done = True
     if isinstance(result, Value):

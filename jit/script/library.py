@@ -85,7 +85,7 @@ def rule_of(obj: Any) -> Rule | None:
     found: Rule | None = _find(_RULES, obj)
     if found is not None:
         return found
-    if isinstance(obj, np.ufunc) or (isinstance(obj, types.FunctionType | types.BuiltinFunctionType) and _is_numpy(obj)):
+    if _is_numpy(obj) and hasattr(obj, "__name__") and not isinstance(obj, type):
         return _numpy_rule(obj)
     if getattr(obj, "__module__", None) == "cmath":
         return lambda frame, given: frame.python(obj, [frame.require(a) for a in given.args], _CMATH.get(obj, COMPLEX))
@@ -361,7 +361,7 @@ def _round(frame: Frame, given: Arguments) -> Operand:
     if folded is not None:
         return folded
     if isinstance(value.type, TensorType):
-        return frame.op("aten::round", value, **({"decimals": digits[0]} if digits else {}))
+        raise frame.mismatch("type Tensor doesn't define __round__ method; use torch.round")
     if not digits:
         return value if value.type in (INT, BOOL) else frame.op("aten::Int", frame.op("aten::round", value))
     return frame.python(round, [value, frame.require(digits[0])], value.type)
@@ -695,7 +695,8 @@ _NUMPY_SAME = frozenset(
 
 
 def _is_numpy(obj: Any) -> bool:
-    return (getattr(obj, "__module__", "") or "").partition(".")[0] == "numpy"
+    module = getattr(obj, "__module__", None) or ""
+    return isinstance(obj, np.ufunc) or str(module).partition(".")[0] == "numpy"
 
 
 def _numpy_rule(obj: Any) -> Rule | None:

@@ -133,6 +133,8 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
         return _percent_format(frame, a, b)
     if row.symbol == "**" and a.type == b.type == INT:
         return frame.op("aten::pow.int_to_int", a, b)
+    if BOOL in (a.type, b.type) and not (row.symbol in "&|^" and a.type == b.type):
+        a, b = (frame.op("aten::Int", v) if v.type == BOOL else v for v in (a, b))
     text = {STR, INT}
     return frame.op_or_python(row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b)
 

@@ -240,18 +240,18 @@ def _match(frame: Frame, node: ast.Match) -> None:
     frame.scope["$subject"] = frame.evaluate(node.subject)
     chain: list[ast.stmt] = []
     for case in reversed(node.cases):
-        test = _pattern_test(frame, case.pattern, subject)
-        binding = _pattern_binding(case.pattern, subject)
+        body = case.body
         if case.guard is not None:
-            test = case.guard if test is None else ast.BoolOp(ast.And(), [test, case.guard])
-        body = [*binding, *case.body]
-        if test is None:
-            chain = body
-        else:
-            made = ast.If(ast.copy_location(test, case.pattern), body, chain)
-            chain = [ast.fix_missing_locations(ast.copy_location(made, case.pattern))]
+            body = [_if(case.guard, body, chain, case.pattern)]
+        body = [*_pattern_binding(case.pattern, subject), *body]
+        test = _pattern_test(frame, case.pattern, subject)
+        chain = body if test is None else [_if(test, body, chain, case.pattern)]
     frame.run(chain)
     frame.scope.pop("$subject", None)
+
+
+def _if(test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt], at: ast.AST) -> ast.If:
+    return ast.fix_missing_locations(ast.copy_location(ast.If(test, body, orelse), at))  # type: ignore[type-var]
 
 
 def _pattern_test(frame: Frame, pattern: ast.pattern, subject: ast.expr) -> ast.expr | None:

@@ -107,6 +107,16 @@ class CountOf(Static):
 
 
 @dataclass(frozen=True, slots=True)
+class StarOf(Static):
+    """`*x` among the arguments of a call, of a list whose length is known at run time."""
+
+    part: Value
+
+    def describe(self) -> str:
+        return "a list spread over arguments"
+
+
+@dataclass(frozen=True, slots=True)
 class ReversedOf(Static):
     """`reversed(x)`."""
 

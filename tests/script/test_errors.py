@@ -1,0 +1,116 @@
+"""What cannot be compiled is refused with the user's line, a caret under the place, and a way out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+
+from ir import CompileError, TypeMismatch, UnsupportedError
+from jit.script import compile_function
+
+
+def yields(n: int):
+    yield n  # error: yield
+
+
+def tries(n: int) -> int:
+    try:  # error: try/except
+        return n
+    except ValueError:
+        return 0
+
+
+def unknown_name(x):
+    return x + no_such_name  # error: name 'no_such_name' is not defined  # noqa: F821
+
+
+def unknown_method(x):
+    return x.no_such_method()  # error: a Tensor has no attribute 'no_such_method'
+
+
+def wrong_types(x, s: str):
+    return torch.add(x, s)  # error: expected
+
+
+def two_types(n: int):
+    if n > 1:
+        y = 1
+    else:
+        y = "one"
+    return y  # error: it is a int on one path and a str on another
+
+
+def optional_use(n: int | None) -> int:
+    return n + 1  # error: takes no arguments (Optional[int], int)
+
+
+def calls_unknown(x):
+    return open(x)  # error: cannot be called in compiled code
+
+
+def wrong_result(n: int) -> str:
+    return n  # error: a str was declared but this is a int
+
+
+def wrong_count(n: int):
+    a, b = (n, n, n)  # error: too many values to unpack (expected 2, got 3)
+    return a + b
+
+
+def missing_argument(x):
+    return torch.nn.functional.relu()  # error: missing a required argument: 'input'
+
+
+def read_too_early(n: int) -> int:
+    m = k + n  # error: local variable 'k' is read before it is assigned
+    k = m
+    return k
+
+
+REFUSED = [
+    (yields, UnsupportedError), (tries, UnsupportedError), (unknown_name, CompileError), (unknown_method, TypeMismatch),
+    (wrong_types, TypeMismatch), (two_types, CompileError), (optional_use, TypeMismatch), (calls_unknown, UnsupportedError),
+    (wrong_result, TypeMismatch), (wrong_count, TypeMismatch), (missing_argument, TypeMismatch),
+    (read_too_early, CompileError),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fn", "error"), REFUSED)
+def test_refused_at_its_line(fn: Any, error: type[CompileError]) -> None:
+    lines, first = inspect.getsourcelines(fn)
+    (offset, comment) = next((i, line) for i, line in enumerate(lines) if "# error:" in line)
+    with pytest.raises(error) as caught:
+        compile_function(fn)
+    wanted = comment.partition("# error:")[2].partition("# noqa")[0].strip()
+    assert wanted in caught.value.message
+    assert caught.value.span is not None
+    assert caught.value.span.line == first + offset and caught.value.span.file == __file__
+
+
+def test_caret_stands_under_the_expression() -> None:
+    with pytest.raises(TypeMismatch) as caught:
+        compile_function(unknown_method)
+    *_, line, carets = str(caught.value).splitlines()
+    start = carets.index("^")
+    assert line[start : start + carets.count("^")] == "x.no_such_method"
+
+
+def test_no_source() -> None:
+    namespace: dict[str, Any] = {}
+    exec("def f(x):\n    return x", namespace)
+    with pytest.raises(UnsupportedError, match="cannot be read"):
+        compile_function(namespace["f"])
+
+
+def test_a_run_time_error_shows_the_line() -> None:
+    from ir import Interpreter
+
+    def f(x):
+        return x @ x
+
+    with pytest.raises(RuntimeError) as caught:
+        Interpreter(compile_function(f).graph).run(torch.ones(2, 3))
+    assert "return x @ x" in caught.value.__notes__[0]

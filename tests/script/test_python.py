@@ -1,0 +1,194 @@
+"""Python values and constructs: numbers, strings, containers, comprehensions, functions, captures."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple, Optional
+
+import pytest
+import torch
+
+from ir import Interpreter
+from jit.script import compile_function
+from tests.script.support import agree, compiled
+
+SCALE = 3
+SIZES = [2, 4]
+WEIGHT = torch.tensor([1.0, 2.0])
+
+
+class Point(NamedTuple):
+    x: torch.Tensor
+    n: int = 3
+
+
+def arithmetic(a: int, b: float) -> tuple[object, ...]:
+    return a + b, a // 3, -a // 3, a % -4, a**2, 2**a, a / 2, a * True, ~a, a << 2, a ^ 5, -b % 1.5, b // 0.7, +a, round(b), \
+        round(2.5), round(b, 1), divmod(a, 3), int(b), float(a), bool(a), str(a), abs(-a), max(a, 3), min(b, 1, a), pow(a, 2)
+
+
+def strings(s: str, n: int) -> tuple[object, ...]:
+    return s + "x", s * 2, s[0], s[1:], s[::-1], len(s), s.upper(), s.split(","), "a" in s, s == "a,b", f"{n:04d}|{s!r:>8}", \
+        f"{n}{{}}", "%d-%s" % (n, s), "%.2f" % 1.5, "{} {:.3f}".format(s, 0.5), s.removeprefix("a"), ord(s[0]), [c for c in s]
+
+
+def containers(items: list[int], table: dict[str, int]) -> tuple[object, ...]:
+    items.append(7)
+    items[0] += 1
+    items[1:2] = [8, 9]
+    del items[0]
+    table["z"] = len(items)
+    copy = list(items)
+    copy.sort(reverse=True)
+    head, *rest = (1, 2, 3)
+    total = 0
+    for key, value in table.items():
+        total += value + len(key)
+    return copy, items + [1], items * 2, items[-1], items[::2], 7 in items, sorted(items), sum(items), max(items), \
+        table["z"], table.get("q", 0), "z" in table, list(table.keys()), total, (head, rest), items.index(7), \
+        sorted(items, key=lambda v: -v), any([i > 3 for i in items]), all(i > 0 for i in items), tuple(items)
+
+
+def comprehensions(items: list[int], x: torch.Tensor) -> tuple[object, ...]:
+    squares = [i * i for i in items if i % 2]
+    pairs = [i * j for i in items for j in range(i)]
+    tensors = [t + k for k, t in enumerate([x, x * 2])]
+    table = {str(i): i for i in items}
+    return squares, pairs, tensors, table, [[j for j in range(i)] for i in items], torch.stack([f(x) for f in (torch.sin, torch.cos)])
+
+
+def unpacking(x: torch.Tensor) -> tuple[object, ...]:
+    (a, b), c = (x, 1), 2
+    first, *middle, last = (1, 2, 3, 4)
+    d = e = x + 1
+    n, m = x.shape
+    top, bottom = x
+    return a, b, c, first, middle, last, d, e, n, m, top, bottom, [*middle, 9]
+
+
+def walrus(n: int) -> int:
+    if (m := n * 2) > 4 and (k := m - 1) > 5:
+        return m + k
+    return m
+
+
+def helper(x: torch.Tensor, scale: float = 2.0, *rest: int, shift: int = 0, **named: int) -> torch.Tensor:
+    for r in rest:
+        x = x + r
+    return x * scale + shift + named.get("extra", 0)
+
+
+def calls(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return helper(x), helper(x, 3), helper(x, 1.0, 5, 6, shift=2), helper(x, shift=1, extra=4), helper(*(x, 2.0), **{"shift": 3})
+
+
+def closures(x: torch.Tensor) -> torch.Tensor:
+    offset = 1
+
+    def inner(t: torch.Tensor, k: int = 2) -> torch.Tensor:
+        return t * k + offset
+
+    offset = 5
+    twice = lambda f, t: f(f(t))  # noqa: E731
+    return twice(inner, x) + functools.partial(inner, k=3)(x)
+
+
+def captured(x: torch.Tensor) -> torch.Tensor:
+    return x * SCALE + SIZES[1] + WEIGHT.sum()
+
+
+def named_tuples(p: Point) -> Point:
+    q = Point(p.x * p.n)
+    return q._replace(n=p[1] + 1)
+
+
+def optional(x: Optional[int], y: Optional[torch.Tensor] = None) -> int:
+    if x is None:
+        return 0
+    assert isinstance(x, int)
+    return x + 1 if y is None else x + y.numel()
+
+
+def factorial(n: int) -> int:
+    return 1 if n < 2 else n * factorial(n - 1)
+
+
+CASES = [
+    (arithmetic, (7, 2.75)), (arithmetic, (-3, -0.5)), (strings, ("a,b", 42)), (containers, ([1, 2, 3], {"a": 1})),
+    (comprehensions, ([1, 2, 3], torch.ones(2))), (unpacking, (torch.ones(2, 3),)), (walrus, (1,)), (walrus, (4,)),
+    (calls, (torch.ones(2),)), (closures, (torch.ones(2),)), (captured, (torch.ones(2),)),
+    (named_tuples, (Point(torch.ones(1), 4),)), (optional, (3, None)), (optional, (None, None)),
+    (optional, (3, torch.ones(4))), (factorial, (6,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fn", "args"), CASES)
+def test_agrees(fn: object, args: tuple[object, ...]) -> None:
+    agree(fn, *args)
+
+
+FAILING = [
+    (lambda a: 1 // a, (0,)), (lambda a: 1 / a, (0,)), (lambda a: a % 0, (3,)), (lambda a: [1, 2][a], (5,)),
+    (lambda a: {"x": 1}[a], ("y",)), (lambda a: int(a), ("q",)), (lambda a: "abc"[a], (9,)), (lambda a: a @ a, (torch.ones(2, 3),)),
+    (lambda a: a[7], (torch.ones(2, 3),)), (lambda a: a.sum(dim=9), (torch.ones(2, 3),)), (lambda a: 2.0**a, (5000.0,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fn", "args"), FAILING)
+def test_the_exception_is_pythons(fn: object, args: tuple[object, ...]) -> None:
+    agree(fn, *args)
+
+
+def test_annotations_give_types() -> None:
+    def f(a: "Optional[int]", b: list[float], c: dict[str, torch.Tensor], d, e: bool = True):  # type: ignore[no-untyped-def]
+        return a, b, c, d, e
+
+    types = [str(p.type) for p in compile_function(f).graph.params]
+    assert types == ["Optional[int]", "List[float]", "Dict[str, Tensor]", "Tensor", "bool"]
+
+
+def test_captures_can_be_checked() -> None:
+    namespace = {"torch": torch, "K": 2}
+    fn = lambda x: x * SCALE + len(SIZES)  # noqa: E731
+    source = compiled(fn, torch.ones(1))
+    assert {c.name for c in source.captures} == {"SCALE", "SIZES"} and source.is_current()
+    scale = SCALE
+    try:
+        globals()["SCALE"] = 99
+        assert not source.is_current()
+    finally:
+        globals()["SCALE"] = scale
+    SIZES.append(1)
+    try:
+        assert not source.is_current()
+    finally:
+        SIZES.pop()
+    assert namespace["K"] == 2
+
+
+def test_a_constant_argument_specializes_the_callee() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(x, training=False)
+
+    source = compiled(f, torch.ones(2))
+    assert torch.equal(Interpreter(source.graph).run(torch.ones(2)), torch.ones(2))
+
+
+def test_a_recursive_function_calls_itself() -> None:
+    graph = compiled(factorial, 3).graph
+    (call,) = [n for n in graph.walk() if n.name == "prim::CallFunction"]
+    assert call.attrs["graph"] is graph
+
+
+def test_a_bound_method_reads_its_object() -> None:
+    class Scaler:
+        factor = 3
+
+        def apply(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.factor
+
+    scaler = Scaler()
+    source = compile_function(scaler.apply)
+    assert torch.equal(Interpreter(source.graph).run(torch.ones(2)), torch.full((2,), 3.0))
+    scaler.factor = 4
+    assert not source.is_current()
