@@ -35,6 +35,12 @@ def _leaf(value: object) -> T.Type:
     return value if isinstance(value, T.TensorType) else object_type(value)
 
 
+def refined(abstract: Any, declared: T.Type) -> T.Type:
+    """The type of an abstract value of a declared type; an empty container says nothing itself."""
+    is_empty = isinstance(abstract, list | dict) and not abstract
+    return declared if is_empty else type_of_abstract(abstract)
+
+
 def tensors_in(abstract: Any) -> Iterator[T.TensorType]:
     """The tensors of an abstract value."""
     if isinstance(abstract, T.TensorType):
@@ -132,7 +138,7 @@ class Known(Mapping[Value, Any]):
     def record(self, value: Value, abstract: Any) -> None:
         """Set the abstract value, and the type that follows from it."""
         self._table[value] = abstract
-        value.type = type_of_abstract(abstract)
+        value.type = refined(abstract, value.type)
 
     def abstract(self, value: Value) -> Any:
         """The abstract value of any value; a list that may change is not known."""

@@ -119,12 +119,14 @@ class View:
     a list. `index(out_index, in_dims, out_dims, **params)` gives the input's index, with affine
     expressions for indices; for a list, `piece=k` says which output. None as result means that
     this combination of sizes is not affine: the input is materialized and reinterpreted (same
-    elements in row-major order). `copies` is True when the result never shares storage.
+    elements in row-major order). `copies` is True when the result never shares storage, `strict`
+    when it must: eager refuses strides of the input that would take a copy.
     """
 
     shape: Callable[..., Any]
     index: Callable[..., Any]
     copies: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from ir.types import (
     TensorType,
     Type,
     contiguous_strides,
+    same_each,
 )
 
 TypeRule = Callable[..., Any]
@@ -172,11 +173,27 @@ def pointwise_type(
     common = None if result is None else compute_dtype(rule, operands, result)
     if common is None or common not in rule.dtypes or not _follow(rule, operands, common):
         return TENSOR
-    layouts = [_as_read(t, None if n in rule.own else common) for n, t in tensors.items()]
-    strides = pointwise_strides(dims, [x for x in layouts if x]) if all(layouts) else None
-    return TensorType(
-        bool_ if result == "bool" else common, dims, strides, device=_device(tensors.values())
-    )
+    dtype = bool_ if result == "bool" else common
+    strides = _pointwise_strides(rule, operands, dims, common)
+    return TensorType(dtype, dims, strides, device=_device(tensors.values()))
+
+
+def _pointwise_strides(
+    rule: Pointwise, operands: Mapping[str, Any], dims: Dims, common: DType
+) -> Dims | None:
+    """Strides of a pointwise result; a number counts as a 0-d tensor."""
+    if rule.layout == ():
+        return contiguous_strides(dims)
+    names = [n for n in rule.layout or operands if n in operands and n not in rule.follow]
+    layouts = []
+    for name in names:
+        operand = operands[name]
+        if isinstance(operand, TensorType):
+            layouts.append(_as_read(operand, None if name in rule.own else common))
+        else:
+            layouts.append(Layout((), ()))
+    known = [x for x in layouts if x is not None]
+    return pointwise_strides(dims, known) if len(known) == len(layouts) else None
 
 
 def _follow(rule: Pointwise, operands: Mapping[str, Any], common: DType) -> bool:
@@ -264,10 +281,10 @@ def scan(rule: Scan, schema: Schema) -> TypeRule:
     """The type rule of a prefix row, from parameters `self`, `dim` and `dtype` where present."""
 
     def infer(self: TensorType, dim: Any, dtype: Any = None, **_: Any) -> TensorType:
-        if not self.is_complete or not is_known(dim, dtype):
+        if self.dtype is None or not self.is_complete or not is_known(dim, dtype):
             return TENSOR
         axis(dim, len(self.shape))
-        return like(self, dtype or rule.result(self.dtype))  # type: ignore[arg-type]
+        return filled(self.shape, dtype or rule.result(self.dtype))
 
     return infer
 
@@ -321,8 +338,10 @@ def _view_type(rule: View, self: TensorType, dims: Dims, params: dict[str, Any])
 def _view_strides(rule: View, self: TensorType, dims: Dims, params: dict[str, Any]) -> Dims | None:
     """Strides of a view, read off its index map: what one step along an output dim moves in memory."""
     layout = _as_read(self, None)
-    if rule.copies or layout is None:
-        return contiguous_strides(dims) if rule.copies else None
+    if layout is None:
+        return None
+    if rule.copies:
+        return preserved_strides(layout) if same_each(layout.dims, dims) else contiguous_strides(dims)
 
     def place(out_index: list[Dim]) -> Dim | None:
         index = rule.index(out_index, layout.dims, dims, **params)
@@ -332,7 +351,10 @@ def _view_strides(rule: View, self: TensorType, dims: Dims, params: dict[str, An
 
     origin = place([0] * len(dims))
     if origin is None:
-        return view_strides(layout.dims, layout.strides, dims) or contiguous_strides(dims)
+        shared = view_strides(layout.dims, layout.strides, dims)
+        if shared is None and rule.strict:
+            fail(f"a view of {list(layout.dims)} as {list(dims)} needs other strides")
+        return contiguous_strides(dims) if shared is None else shared
     units = ([int(k == j) for j in range(len(dims))] for k in range(len(dims)))
     return tuple(place(unit) - origin for unit in units)  # type: ignore[operator]
 

@@ -142,6 +142,12 @@ def _contiguous(b: Any, x: Tensor, memory_format: Any) -> Tensor | None:
     return b.op("aten::clone", x, memory_format=CONTIGUOUS)
 
 
+def row_major(b: Any, x: Tensor) -> Tensor:
+    """The same values in row-major order, as kernels of torch return them that want their input so."""
+    copied = _contiguous(b, x, CONTIGUOUS)
+    return x if copied is None else copied
+
+
 clone = declare("clone(Tensor self, *, MemoryFormat? memory_format=None) -> Tensor",
                 lambda _: Pointwise(lambda s, x, memory_format: x, "self", ("self",)), _clone_type)
 contiguous = composite(

@@ -158,9 +158,10 @@ def composite(schemas: str, decompose: Callable[..., Any], infer: TypeRule | Non
 
 
 def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *,
-         copies: bool = False, aliases: Iterable[str] = ()) -> Op:
+         copies: bool = False, strict: bool = False, aliases: Iterable[str] = ()) -> Op:
     """A family of views with one index map."""
-    return declare(schemas, lambda _: View(shape, index, copies), typerules.view, aliases)
+    rule = View(shape, index, copies, strict)
+    return declare(schemas, lambda _: rule, typerules.view, aliases)
 
 
 def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any], *,

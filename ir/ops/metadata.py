@@ -8,7 +8,7 @@ from typing import Any
 from ir.dims import product
 from ir.dtypes import DType, Kind
 from ir.op import Op, Opaque, row
-from ir.typerules import Exactly, TypeRule, Unknown, axis, is_known
+from ir.typerules import Exactly, TypeRule, Unknown, axis, fail, is_known
 from ir.types import BOOL, DTYPE, INT, ListType, TensorType, Type
 
 
@@ -27,11 +27,17 @@ def _rule(known: Callable[..., Any], type_: Type) -> TypeRule:
 
 
 def _stride(tensor: TensorType, dim: int) -> Any:
-    return tensor.strides and tensor.strides[axis(dim, len(tensor.shape))]
+    return tensor.strides and tensor.strides[_axis(tensor, dim)]
 
 
 def _size(tensor: TensorType, dim: int) -> Any:
-    return tensor.shape[axis(dim, len(tensor.shape))]
+    return tensor.shape[_axis(tensor, dim)]
+
+
+def _axis(tensor: TensorType, dim: int) -> int:
+    if not tensor.shape:
+        fail("a 0-d tensor has no dims")
+    return axis(dim, len(tensor.shape))
 
 
 def _strides(tensor: TensorType) -> list[Any] | None:

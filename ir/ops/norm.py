@@ -13,7 +13,7 @@ from typing import Any
 
 from ir.dtypes import DType, float32, float64
 from ir.graph import Value
-from ir.ops.cast import convert, widen
+from ir.ops.cast import convert, row_major, widen
 from ir.ops.factory import FLOATS, Tensor, composite
 
 NONE, MEAN, SUM = 0, 1, 2  # torch's codes of a loss's reduction
@@ -47,7 +47,7 @@ def _softmax(b: Any, x: Tensor, dim: Any, dtype: DType | None) -> Tensor | None:
     if parts is None:
         return None
     _, powers, result = parts
-    return convert(b, b.div(powers, b.sum(powers, [dim], True)), result)
+    return row_major(b, convert(b, b.div(powers, b.sum(powers, [dim], True)), result))
 
 
 def _log_softmax(b: Any, x: Tensor, dim: Any, dtype: DType | None) -> Tensor | None:
@@ -55,7 +55,7 @@ def _log_softmax(b: Any, x: Tensor, dim: Any, dtype: DType | None) -> Tensor | N
     if parts is None:
         return None
     shifted, powers, result = parts
-    return convert(b, b.sub(shifted, b.log(b.sum(powers, [dim], True))), result)
+    return row_major(b, convert(b, b.sub(shifted, b.log(b.sum(powers, [dim], True))), result))
 
 
 def _exponentials(b: Any, x: Tensor, dim: Any,
@@ -247,7 +247,7 @@ def _native_layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor 
     scale = b.rsqrt(b.add(b.mean(b.square(distance), dims, True), eps))
     y = _scaled(b, b.mul(distance, scale), weight, bias)
     dtype = x.type.dtype
-    return convert(b, y, dtype), convert(b, mean, dtype), convert(b, scale, dtype)
+    return row_major(b, convert(b, y, dtype)), convert(b, mean, dtype), convert(b, scale, dtype)
 
 
 def _layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
@@ -264,7 +264,7 @@ def _rms_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
         return None
     wide = widen(b, x)
     scale = b.rsqrt(b.add(b.mean(b.square(wide), dims, True), eps))
-    return convert(b, _scaled(b, b.mul(wide, scale), weight), x.type.dtype)
+    return row_major(b, convert(b, _scaled(b, b.mul(wide, scale), weight), x.type.dtype))
 
 
 composite("native_layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, "

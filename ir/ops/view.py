@@ -95,7 +95,7 @@ def _unflatten_shape(dims: Dims, dim: int, sizes: Sequence[Dim]) -> Dims:
 reshape = view("""
     view(Tensor(a) self, SymInt[] size) -> Tensor(a)
     _unsafe_view(Tensor self, SymInt[] size) -> Tensor
-    """, lambda dims, size: _sizes(dims, size), _split_index)
+    """, lambda dims, size: _sizes(dims, size), _split_index, strict=True)
 view("reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)",
      lambda dims, shape: _sizes(dims, shape), _split_index)
 flatten = view("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)",
@@ -317,6 +317,8 @@ def _select_index(out: Index, dims: Dims, out_dims: Dims, dim: int, index: Dim) 
 
 
 def _narrowed(dims: Dims, dim: int, start: Dim, length: Dim) -> tuple[int, Dim]:
+    if not dims:
+        fail("narrow: a 0-d tensor has no dims")
     at = axis(dim, len(dims))
     first = start + dims[at] if start < 0 else start
     if length < 0 or first < 0 or first + length > dims[at]:
@@ -491,7 +493,7 @@ def _roll(b: Any, x: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Any:
         flat = _roll(b, b.reshape(x, [-1]), shifts, [0])
         return flat if flat is None else b.view(flat, b.size(x))
     for shift, dim in zip(shifts, dims, strict=True):
-        size = x.type.shape[dim] if x.type.is_complete else None
+        size = x.type.shape[dim] if x.type.is_complete and x.type.rank else None
         if not isinstance(size, int) or size == 0:
             return None
         cut = -shift % size
