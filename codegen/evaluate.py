@@ -131,15 +131,15 @@ class Evaluator(LoopEmitter):
         assert isinstance(type_, TensorType) and type_.dtype is not None
         return self.s.cast(lane, opmath(type_.dtype))
 
-    def index_lane(self, index: Affine) -> Lane:
-        """An index as an int64 lane."""
+    def index_lane(self, index: Affine, dtype: DType = dtypes.int64) -> Lane:
+        """An index as an integer lane."""
         vector = self.plan.vector
         step = index.coefficient(vector) if vector is not None else 0
-        base = Lane(self.s, self.offset(index), dtypes.int64)
+        base = self.s.cast(Lane(self.s, self.offset(index), dtypes.int64), dtype)
         if isinstance(step, int) and step == 0:
             return base
         with self.emitting(self.depth_of(index)):
-            return base + self.s.iota(dtypes.int64) * Lane(self.s, self.dim(step), dtypes.int64)
+            return base + self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
 
     # depth ---------------------------------------------------------------------------------------------------
     def depth_of(self, *indices: Affine) -> int:

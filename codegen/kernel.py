@@ -130,9 +130,23 @@ class KernelEmitter(TileEmitter):
     def _initial(self, reduce: Reduce) -> list[Lane]:
         rule = reduce.node.op.rule
         assert isinstance(rule, Reduction)
-        lanes = _tuple(rule.init(self.s, self._accumulator_dtype(reduce)))
+        first = [self._first_position(reduce)] if rule.indexed else []
+        lanes = _tuple(rule.init(self.s, self._accumulator_dtype(reduce), *first))
         is_wide = self.plan.vector is not None
         return [self.s.splat(lane) if is_wide else lane for lane in lanes]
+
+    def _position_dtype(self, reduce: Reduce) -> DType:
+        """Positions count in int32 where the row is known to be short enough: twice as many fit a register."""
+        count = self._count_of(reduce)
+        return dtypes.int32 if isinstance(count, int) and count < 1 << 31 else dtypes.int64
+
+    def _first_position(self, reduce: Reduce) -> Lane:
+        """The position of the first element that each lane meets."""
+        dtype = self._position_dtype(reduce)
+        step = reduce.position.coefficient(self.plan.vector) if self.plan.vector is not None else 0
+        if isinstance(step, int) and step == 0:
+            return self.s.const(0, dtype)
+        return self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
 
     def _accumulator_dtype(self, reduce: Reduce) -> DType:
         rule = reduce.node.op.rule
@@ -144,8 +158,8 @@ class KernelEmitter(TileEmitter):
         assert isinstance(rule, Reduction)
         x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), self._accumulator_dtype(reduce))
         x = self.s.splat(x) if self.plan.vector is not None else x
-        position = self.index_lane(reduce.position) if rule.indexed else None
-        new = _tuple(rule.combine(self.s, _single(old), rule.lift(self.s, x, position)))
+        position = self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
+        new = _tuple((rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position)))
         if self.mask is None or self.plan.vector not in self.plan.reduced:
             return list(new)
         return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
@@ -161,10 +175,13 @@ class KernelEmitter(TileEmitter):
             self.scopes[-1].lanes[(value, reduce.kept)] = self.to_type(lane, value)
 
     def _count(self, reduce: Reduce) -> Lane:
+        return Lane(self.s, self.dim(self._count_of(reduce)), dtypes.int64)
+
+    def _count_of(self, reduce: Reduce) -> Dim:
         """How many elements the reduction combines."""
         axes, _ = reduced_axes(reduce.node, self.known)
         dims = reduce.node.inputs[0].type.shape
-        return Lane(self.s, self.dim(product(dims[k] for k in axes if k < len(dims))), dtypes.int64)
+        return product(dims[k] for k in axes if k < len(dims))
 
     def _fold(self, rule: Reduction, lanes: list[Lane]) -> list[Lane]:
         """Combine the elements of vector accumulators by halving."""

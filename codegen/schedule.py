@@ -134,7 +134,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None], default=4)
     lanes = register_bytes // max(size, 4)
     registers = 4 if nest.cost <= CHEAP else 2 if nest.cost <= MODERATE else 1
-    if is_tiled or any(a.buffer is None for a in nest.accesses) or nest.scan is not None:
+    if is_tiled or nest.scan is not None or (not nest.reduces and any(a.buffer is None for a in nest.accesses)):
         registers = 1
     width = lanes * registers
     while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:

@@ -88,6 +88,10 @@ class Reduction:
     elements are cast first), `accumulate` is the dtype to accumulate in and `results` are those
     of the outputs (parameter `dtype` when given). `has_identity` is False when reducing nothing is
     an error (amax, argmax), `indexed` says that `lift` uses the position. `dtypes` as in Pointwise.
+
+    Loops visit elements in order, which may make merging cheaper: `step(s, acc, new)`, where given,
+    is `combine` for a `new` that lies after everything in `acc`. An indexed `init` then takes the
+    position of the first element as third argument.
     """
 
     init: Callable[..., Any]
@@ -98,6 +102,7 @@ class Reduction:
     results: Callable[[DType], tuple[DType, ...]]
     has_identity: bool = True
     indexed: bool = False
+    step: Callable[..., Any] | None = None
     dtypes: tuple[DType, ...] = COMPILED
 
 

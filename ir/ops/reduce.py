@@ -125,6 +125,19 @@ def _first_min(s: Scalars, a: Pair, b: Pair) -> Pair:
     return _first(s, a, b, a[0] & ~b[0] if a[0].dtype.is_bool else b[0] < a[0])
 
 
+def _later_max(s: Scalars, a: Pair, b: Pair) -> Pair:
+    """`_first_max` for a `b` that comes later: the positions need not be compared."""
+    (x, i), (y, j) = a, b
+    take = y & ~x if x.dtype.is_bool else ~(y <= x) & (x == x)
+    return s.where(take, y, x), s.where(take, j, i)
+
+
+def _later_min(s: Scalars, a: Pair, b: Pair) -> Pair:
+    (x, i), (y, j) = a, b
+    take = x & ~y if x.dtype.is_bool else ~(y >= x) & (x == x)
+    return s.where(take, y, x), s.where(take, j, i)
+
+
 def extremum(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., Lane]) -> Op:
     """Rows that give the extreme element."""
     return reduction(schemas, neutral, combine, accumulate=opmath, results=lambda dtype: (dtype,),
@@ -136,11 +149,11 @@ def position(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., 
              **columns: Any) -> Op:
     """Rows that need to know where the extreme element is."""
 
-    def init(s: Scalars, dtype: DType) -> Pair:
-        return neutral(s, dtype), s.const(NOWHERE, int64)
+    def init(s: Scalars, dtype: DType, first: Lane | None = None) -> Pair:
+        return neutral(s, dtype), s.const(NOWHERE, int64) if first is None else first
 
     return reduction(
-        schemas, init, combine, lift=lambda s, x, index: (x, index), finish=finish,
+        schemas, init, combine, step=_later_max if combine is _first_max else _later_min, lift=lambda s, x, index: (x, index), finish=finish,
         accumulate=opmath, results=results, has_identity=False, indexed=True, **columns)
 
 extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
