@@ -5,7 +5,8 @@
                                        +-- scope: names to operands, merges at if and loop
                                        +-- resolve, annotate: captured names, annotations
 
-A handler turns one class of ast node into nodes of the graph; handlers call each other only through the frame.
+A handler turns one class of ast node into nodes of the graph; handlers call each other only
+through the frame.
 """
 
 from jit.script.compile import CompiledSource, compile_function

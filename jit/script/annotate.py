@@ -1,7 +1,9 @@
-"""Python annotations to types: `typing` forms, PEP 585 and 604, strings, `# type:` comments, torch's and numpy's classes.
+"""Python annotations to types: `typing` forms, PEP 585 and 604, strings, `# type:` comments,
+torch's and numpy's classes.
 
-An annotation is first evaluated to a Python object in the function's own globals and closure, then mapped by
-`type_of_annotation`; what has no meaning for compiled code raises UnsupportedError with the annotation's text.
+An annotation is first evaluated to a Python object in the function's own globals and closure,
+then mapped by `type_of_annotation`; what has no meaning for compiled code raises
+UnsupportedError with the annotation's text.
 """
 
 from __future__ import annotations
@@ -76,13 +78,17 @@ def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
         return type_of_annotation(annotation.__supertype__, span)
     if isinstance(annotation, typing.TypeVar):
         return type_of_annotation(annotation.__bound__ or Any, span)
-    if type(annotation).__name__ == "BroadcastingListCls":  # BroadcastingList2[int] is an object of its own
+    if (
+        type(annotation).__name__ == "BroadcastingListCls"
+    ):  # BroadcastingList2[int] is an object of its own
         return ListType(INT)
     return _generic_type(annotation, span)
 
 
 def _is_hashable(value: Any) -> bool:
-    return getattr(type(value), "__hash__", None) is not None and not isinstance(value, list | tuple)
+    return getattr(type(value), "__hash__", None) is not None and not isinstance(
+        value, list | tuple
+    )
 
 
 def _class_type(cls: type, span: Span | None) -> Type:
@@ -137,7 +143,9 @@ def _tuple_type(args: tuple[Any, ...], span: Span | None) -> Type:
 
 
 def _union(members: list[Type]) -> Type:
-    """Optional when None is a member; nested unions are flattened, and a union of one type is that type."""
+    """Optional when None is a member; nested unions are flattened, and a union of one type is that
+    type.
+    """
     flat: list[Type] = []
     for member in members:
         parts = {UnionType: lambda m: m.members, OptionalType: lambda m: (m.element, NONE)}.get(
@@ -167,10 +175,14 @@ def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) 
     try:
         return eval(text, dict(names))
     except Exception as error:  # noqa: BLE001  (whatever the user's expression raises is reported at its place)
-        raise UnsupportedError(f"the annotation {text!r} cannot be evaluated: {error}", span) from error
+        raise UnsupportedError(
+            f"the annotation {text!r} cannot be evaluated: {error}", span
+        ) from error
 
 
-def parse_type_comment(text: str, names: Mapping[str, Any], span: Span | None) -> tuple[list[Type], Type]:
+def parse_type_comment(
+    text: str, names: Mapping[str, Any], span: Span | None
+) -> tuple[list[Type], Type]:
     """Parameter types and result type of a `# type: (int, Tensor) -> float` comment."""
     tree = ast.parse(text, mode="func_type")
     scope = {**vars(typing), **names}
@@ -179,4 +191,3 @@ def parse_type_comment(text: str, names: Mapping[str, Any], span: Span | None) -
         return type_of_annotation(evaluate_annotation(ast.unparse(node), scope, span), span)
 
     return [read(node) for node in tree.argtypes], read(tree.returns)
-

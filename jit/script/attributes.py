@@ -14,14 +14,33 @@ from jit.script.values import Method, Operand, PyObject
 
 # Tensor attributes that are one op of another name.
 TENSOR_ATTRIBUTES: dict[str, str] = {
-    "shape": "aten::size", "ndim": "aten::dim", "T": "aten::numpy_T", "mT": "aten::mT", "H": "aten::matrix_H",
-    "mH": "aten::mH", "real": "aten::real", "imag": "aten::imag", "dtype": "prim::dtype", "device": "prim::device",
-    "layout": "prim::layout", "requires_grad": "prim::requires_grad", "is_cuda": "prim::is_cuda",
-    "is_sparse": "prim::is_sparse", "is_quantized": "prim::is_quantized", "is_leaf": "aten::is_leaf",
-    "is_mkldnn": "prim::is_mkldnn", "is_meta": "prim::is_meta", "data": "prim::data", "grad": "prim::grad",
-    "itemsize": "prim::itemsize", "nbytes": "prim::nbytes", "is_nested": "prim::is_nested", "is_cpu": "prim::is_cpu",
-    "is_mps": "prim::is_mps", "is_xpu": "prim::is_xpu",
-}  # fmt: skip
+    "shape": "aten::size",
+    "ndim": "aten::dim",
+    "T": "aten::numpy_T",
+    "mT": "aten::mT",
+    "H": "aten::matrix_H",
+    "mH": "aten::mH",
+    "real": "aten::real",
+    "imag": "aten::imag",
+    "dtype": "prim::dtype",
+    "device": "prim::device",
+    "layout": "prim::layout",
+    "requires_grad": "prim::requires_grad",
+    "is_cuda": "prim::is_cuda",
+    "is_sparse": "prim::is_sparse",
+    "is_quantized": "prim::is_quantized",
+    "is_leaf": "aten::is_leaf",
+    "is_mkldnn": "prim::is_mkldnn",
+    "is_meta": "prim::is_meta",
+    "data": "prim::data",
+    "grad": "prim::grad",
+    "itemsize": "prim::itemsize",
+    "nbytes": "prim::nbytes",
+    "is_nested": "prim::is_nested",
+    "is_cpu": "prim::is_cpu",
+    "is_mps": "prim::is_mps",
+    "is_xpu": "prim::is_xpu",
+}
 
 
 @expression(ast.Attribute)
@@ -59,7 +78,9 @@ def _value_attribute(frame: Frame, owner: Value, name: str) -> Operand:
         case type_ if type_ == DEVICE and name in ("type", "index"):
             return frame.op(f"prim::{name}", owner)
         case OptionalType():
-            raise frame.mismatch(f"the value may be None and None has no attribute {name!r}; test `is not None` first")
+            raise frame.mismatch(
+                f"the value may be None and None has no attribute {name!r}; test `is not None` first"
+            )
     return Method(owner, name)
 
 
@@ -86,5 +107,3 @@ def _enum_attribute(frame: Frame, owner: Value, name: str) -> Operand:
 def has_op(name: str) -> bool:
     """Whether an op of this name exists."""
     return bool(registry.overloads(name))
-
-

@@ -1,7 +1,9 @@
-"""Calls: of builtins, of torch's functions and Tensor methods through the op registry, of Python functions.
+"""Calls: of builtins, of torch's functions and Tensor methods through the op registry, of Python
+functions.
 
-A builtin function of torch (or of `torch._C._nn`, `torch.special` ...) is the op of its own name. A function of torch that
-is written in Python is compiled from its source unless `jit.script.library` knows an op or a rule for it.
+A builtin function of torch (or of `torch._C._nn`, `torch.special` ...) is the op of its own
+name. A function of torch that is written in Python is compiled from its source unless a rule is
+declared for it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,23 @@ from typing import Any
 import torch
 
 from ir import STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
-from jit.script import library, methods, operators
+from jit.script import methods, operators
 from jit.script.attributes import has_op
 from jit.script.constants import constant_of, lift
 from jit.script.expressions import spread
 from jit.script.frame import Frame, expression
-from jit.script.values import Arguments, Closure, Keywords, Method, Operand, PartialOf, PyObject, StarOf
+from jit.script.rules import rule_of, special_form
+from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
+from jit.script.values import (
+    Arguments,
+    Closure,
+    Keywords,
+    Method,
+    Operand,
+    PartialOf,
+    PyObject,
+    StarOf,
+)
 
 
 @expression(ast.Call)
@@ -26,7 +39,7 @@ def _call(frame: Frame, node: ast.Call) -> Operand:
     hint = frame.hint
     function = frame.evaluate(node.func)
     if isinstance(function, PyObject):
-        form = library.special_form(function.obj)
+        form = special_form(function.obj)
         if form is not None:
             return form(frame, node)
     arguments = _arguments(frame, node)
@@ -45,7 +58,9 @@ def _arguments(frame: Frame, node: ast.Call) -> Arguments:
 
 
 def _keywords(frame: Frame, node: ast.expr) -> dict[str, Operand]:
-    """`**x` at a call: a dict display with constant keys, the function's own `**kwargs`, or a captured dict."""
+    """`**x` at a call: a dict display with constant keys, the function's own `**kwargs`, or a
+    captured dict.
+    """
     if isinstance(node, ast.Dict):
         pairs: dict[str, Operand] = {}
         for key, value in zip(node.keys, node.values, strict=True):
@@ -62,7 +77,11 @@ def _keywords(frame: Frame, node: ast.expr) -> dict[str, Operand]:
         return dict(operand.items)
     if isinstance(operand, PyObject) and isinstance(operand.obj, dict):
         return {str(k): lift(frame, v, f"{operand.name}[{k!r}]") for k, v in operand.obj.items()}
-    if isinstance(operand, Value) and operand.node is not None and operand.node.name == "prim::DictConstruct":
+    if (
+        isinstance(operand, Value)
+        and operand.node is not None
+        and operand.node.name == "prim::DictConstruct"
+    ):
         keys = [constant_of(k) for k in operand.node.inputs[::2]]
         if all(isinstance(k, str) for k in keys):
             return dict(zip(keys, operand.node.inputs[1::2], strict=True))
@@ -79,14 +98,18 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
         case Closure():
             return frame.unit.services.call_closure(frame, function, given)
         case PartialOf(inner, args, kwargs):
-            return call(frame, inner, Arguments([*args, *given.args], {**dict(kwargs), **given.kwargs}))
-    what = f"a value of type {function.type}" if isinstance(function, Value) else function.describe()
+            return call(
+                frame, inner, Arguments([*args, *given.args], {**dict(kwargs), **given.kwargs})
+            )
+    what = (
+        f"a value of type {function.type}" if isinstance(function, Value) else function.describe()
+    )
     raise frame.mismatch(f"{what} cannot be called")
 
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     """Call a live Python object."""
-    rule = library.rule_of(obj)
+    rule = rule_of(obj)
     if rule is not None:
         return rule(frame, given)
     op = op_of(obj)
@@ -97,7 +120,11 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     source = getattr(obj, "__script_source__", None)
     if isinstance(source, types.FunctionType):
         return frame.unit.services.call_function(frame, source, given)
-    if isinstance(obj, types.MethodType) and isinstance(obj.__self__, type) and issubclass(obj.__self__, torch.autograd.Function):
+    if (
+        isinstance(obj, types.MethodType)
+        and isinstance(obj.__self__, type)
+        and issubclass(obj.__self__, torch.autograd.Function)
+    ):
         return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
     if isinstance(obj, torch.jit.ScriptFunction):
         return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
@@ -105,7 +132,9 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return methods.construct(frame, obj, name, given)
     special = type(obj).__dict__.get("__call__")
     if isinstance(special, types.FunctionType):
-        return frame.unit.services.call_function(frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs))
+        return frame.unit.services.call_function(
+            frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs)
+        )
     raise frame.unsupported(
         f"{name!r} cannot be called in compiled code: it is a {type(obj).__module__}.{type(obj).__qualname__} without "
         "Python source and without an operator; call it outside, or mark its caller with torch.jit.ignore"
@@ -115,8 +144,12 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
 def op_of(obj: Any) -> str | None:
     """The op that a builtin function of torch stands for: the one of its own name."""
     if isinstance(obj, torch._ops.OpOverloadPacket | torch._ops.OpOverload):
-        return str(obj._qualified_op_name if isinstance(obj, torch._ops.OpOverloadPacket) else obj.name()).partition(".")[0]
-    if not isinstance(obj, types.BuiltinFunctionType | types.BuiltinMethodType | types.MethodDescriptorType):
+        return str(
+            obj._qualified_op_name if isinstance(obj, torch._ops.OpOverloadPacket) else obj.name()
+        ).partition(".")[0]
+    if not isinstance(
+        obj, types.BuiltinFunctionType | types.BuiltinMethodType | types.MethodDescriptorType
+    ):
         return None
     owner = getattr(obj, "__self__", None) or getattr(obj, "__objclass__", None)
     package = getattr(obj, "__module__", None) or getattr(owner, "__module__", "") or ""
@@ -127,7 +160,11 @@ def op_of(obj: Any) -> str | None:
 
 def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
     """Apply an op by name to evaluated arguments."""
-    kwargs = {k: v for k, v in given.kwargs.items() if not (k in ("requires_grad", "out") and constant_of(v) in (None, False))}
+    kwargs = {
+        k: v
+        for k, v in given.kwargs.items()
+        if not (k in ("requires_grad", "out") and constant_of(v) in (None, False))
+    }
     wants_grad = kwargs.pop("requires_grad", None)
     if any(isinstance(a, PyObject) for a in (*given.args, *kwargs.values())):
         given = Arguments([_dtype(frame, a) for a in given.args], {})
@@ -141,7 +178,9 @@ def _with_lists(frame: Frame, args: list[Operand]) -> list[Operand]:
     if not any(isinstance(a, StarOf) for a in args):
         return args
     first = next(i for i, a in enumerate(args) if not operators.is_tensor(a))
-    pieces = [a.part if isinstance(a, StarOf) else operators.rebuild(frame, [a]) for a in args[first:]]
+    pieces = [
+        a.part if isinstance(a, StarOf) else operators.rebuild(frame, [a]) for a in args[first:]
+    ]
     joined: Operand = operators.as_list(frame, pieces[0])
     for piece in pieces[1:]:
         joined = operators.binary(frame, ast.Add(), joined, operators.as_list(frame, piece))
@@ -151,7 +190,7 @@ def _with_lists(frame: Frame, args: list[Operand]) -> list[Operand]:
 def _dtype(frame: Frame, operand: Operand) -> Operand:
     """Python's and numpy's number classes name dtypes where a dtype is expected."""
     if isinstance(operand, PyObject):
-        dtype = library.dtype_of(operand.obj)
+        dtype = dtype_of(operand.obj)
         if dtype is not None:
             return frame.constant(dtype)
     return operand
@@ -181,10 +220,8 @@ def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> O
     """A method of Tensor: the op of its name, or the Python source of methods written in Python."""
     method = getattr(torch.Tensor, name)
     full = Arguments([owner, *given.args], given.kwargs)
-    if isinstance(method, types.FunctionType) and name not in library.METHODS_AS_OPS:
+    if isinstance(method, types.FunctionType) and name not in METHODS_AS_OPS:
         return frame.unit.services.call_function(frame, method, full)
     if not has_op(f"aten::{name}"):
         raise frame.unsupported(f"the Tensor method {name!r} is not supported in compiled code")
     return apply_op(frame, f"aten::{name}", full)
-
-

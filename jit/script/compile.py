@@ -3,8 +3,9 @@
     compiled = compile_function(fn, [FLOAT, TENSOR])     types as given: what the first call passed
     compiled = compile_function(fn)                      types from annotations; without one a Tensor, as in TorchScript
 
-The result carries, besides the graph, the captures: every global and closure variable whose value is now part of the
-graph. Code that runs the graph must compile again when one of them no longer holds.
+The result carries, besides the graph, the captures: every global and closure variable whose
+value is now part of the graph. Code that runs the graph must compile again when one of them no
+longer holds.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError
-from jit.script import calls, comprehensions, control, expressions, functions, statements
+from jit.script import (
+    calls,
+    comprehensions,
+    control,
+    expressions,
+    functions,
+    rules_containers,
+    rules_numbers,
+    rules_numpy,
+    rules_objects,
+    rules_torch,
+    statements,
+)
 from jit.script.constants import materialize
 from jit.script.frame import Callee, Frame, Services, Unit
 from jit.script.prune import prune
@@ -24,8 +37,9 @@ from jit.script.resolve import Capture, Resolver
 from jit.script.scope import check_bound
 from jit.script.values import PyObject
 
-# Importing a handler file registers its handlers.
+# Importing these files registers their handlers and rules.
 HANDLERS = (calls, comprehensions, control, expressions, functions, statements)
+RULES = (rules_containers, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
 SERVICES = Services(
     run=control.run,
@@ -66,12 +80,16 @@ def compile_function(
         first = fn.__func__.__code__.co_varnames[0]
         known[first], fn = fn.__self__, fn.__func__
     if not isinstance(fn, FunctionType):
-        raise UnsupportedError(f"only Python functions can be scripted, not a {type(fn).__qualname__}")
+        raise UnsupportedError(
+            f"only Python functions can be scripted, not a {type(fn).__qualname__}"
+        )
     unit = Unit(SERVICES)
     graph = Graph(name or fn.__name__)
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
     types = _bind_parameters(frame, fn, arg_types, known)
-    unit.callees[(fn, len(types), (), tuple(("value", t) for t in types))] = root = Callee(graph, frame.declared)
+    unit.callees[(fn, len(types), (), tuple(("value", t) for t in types))] = root = Callee(
+        graph, frame.declared
+    )
     unit.active.append(fn)
     frame.run(frame.source.body)
     result = statements.declared_result(frame, statements.function_result(frame))
@@ -82,19 +100,29 @@ def compile_function(
     return CompiledSource(graph, tuple(unit.captures.values()))
 
 
-def _bind_parameters(frame: Frame, fn: FunctionType, given: Sequence[Type] | None, known: Mapping[str, Any]) -> list[Type]:
+def _bind_parameters(
+    frame: Frame, fn: FunctionType, given: Sequence[Type] | None, known: Mapping[str, Any]
+) -> list[Type]:
     """Give every parameter its operand; the types of those that became parameters of the graph."""
     spec = frame.source.node.args
     names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
-    names += [a.arg for a in ([spec.vararg] if spec.vararg else [])] + [a.arg for a in spec.kwonlyargs]
+    names += [a.arg for a in ([spec.vararg] if spec.vararg else [])] + [
+        a.arg for a in spec.kwonlyargs
+    ]
     if spec.kwarg:
         names.append(spec.kwarg.arg)
     names = [n for n in names if n not in known]
-    declared, frame.declared = functions.declared_types(fn, frame.source, frame) if given is None else ({}, None)
+    declared, frame.declared = (
+        functions.declared_types(fn, frame.source, frame) if given is None else ({}, None)
+    )
     if given is None and (spec.vararg or spec.kwarg):
-        raise frame.unsupported("*args and **kwargs have no types of their own: call the function through jit.jit")
+        raise frame.unsupported(
+            "*args and **kwargs have no types of their own: call the function through jit.jit"
+        )
     if given is not None and len(given) != len(names):
-        raise TypeMismatch(f"{fn.__name__}() has {len(names)} parameters, but {len(given)} types were given")
+        raise TypeMismatch(
+            f"{fn.__name__}() has {len(names)} parameters, but {len(given)} types were given"
+        )
     types = list(given) if given is not None else [declared.get(n, TENSOR) for n in names]
     for name, type_ in zip(names, types, strict=True):
         frame.scope[name] = frame.builder.block.add_param(type_, name)

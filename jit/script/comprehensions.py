@@ -1,4 +1,6 @@
-"""Comprehensions: unrolled where what they go over is known while compiling, loops that append otherwise."""
+"""Comprehensions: unrolled where what they go over is known while compiling, loops that append
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -83,8 +85,12 @@ def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | 
     return made if made is not None else operators.rebuild(frame, items)
 
 
-def _generate(frame: Frame, node: ast.expr, generators: Sequence[ast.comprehension], emit: Emit) -> None:
-    """Run `emit` for every combination that the generators produce; their targets are local to them."""
+def _generate(
+    frame: Frame, node: ast.expr, generators: Sequence[ast.comprehension], emit: Emit
+) -> None:
+    """Run `emit` for every combination that the generators produce; their targets are local to
+    them.
+    """
     generator, rest = generators[0], generators[1:]
     hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
 
@@ -101,7 +107,9 @@ def _generate(frame: Frame, node: ast.expr, generators: Sequence[ast.comprehensi
     over = iteration(frame, frame.evaluate(generator.iter))
     if isinstance(over, Indexed):
         trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
-        Loop(frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))).emit()
+        Loop(
+            frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))
+        ).emit()
     else:
         for operand in over:
             body(operand)

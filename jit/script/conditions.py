@@ -1,8 +1,10 @@
-"""Conditions: truth values, what a test proves about the types of variables, and tests decided while compiling.
+"""Conditions: truth values, what a test proves about the types of variables, and tests decided
+while compiling.
 
-A `Condition` is True, False or a bool value, with the types that hold where it is true and where it is false. `x is None`,
-`isinstance`, `hasattr`, comparisons of constants and boolean combinations of those are decided without run-time code
-where types allow; the branch that cannot be reached is then never compiled.
+A `Condition` is True, False or a bool value, with the types that hold where it is true and
+where it is false. `x is None`, `isinstance`, `hasattr`, comparisons of constants and boolean
+combinations of those are decided without run-time code where types allow; the branch that
+cannot be reached is then never compiled.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from ir import (
     Type,
     UnionType,
     Value,
-    optional,
 )
 from jit.script.constants import UNKNOWN, constant_of
 from jit.script.frame import Frame
@@ -52,7 +53,11 @@ class Condition:
 
     def negate(self, frame: Frame) -> Condition:
         """The opposite test."""
-        value = not self.value if isinstance(self.value, bool) else frame.op("aten::__not__", self.value)
+        value = (
+            not self.value
+            if isinstance(self.value, bool)
+            else frame.op("aten::__not__", self.value)
+        )
         return Condition(value, self.when_false, self.when_true)
 
     def as_value(self, frame: Frame) -> Value:
@@ -61,7 +66,9 @@ class Condition:
 
 
 def path_of(node: ast.expr) -> str | None:
-    """The key under which facts about an expression are kept: a name, attributes and constant subscripts of one."""
+    """The key under which facts about an expression are kept: a name, attributes and constant
+    subscripts of one.
+    """
     match node:
         case ast.Name(id=name) | ast.NamedExpr(target=ast.Name(id=name)):
             return name
@@ -194,11 +201,17 @@ def _classes(frame: Frame, operand: Operand) -> tuple[Any, ...]:
         return operand.obj if isinstance(operand.obj, tuple) else (operand.obj,)
     if constant_of(operand) is None:
         return (type(None),)
-    raise frame.unsupported("the second argument of isinstance must be a class or a tuple of classes")
+    raise frame.unsupported(
+        "the second argument of isinstance must be a class or a tuple of classes"
+    )
 
 
-def _runtime_isinstance(frame: Frame, value: Value, verdict: Verdict, path: str | None) -> Condition:
-    result = frame.node("prim::isinstance", [value], [BOOL], types=verdict.tested, classes=verdict.classes).output
+def _runtime_isinstance(
+    frame: Frame, value: Value, verdict: Verdict, path: str | None
+) -> Condition:
+    result = frame.node(
+        "prim::isinstance", [value], [BOOL], types=verdict.tested, classes=verdict.classes
+    ).output
     if path is None:
         return Condition(result)
     refined = {path: verdict.when_true} if verdict.when_true is not None else {}
@@ -254,8 +267,10 @@ def _optional_truth(frame: Frame, value: Value, element: Type) -> Value:
 
 
 COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
     ast.GtE: operator.ge,
-}  # fmt: skip
-
-
+}

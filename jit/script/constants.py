@@ -1,4 +1,6 @@
-"""Python objects to operands and back: what a captured object means, and which Python value a graph constant holds."""
+"""Python objects to operands and back: what a captured object means, and which Python value a
+graph constant holds.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +17,48 @@ from ir import NONE, DictType, ListType, TupleType, Type, Value
 from jit.script.annotate import named_tuple_type
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
-from jit.script.values import Closure, Items, Operand, PartialOf, PyObject, RangeOf, Static, values_of
+from jit.script.values import (
+    Closure,
+    Items,
+    Operand,
+    PartialOf,
+    PyObject,
+    RangeOf,
+    Static,
+    values_of,
+)
 
-_ATOMS = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format,
-          torch.Generator, torch.Tensor)  # fmt: skip
+_ATOMS = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    torch.dtype,
+    torch.device,
+    torch.layout,
+    torch.memory_format,
+    torch.Generator,
+    torch.Tensor,
+)
 UNKNOWN = object()
 
 
 def constant_of(operand: Operand) -> Any:
     """The Python value of a constant of the graph, `UNKNOWN` for anything else."""
-    if isinstance(operand, Value) and operand.node is not None and operand.node.name == "prim::Constant":
+    if (
+        isinstance(operand, Value)
+        and operand.node is not None
+        and operand.node.name == "prim::Constant"
+    ):
         return operand.node.attrs.get("value")
     return UNKNOWN
 
 
 def lift(frame: Frame, obj: Any, name: str) -> Operand:
-    """The operand that a live Python object stands for; plain data become constants, the rest stays static."""
+    """The operand that a live Python object stands for; plain data become constants, the rest
+    stays static.
+    """
     if obj is None or (isinstance(obj, _ATOMS) and not isinstance(obj, enum.Enum)):
         return frame.constant(obj)
     if isinstance(obj, np.generic):
@@ -77,7 +105,9 @@ def _lift_dict(frame: Frame, obj: dict[Any, Any], name: str) -> Operand:
 
 def make_tuple(frame: Frame, values: Sequence[Value]) -> Value:
     """A tuple of values."""
-    return frame.node("prim::TupleConstruct", values, [TupleType(tuple(v.type for v in values))]).output
+    return frame.node(
+        "prim::TupleConstruct", values, [TupleType(tuple(v.type for v in values))]
+    ).output
 
 
 def common_type(values: Sequence[Value]) -> Type | None:
@@ -112,7 +142,9 @@ def unpack(frame: Frame, value: Value) -> list[Value]:
 
 
 def materialize(frame: Frame, operand: Static) -> Value:
-    """A static operand as a value: sequences, ranges and captured data; anything else is an error that names it."""
+    """A static operand as a value: sequences, ranges and captured data; anything else is an error
+    that names it.
+    """
     match operand:
         case Items(items):
             return make_tuple(frame, [frame.require(i) for i in items])
@@ -123,7 +155,9 @@ def materialize(frame: Frame, operand: Static) -> Value:
             if isinstance(lifted, Value):
                 return lifted
         case Closure():
-            raise frame.unsupported("a function can be called or passed to a function, but it is not a value here")
+            raise frame.unsupported(
+                "a function can be called or passed to a function, but it is not a value here"
+            )
     raise frame.unsupported(f"{operand.describe()} cannot be used as a value in compiled code")
 
 

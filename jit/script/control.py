@@ -1,12 +1,14 @@
-"""Statements that branch and loop: if, for, while, break, continue, and statement lists that end early.
+"""Statements that branch and loop: if, for, while, break, continue, and statement lists that end
+early.
 
     if c:                          %out = prim::If(%c)
         return a        ==>            block0(): -> (%a)
     rest; return b                     block1(): rest -> (%b)      the rest moves to where control still falls through
 
-Where only a run-time flag tells whether the rest is reached (a `break` in one of two branches), the rest becomes the else
-block of an If on `$skip`. A loop carries the variables that its body assigns; their types, and which flags become run-time
-values, are found by compiling the body again until nothing changes any more.
+Where only a run-time flag tells whether the rest is reached (a `break` in one of two branches),
+the rest becomes the else block of an If on `$skip`. A loop carries the variables that its body
+assigns; their types, and which flags become run-time values, are found by compiling the body
+again until nothing changes any more.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ def _resume(frame: Frame, statements: Sequence[ast.stmt]) -> None:
 
 
 def _run_if(frame: Frame, node: ast.If, rest: Sequence[ast.stmt]) -> bool:
-    """Compile an `if`; True when the statements after it were compiled too, inside the branch that falls through."""
+    """Compile an `if`; True when the statements after it were compiled too, inside the branch that
+    falls through.
+    """
     test = condition(frame, node.test)
     if isinstance(test.value, bool):
         refine(frame, test.when_true if test.value else test.when_false)
@@ -114,7 +118,9 @@ def _while(frame: Frame, node: ast.While) -> None:
         refine(frame, test.when_true)
         run(frame, node.body)
 
-    loop = Loop(frame, node, [*node.body, node.test], frame.constant(_ENDLESS), test.as_value(frame), body)
+    loop = Loop(
+        frame, node, [*node.body, node.test], frame.constant(_ENDLESS), test.as_value(frame), body
+    )
     loop.again = lambda: condition(frame, node.test).value
     loop.emit()
     if not _has_break(node.body) and frame.scope[DEAD] is False:
@@ -182,7 +188,9 @@ def _leave_loop(frame: Frame) -> None:
 
 
 def _has_break(body: Sequence[ast.stmt]) -> bool:
-    """Whether a loop's body may break out of this loop; a nested loop's breaks count too, which is only pessimistic."""
+    """Whether a loop's body may break out of this loop; a nested loop's breaks count too, which is
+    only pessimistic.
+    """
     return any(isinstance(n, ast.Break) for s in body for n in ast.walk(s))
 
 
@@ -243,7 +251,9 @@ class Loop:
         return made, scope
 
     def _start(self, name: str, type_: Type) -> Value:
-        binding = None if name == RESULT else self.before.get(name)  # nothing was returned before the loop
+        binding = (
+            None if name == RESULT else self.before.get(name)
+        )  # nothing was returned before the loop
         if isinstance(binding, Value):
             return binding
         if isinstance(binding, bool):
@@ -275,14 +285,20 @@ class Loop:
         block.add_return(frame.constant(go_on) if isinstance(go_on, bool) else go_on)
 
     def _settle(self, end: Scope, start: Scope) -> bool:
-        """Compare the scope at the body's end with the one at its start; True when another attempt is needed."""
+        """Compare the scope at the body's end with the one at its start; True when another attempt
+        is needed.
+        """
         if end[DEAD] is True:
             return False
         names = [RETURNED, RESULT]
         if end[RETURNED] is not True:
             names += [key for name in self.stored for key in (name, f"{name}?")]
         changes = [self._settle_name(name, end.get(name), start) for name in names]
-        if getattr(self.node, "orelse", None) and end.get(BROKE) is not False and BROKE not in self.carried:
+        if (
+            getattr(self.node, "orelse", None)
+            and end.get(BROKE) is not False
+            and BROKE not in self.carried
+        ):
             self.carried[BROKE] = BOOL
             return True
         return any(changes)
@@ -294,7 +310,11 @@ class Loop:
         if name == RETURNED:
             return name not in self.carried and self._carry(name, BOOL)
         if name.endswith("?"):
-            return self._carry(name, BOOL) if isinstance(end, Value) and name not in self.carried else False
+            return (
+                self._carry(name, BOOL)
+                if isinstance(end, Value) and name not in self.carried
+                else False
+            )
         if isinstance(end, bool | Value):
             type_ = BOOL if isinstance(end, bool) else end.type
             if name in self.carried:
@@ -304,7 +324,9 @@ class Loop:
         return self._conflict(name, "what it holds changes in the loop")
 
     def _adopt(self, name: str, type_: Type) -> bool:
-        """A name that the body binds and nothing bound before: carried when something outside may read it."""
+        """A name that the body binds and nothing bound before: carried when something outside may
+        read it.
+        """
         if name in (RETURNED, RESULT):
             return self._carry(name, type_)
         if name not in loaded_names(self.frame.source.node, outside=self.node):
@@ -319,7 +341,9 @@ class Loop:
     def _widen(self, name: str, type_: Type) -> bool:
         joined = merge_types(self.carried[name], type_)
         if joined is None:
-            return self._conflict(name, f"it is a {self.carried[name]} before the loop and a {type_} after its body")
+            return self._conflict(
+                name, f"it is a {self.carried[name]} before the loop and a {type_} after its body"
+            )
         if joined == self.carried[name]:
             return False
         return self._carry(name, joined)

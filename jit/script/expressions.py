@@ -1,6 +1,8 @@
-"""Expressions: literals, names, displays, operators, subscripts, ternaries, f-strings, comprehensions' siblings.
+"""Expressions: literals, names, displays, operators, subscripts, ternaries, f-strings,
+comprehensions' siblings.
 
-Calls and attributes are in `calls` and `attributes`; comprehensions, being loops, in `comprehensions`.
+Calls and attributes are in `calls` and `attributes`; comprehensions, being loops, in
+`comprehensions`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,6 @@ from __future__ import annotations
 import ast
 
 from ir import (
-    NONE,
     STR,
     TENSOR,
     CompileError,
@@ -16,7 +17,6 @@ from ir import (
     ListType,
     OptionalType,
     SetType,
-    TensorType,
     TupleType,
     Type,
     UnionType,
@@ -85,7 +85,11 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
 
 
 def spread(
-    frame: Frame, nodes: list[ast.expr], hints: list[Type] | Type | None = None, *, takes_lists: bool = False
+    frame: Frame,
+    nodes: list[ast.expr],
+    hints: list[Type] | Type | None = None,
+    *,
+    takes_lists: bool = False,
 ) -> list[Operand]:
     """Elements of a display or arguments of a call; `*x` of known length as its elements."""
     items: list[Operand] = []
@@ -97,7 +101,9 @@ def spread(
                 items.append(StarOf(sequence))
                 continue
             if not operators.is_tuple(sequence):
-                raise frame.unsupported("`*` spreads sequences whose length is known while compiling, such as tuples")
+                raise frame.unsupported(
+                    "`*` spreads sequences whose length is known while compiling, such as tuples"
+                )
             items += operators.elements(frame, sequence)
         else:
             items.append(frame.evaluate(node, hints if isinstance(hints, Type) else hint))
@@ -116,7 +122,11 @@ def _list(frame: Frame, node: ast.List) -> Operand:
         return Items(tuple(items))
     if values or element:
         made = make_list(frame, values, element)
-        return made or make_list(frame, values, UnionType(tuple(dict.fromkeys(v.type for v in values)))) or made
+        return (
+            made
+            or make_list(frame, values, UnionType(tuple(dict.fromkeys(v.type for v in values))))
+            or made
+        )
     empty = make_list(frame, [], TENSOR)
     assert empty is not None
     frame.unit.untyped.add(empty)
@@ -142,14 +152,18 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
     wanted = frame.hint.element if isinstance(frame.hint, OptionalType) else frame.hint
     declared = wanted if isinstance(wanted, DictType) else None
     if None in node.keys:
-        raise frame.unsupported("`**` inside a dict display is not supported; use copy() and update()")
+        raise frame.unsupported(
+            "`**` inside a dict display is not supported; use copy() and update()"
+        )
     value_hint = declared.value if declared else None
     keys = [frame.value(k) for k in node.keys if k is not None]
     values = [frame.value(v, value_hint) for v in node.values]
     if keys and declared is None:
         made = make_dict(frame, keys, values)
         if made is None:
-            raise frame.mismatch("the keys of a dict need one type, and so do its values; annotate the dict with a Union")
+            raise frame.mismatch(
+                "the keys of a dict need one type, and so do its values; annotate the dict with a Union"
+            )
         return made
     flat = [x for pair in zip(keys, values, strict=True) for x in pair]
     result = frame.node("prim::DictConstruct", flat, [declared or DictType(STR, TENSOR)]).output
@@ -163,7 +177,9 @@ def _set(frame: Frame, node: ast.Set) -> Operand:
     items = frame.require(make_tuple(frame, [frame.value(e) for e in node.elts]))
     made = operators.as_list(frame, items)
     assert isinstance(made.type, ListType)
-    return frame.node("prim::SetConstruct", made.node.inputs if made.node else [], [SetType(made.type.element)]).output
+    return frame.node(
+        "prim::SetConstruct", made.node.inputs if made.node else [], [SetType(made.type.element)]
+    ).output
 
 
 @expression(ast.UnaryOp)
@@ -183,7 +199,9 @@ def _binary(frame: Frame, node: ast.BinOp) -> Operand:
 def _compare(frame: Frame, node: ast.Compare) -> Operand:
     if any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops) and len(node.ops) == 1:
         return condition(frame, node).as_value(frame)
-    return _chain(frame, frame.evaluate(node.left), list(zip(node.ops, node.comparators, strict=True)))
+    return _chain(
+        frame, frame.evaluate(node.left), list(zip(node.ops, node.comparators, strict=True))
+    )
 
 
 def _chain(frame: Frame, left: Operand, rest: list[tuple[ast.cmpop, ast.expr]]) -> Operand:
@@ -221,7 +239,9 @@ def _bool_values(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Operand:
         return _bool_values(frame, nodes[1:], is_and)
 
     def first() -> Operand:
-        return _decided(frame, operand, is_and) if operand is not None else frame.constant(not is_and)
+        return (
+            _decided(frame, operand, is_and) if operand is not None else frame.constant(not is_and)
+        )
 
     then, orelse = (rest, first) if is_and else (first, rest)
     return select(frame, test.value, then, orelse)
@@ -230,7 +250,11 @@ def _bool_values(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Operand:
 def _tested(frame: Frame, node: ast.expr) -> tuple[Condition, Operand | None]:
     """The truth of an operand of `and`/`or`, and the operand itself unless it is the truth."""
     match node:
-        case ast.Compare() | ast.UnaryOp(op=ast.Not()) | ast.Call(func=ast.Name(id="isinstance" | "hasattr")):
+        case (
+            ast.Compare()
+            | ast.UnaryOp(op=ast.Not())
+            | ast.Call(func=ast.Name(id="isinstance" | "hasattr"))
+        ):
             return condition(frame, node), None
     operand = frame.evaluate(node)
     return Condition(truth(frame, operand)), operand
@@ -262,7 +286,9 @@ def _ternary(frame: Frame, node: ast.IfExp) -> Operand:
 
 @expression(ast.JoinedStr)
 def _fstring(frame: Frame, node: ast.JoinedStr) -> Operand:
-    """An f-string is one `aten::format`; a field with a format spec or conversion is formatted by itself first."""
+    """An f-string is one `aten::format`; a field with a format spec or conversion is formatted by
+    itself first.
+    """
     template, fields = "", []
     for part in node.values:
         if isinstance(part, ast.Constant):
@@ -294,7 +320,8 @@ def closure_defaults(frame: Frame, arguments: ast.arguments) -> dict[str, Operan
     """Default values of a nested function's parameters, evaluated where it is defined."""
     positional = [*arguments.posonlyargs, *arguments.args]
     tail = positional[len(positional) - len(arguments.defaults) :]
-    pairs = [*zip(tail, arguments.defaults, strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    pairs = [
+        *zip(tail, arguments.defaults, strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
     return {arg.arg: frame.evaluate(default) for arg, default in pairs if default is not None}
-
-

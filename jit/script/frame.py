@@ -1,10 +1,12 @@
 """The frame: state of one function while it is compiled, and the registry of handlers.
 
-A frame owns the scope (what each name means at the current point), the insertion point and the flow flags. Handlers are
-functions `(frame, node)` registered by ast class with `@expression` or `@statement`; they reach one another only through
-`frame.evaluate` and `frame.run`, so that no handler file imports another.
+A frame owns the scope (what each name means at the current point), the insertion point and the
+flow flags. Handlers are functions `(frame, node)` registered by ast class with `@expression` or
+`@statement`; they reach one another only through `frame.evaluate` and `frame.run`, so that no
+handler file imports another.
 
-Flow flags are entries of the scope like any variable, True or False where known while compiling, otherwise bool values:
+Flow flags are entries of the scope like any variable, True or False where known while
+compiling, otherwise bool values:
 
     $skip      the rest of this statement list is not reached (continue, break, return, raise)
     $stop      the innermost loop runs no further iteration
@@ -22,7 +24,20 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-from ir import Block, Builder, CompileError, Graph, Node, Span, TupleType, Type, TypeMismatch, UnsupportedError, Value, constant_of
+from ir import (
+    Block,
+    Builder,
+    CompileError,
+    Graph,
+    Node,
+    Span,
+    TupleType,
+    Type,
+    TypeMismatch,
+    UnsupportedError,
+    Value,
+    constant_of,
+)
 from jit.script.names import stored_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
@@ -91,13 +106,21 @@ class Unit:
     services: Services
     captures: dict[tuple[int, str], Capture] = field(default_factory=dict)
     callees: dict[Any, Callee] = field(default_factory=dict)
-    active: list[FunctionType] = field(default_factory=list)  # functions whose bodies are being compiled
-    untyped: set[Value] = field(default_factory=set)  # empty lists and dicts whose element type is still open
-    refined: dict[Value, Value] = field(default_factory=dict)  # result of a refining cast -> what it was made from
+    active: list[FunctionType] = field(
+        default_factory=list
+    )  # functions whose bodies are being compiled
+    untyped: set[Value] = field(
+        default_factory=set
+    )  # empty lists and dicts whose element type is still open
+    refined: dict[Value, Value] = field(
+        default_factory=dict
+    )  # result of a refining cast -> what it was made from
 
 
 class Frame:
-    """One function under compilation. `caller_span` replaces the spans of library code by the user's call."""
+    """One function under compilation. `caller_span` replaces the spans of library code by the
+    user's call.
+    """
 
     def __init__(
         self,
@@ -119,7 +142,13 @@ class Frame:
         self.hint: Type | None = None  # the type that the context of the expression asks for
         self.is_library = False
         arguments = source.node.args
-        params = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg)
+        params = (
+            *arguments.posonlyargs,
+            *arguments.args,
+            *arguments.kwonlyargs,
+            arguments.vararg,
+            arguments.kwarg,
+        )
         self.locals = {*stored_names(source.body), *(p.arg for p in params if p is not None)}
         self.span = caller_span or source.span(source.node)
 
@@ -157,7 +186,9 @@ class Frame:
             handler(self, node)
 
     def require(self, operand: Operand) -> Value:
-        """The operand as a run-time value; sequences and functions of compile time are materialized where possible."""
+        """The operand as a run-time value; sequences and functions of compile time are
+        materialized where possible.
+        """
         if isinstance(operand, Value):
             return operand
         return self.unit.services.materialize(self, operand)
@@ -178,7 +209,9 @@ class Frame:
         return result if isinstance(result, Value) else self._several(result)
 
     def _several(self, results: tuple[Value, ...]) -> Value:
-        """The results of an op that has not one: None, or a tuple whose fields have the names of torch's result."""
+        """The results of an op that has not one: None, or a tuple whose fields have the names of
+        torch's result.
+        """
         if not results:
             return self.constant(None)
         returns = results[0].node.op.schema.returns if results[0].node else ()
@@ -187,18 +220,26 @@ class Frame:
         return self.node("prim::TupleConstruct", results, [type_]).output
 
     def _input(self, argument: Any) -> Value:
-        return self.require(argument) if isinstance(argument, Value | Static) else self.constant(argument)
+        return (
+            self.require(argument)
+            if isinstance(argument, Value | Static)
+            else self.constant(argument)
+        )
 
     def constant(self, value: Any) -> Value:
         """A constant of the graph."""
         kept, type_ = constant_of(value)
         return self.builder.const(kept, type_, span=self.span)
 
-    def node(self, op: str, inputs: Sequence[Value] = (), types: Sequence[Type] = (), /, **attrs: Any) -> Node:
+    def node(
+        self, op: str, inputs: Sequence[Value] = (), types: Sequence[Type] = (), /, **attrs: Any
+    ) -> Node:
         """Append a node of a structural op."""
         return self.builder.node(op, inputs, types, attrs, span=self.span)
 
-    def python(self, function: Callable[..., Any], inputs: Sequence[Value], result: Type, name: str = "") -> Value:
+    def python(
+        self, function: Callable[..., Any], inputs: Sequence[Value], result: Type, name: str = ""
+    ) -> Value:
         """A call back into Python."""
         label = name or getattr(function, "__name__", "call")
         return self.node("prim::PythonOp", inputs, [result], function=function, name=label).output
@@ -206,7 +247,9 @@ class Frame:
     def op_or_python(
         self, name: str, function: Callable[..., Any], result: Type | None, *args: Operand | Any
     ) -> Value:
-        """An op, or where no overload fits a call of the Python function that has its meaning, of a known result type."""
+        """An op, or where no overload fits a call of the Python function that has its meaning, of
+        a known result type.
+        """
         try:
             return self.op(name, *args)
         except TypeMismatch:
@@ -263,7 +306,9 @@ class Frame:
         return self.resolver.names()
 
     def lookup(self, name: str) -> Operand | None:
-        """A local variable of this function or of one that encloses it, None when `name` is not local."""
+        """A local variable of this function or of one that encloses it, None when `name` is not
+        local.
+        """
         frame: Frame | None = self
         while frame is not None:
             if name in frame.scope:
@@ -291,11 +336,20 @@ class Frame:
 def _describe(node: ast.AST) -> str:
     """What users call an ast class."""
     known = {
-        "Yield": "yield", "YieldFrom": "yield from", "Await": "await", "Try": "try/except", "TryStar": "try/except*",
-        "Global": "global", "Nonlocal": "nonlocal", "ClassDef": "a class definition inside a function",
-        "AsyncFor": "async for", "AsyncWith": "async with", "AsyncFunctionDef": "an async function",
-        "GeneratorExp": "a generator expression here", "Match": "match", "Starred": "a starred expression here",
-    }  # fmt: skip
+        "Yield": "yield",
+        "YieldFrom": "yield from",
+        "Await": "await",
+        "Try": "try/except",
+        "TryStar": "try/except*",
+        "Global": "global",
+        "Nonlocal": "nonlocal",
+        "ClassDef": "a class definition inside a function",
+        "AsyncFor": "async for",
+        "AsyncWith": "async with",
+        "AsyncFunctionDef": "an async function",
+        "GeneratorExp": "a generator expression here",
+        "Match": "match",
+        "Starred": "a starred expression here",
+    }
     name = type(node).__name__
     return known.get(name, name)
-

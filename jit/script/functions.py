@@ -1,8 +1,10 @@
-"""Calls of Python functions: arguments to parameters, closures in place, other functions as graphs of their own.
+"""Calls of Python functions: arguments to parameters, closures in place, other functions as graphs
+of their own.
 
-A function is compiled once for each list of argument types; constants among its arguments stay constants inside, so
-flags such as `training=False` prune branches. A call whose arguments or result exist only at compile time (functions,
-sequences of functions) is compiled in place instead.
+A function is compiled once for each list of argument types; constants among its arguments stay
+constants inside, so flags such as `training=False` prune branches. A call whose arguments or
+result exist only at compile time (functions, sequences of functions) is compiled in place
+instead.
 """
 
 from __future__ import annotations
@@ -21,13 +23,24 @@ from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
 from jit.script.statements import declared_result, function_result
-from jit.script.values import Arguments, Closure, Items, Keywords, Operand, PyObject, StarOf, values_of
+from jit.script.values import (
+    Arguments,
+    Closure,
+    Items,
+    Keywords,
+    Operand,
+    PyObject,
+    StarOf,
+    values_of,
+)
 
 _LIBRARY = os.path.dirname(torch.__file__)
 _DEPTH = 200
 
 
-def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Arguments, defaults: dict[str, Operand]) -> dict[str, Operand]:
+def bind_arguments(
+    frame: Frame, name: str, spec: ast.arguments, given: Arguments, defaults: dict[str, Operand]
+) -> dict[str, Operand]:
     """Parameters to operands, by Python's rules; the messages are Python's."""
     positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
     only = {a.arg for a in spec.posonlyargs}
@@ -38,9 +51,13 @@ def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Argument
     extra = given.args[len(positional) :]
     if spec.vararg:
         values = values_of(extra)
-        bound[spec.vararg.arg] = Items(tuple(extra)) if values is None else make_tuple(frame, values)
+        bound[spec.vararg.arg] = (
+            Items(tuple(extra)) if values is None else make_tuple(frame, values)
+        )
     elif extra:
-        raise frame.mismatch(f"{name}() takes {len(positional)} positional arguments but {len(given.args)} were given")
+        raise frame.mismatch(
+            f"{name}() takes {len(positional)} positional arguments but {len(given.args)} were given"
+        )
     named = {*positional, *(a.arg for a in spec.kwonlyargs)} - only
     rest: dict[str, Operand] = {}
     for key, operand in given.kwargs.items():
@@ -59,7 +76,9 @@ def bind_arguments(frame: Frame, name: str, spec: ast.arguments, given: Argument
     return bound
 
 
-def _unpack_stars(frame: Frame, positional: list[str], given: Arguments, defaults: dict[str, Operand]) -> Arguments:
+def _unpack_stars(
+    frame: Frame, positional: list[str], given: Arguments, defaults: dict[str, Operand]
+) -> Arguments:
     """A list spread over parameters gives one to each that is required and not given otherwise."""
     wanted = [p for p in positional if p not in defaults and p not in given.kwargs]
     missing = len(wanted) - sum(not isinstance(a, StarOf) for a in given.args)
@@ -67,14 +86,18 @@ def _unpack_stars(frame: Frame, positional: list[str], given: Arguments, default
     for operand in given.args:
         if isinstance(operand, StarOf):
             assert isinstance(operand.part.type, ListType)
-            args += frame.node("prim::ListUnpack", [operand.part], [operand.part.type.element] * max(missing, 0)).outputs
+            args += frame.node(
+                "prim::ListUnpack", [operand.part], [operand.part.type.element] * max(missing, 0)
+            ).outputs
             missing = 0
         else:
             args.append(operand)
     return Arguments(args, given.kwargs)
 
 
-def bind_named(frame: Frame, name: str, names: list[str], given: Arguments, defaults: dict[str, Operand]) -> dict[str, Operand]:
+def bind_named(
+    frame: Frame, name: str, names: list[str], given: Arguments, defaults: dict[str, Operand]
+) -> dict[str, Operand]:
     """Arguments of a constructor with these parameters."""
     spec = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
     return bind_arguments(frame, name, spec, given, defaults)
@@ -84,11 +107,16 @@ def function_defaults(frame: Frame, fn: FunctionType, spec: ast.arguments) -> di
     """Default values of a Python function's parameters."""
     positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
     values = fn.__defaults__ or ()
-    pairs = [*zip(positional[len(positional) - len(values) :], values, strict=True), *(fn.__kwdefaults__ or {}).items()]
+    pairs = [
+        *zip(positional[len(positional) - len(values) :], values, strict=True),
+        *(fn.__kwdefaults__ or {}).items(),
+    ]
     return {name: lift(frame, value, f"{fn.__name__}.{name}") for name, value in pairs}
 
 
-def declared_types(fn: FunctionType, source: FunctionSource, frame: Frame) -> tuple[dict[str, Type], Type | None]:
+def declared_types(
+    fn: FunctionType, source: FunctionSource, frame: Frame
+) -> tuple[dict[str, Type], Type | None]:
     """Parameter types and result type that annotations or a `# type:` comment give."""
     node, names = source.node, frame.annotation_names()
     if isinstance(node, ast.FunctionDef) and node.type_comment:
@@ -134,10 +162,14 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
         callee.result = declared_return(fn, inner.source, inner)
     if callee.result is None:
         if not callee.is_done:
-            raise frame.unsupported(f"{fn.__name__!r} calls itself: annotate the type of its result")
+            raise frame.unsupported(
+                f"{fn.__name__!r} calls itself: annotate the type of its result"
+            )
         return inline_function(frame, fn, given)
     inputs = [o for o in operands if _is_runtime(o, is_recursive)]
-    return frame.node("prim::CallFunction", inputs, [callee.result], graph=callee.graph, name=fn.__name__).output  # type: ignore[arg-type]
+    return frame.node(
+        "prim::CallFunction", inputs, [callee.result], graph=callee.graph, name=fn.__name__
+    ).output  # type: ignore[arg-type]
 
 
 def _is_runtime(operand: Operand, is_recursive: bool) -> bool:
@@ -160,7 +192,9 @@ def _key(operand: Operand, is_recursive: bool) -> Hashable:
     return ("constant", operand.type, repr(constant_of(operand)))
 
 
-def _compile_callee(frame: Frame, fn: FunctionType, given: Arguments, callee: Callee, is_recursive: bool) -> None:
+def _compile_callee(
+    frame: Frame, fn: FunctionType, given: Arguments, callee: Callee, is_recursive: bool
+) -> None:
     inner = function_frame(frame, fn, Builder(callee.graph.block))
 
     def receive(operand: Operand) -> Operand:
@@ -170,7 +204,9 @@ def _compile_callee(frame: Frame, fn: FunctionType, given: Arguments, callee: Ca
             return callee.graph.block.add_param(operand.type)
         return inner.constant(constant_of(operand))
 
-    args = Arguments([receive(a) for a in given.args], {k: receive(v) for k, v in given.kwargs.items()})
+    args = Arguments(
+        [receive(a) for a in given.args], {k: receive(v) for k, v in given.kwargs.items()}
+    )
     inner.declared = None if inner.is_library else declared_return(fn, inner.source, inner)
     callee.result = inner.declared
     result = run_function(inner, fn, args)
@@ -196,7 +232,9 @@ def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Compile the body of a function in its frame."""
     unit = inner.unit
     if len(unit.active) >= _DEPTH:
-        raise inner.unsupported(f"calls are nested more than {_DEPTH} deep; is {fn.__name__!r} recursive on constants?")
+        raise inner.unsupported(
+            f"calls are nested more than {_DEPTH} deep; is {fn.__name__!r} recursive on constants?"
+        )
     spec = inner.source.node.args
     bound = bind_arguments(inner, fn.__name__, spec, given, function_defaults(inner, fn, spec))
     for name, operand in bound.items():
@@ -220,16 +258,25 @@ def inline_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand
 
 
 def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
-    """Compile a call of a lambda or nested function in place, its free names read from the frame that defined it."""
+    """Compile a call of a lambda or nested function in place, its free names read from the frame
+    that defined it.
+    """
     outer: Frame = closure.frame
     node: FunctionNode = closure.node
     depth, walk = 0, frame
     while walk.parent is not None:
         depth, walk = depth + 1, walk.parent
     if depth > _DEPTH:
-        raise frame.unsupported("a nested function calls itself; move it to module level and annotate its result")
+        raise frame.unsupported(
+            "a nested function calls itself; move it to module level and annotate its result"
+        )
     inner = Frame(
-        frame.unit, FunctionSource(node, outer.source.file), outer.resolver, frame.builder, outer, frame.caller_span
+        frame.unit,
+        FunctionSource(node, outer.source.file),
+        outer.resolver,
+        frame.builder,
+        outer,
+        frame.caller_span,
     )
     name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
     inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))

@@ -1,7 +1,9 @@
-"""Subscripts: tensors by int, slice, None, Ellipsis, tensor, list; lists, tuples, dicts and strings; and assignment to them.
+"""Subscripts: tensors by int, slice, None, Ellipsis, tensor, list; lists, tuples, dicts and
+strings; and assignment to them.
 
-Basic tensor indices become views (`select`, `slice`, `unsqueeze`), left of an Ellipsis counted from the front, right of it
-from the back; index tensors are gathered into one `index`. Assignment writes into the view: `copy_`, `fill_`, `index_put_`.
+Basic tensor indices become views (`select`, `slice`, `unsqueeze`), left of an Ellipsis counted
+from the front, right of it from the back; index tensors are gathered into one `index`.
+Assignment writes into the view: `copy_`, `fill_`, `index_put_`.
 """
 
 from __future__ import annotations
@@ -105,7 +107,9 @@ def _static_item(frame: Frame, items: list[Operand], index: list[Index]) -> Oper
     if isinstance(key, slice):
         return rebuild(frame, items[key])
     if not isinstance(key, int):
-        raise frame.unsupported("this sequence is known only while compiling: index it with a constant")
+        raise frame.unsupported(
+            "this sequence is known only while compiling: index it with a constant"
+        )
     try:
         return items[key]
     except IndexError:
@@ -128,7 +132,9 @@ def _tuple_item(frame: Frame, value: Value, index: list[Index]) -> Operand:
 def _object_item(frame: Frame, owner: PyObject, index: list[Index]) -> Operand:
     key = _constant_index(index[0])
     if key is UNKNOWN:
-        raise frame.unsupported(f"{owner.describe()} is known only while compiling: index it with a constant")
+        raise frame.unsupported(
+            f"{owner.describe()} is known only while compiling: index it with a constant"
+        )
     try:
         found = owner.obj[key]
     except (KeyError, IndexError, TypeError) as error:
@@ -137,18 +143,24 @@ def _object_item(frame: Frame, owner: PyObject, index: list[Index]) -> Operand:
 
 
 def tensor_view(frame: Frame, value: Value, index: list[Index]) -> tuple[Value, Value | None]:
-    """The view that basic indices give, and the list of index tensors that remain to be applied to it."""
+    """The view that basic indices give, and the list of index tensors that remain to be applied to
+    it.
+    """
     parts = [p for part in index for p in _spread(frame, part)]
     cut = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
     value, gathers, dim = _from_front(frame, value, parts[:cut])
     tail = parts[cut + 1 :]
     if any(_is_gather(p) for p in tail):
         if not all(_is_gather(p) for p in tail):
-            raise frame.unsupported("after `...`, use either slices and ints or index tensors: take them in two steps")
+            raise frame.unsupported(
+                "after `...`, use either slices and ints or index tensors: take them in two steps"
+            )
         rank = frame.op("aten::dim", value)
         return value, _index_list(frame, gathers, tail, rank, dim)
     value = _from_back(frame, value, tail)
-    return value, make_list(frame, [g or frame.constant(None) for g in gathers], optional(TENSOR)) if any(gathers) else None
+    return value, make_list(
+        frame, [g or frame.constant(None) for g in gathers], optional(TENSOR)
+    ) if any(gathers) else None
 
 
 def _spread(frame: Frame, part: Index) -> list[Index]:
@@ -158,7 +170,9 @@ def _spread(frame: Frame, part: Index) -> list[Index]:
     if is_tuple(part):
         return [*(part.items if isinstance(part, Items) else unpack(frame, part))]
     if isinstance(part, Value) and isinstance(part.type, ListType):
-        return [part if isinstance(part.type.element, TensorType) else frame.op("aten::tensor", part)]
+        return [
+            part if isinstance(part.type.element, TensorType) else frame.op("aten::tensor", part)
+        ]
     return [part]
 
 
@@ -166,7 +180,9 @@ def _is_gather(part: Index) -> bool:
     return isinstance(part, Value) and isinstance(part.type, TensorType)
 
 
-def _from_front(frame: Frame, value: Value, parts: list[Index]) -> tuple[Value, list[Value | None], int]:
+def _from_front(
+    frame: Frame, value: Value, parts: list[Index]
+) -> tuple[Value, list[Value | None], int]:
     gathers: list[Value | None] = []
     dim = 0
     for part in parts:
@@ -184,8 +200,15 @@ def _from_front(frame: Frame, value: Value, parts: list[Index]) -> tuple[Value, 
 def _require_plain(frame: Frame, gathers: list[Value | None]) -> None:
     """A mask of several dims would shift the dims after it, and its rank is not known here."""
     for gather in gathers:
-        is_index = gather is not None and gather.node is not None and gather.node.name == "aten::tensor"
-        if gather is not None and not is_index and isinstance(gather.type, TensorType) and gather.type.dtype is None:
+        is_index = (
+            gather is not None and gather.node is not None and gather.node.name == "aten::tensor"
+        )
+        if (
+            gather is not None
+            and not is_index
+            and isinstance(gather.type, TensorType)
+            and gather.type.dtype is None
+        ):
             raise frame.unsupported(
                 "an index tensor followed by an int or slice: the dims of a mask are not known here; "
                 "write it in two steps, x[index][:, ...]"
@@ -216,7 +239,9 @@ def _step(frame: Frame, value: Value, part: Index, dim: int) -> tuple[Value, int
     raise frame.mismatch(f"a tensor cannot be indexed by a {item.type}")
 
 
-def _index_list(frame: Frame, gathers: list[Value | None], tail: list[Index], rank: Value, dim: int) -> Value:
+def _index_list(
+    frame: Frame, gathers: list[Value | None], tail: list[Index], rank: Value, dim: int
+) -> Value:
     """Index tensors at the last dims: absent entries for every dim before them."""
     absent = frame.op("aten::sub", rank, len(tail) + len(gathers))
     none_list = make_list(frame, [frame.constant(None)], optional(TENSOR))
@@ -237,14 +262,18 @@ def setitem(frame: Frame, owner: Operand, index: list[Index], item: Operand) -> 
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     (part,) = index if len(index) == 1 else [rebuild(frame, list(index))]
     if isinstance(part, Slice):
-        ends = [frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)]
+        ends = [
+            frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)
+        ]
         frame.python(_set_slice, [value, *ends, as_list(frame, item)], NONE)
         return
     adopt_item(frame, value, part, item)
     frame.op_or_python("aten::_set_item", operator.setitem, NONE, value, part, item)
 
 
-def _set_slice(items: list[object], start: int | None, stop: int | None, step: int | None, new: list[object]) -> None:
+def _set_slice(
+    items: list[object], start: int | None, stop: int | None, step: int | None, new: list[object]
+) -> None:
     items[slice(start, stop, step)] = new
 
 
@@ -253,13 +282,17 @@ def delitem(frame: Frame, owner: Operand, index: list[Index]) -> None:
     value = frame.require(owner)
     (part,) = index if len(index) == 1 else [rebuild(frame, list(index))]
     if isinstance(part, Slice):
-        ends = [frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)]
+        ends = [
+            frame.constant(None) if e is None else e for e in (part.start, part.stop, part.step)
+        ]
         frame.python(_delete_slice, [value, *ends], NONE)
     else:
         frame.op_or_python("aten::Delete", operator.delitem, NONE, value, part)
 
 
-def _delete_slice(items: list[object], start: int | None, stop: int | None, step: int | None) -> None:
+def _delete_slice(
+    items: list[object], start: int | None, stop: int | None, step: int | None
+) -> None:
     del items[slice(start, stop, step)]
 
 
@@ -273,7 +306,10 @@ def adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> N
 def _write(frame: Frame, view: Value, indices: Value | None, item: Value) -> None:
     if indices is not None:
         if not isinstance(item.type, TensorType):
-            like = {"dtype": frame.op("prim::dtype", view), "device": frame.op("prim::device", view)}
+            like = {
+                "dtype": frame.op("prim::dtype", view),
+                "device": frame.op("prim::device", view),
+            }
             item = frame.op("aten::full", make_list(frame, [], INT), item, **like)
         frame.op("aten::index_put_", view, indices, item)
     elif isinstance(item.type, TensorType):

@@ -1,4 +1,6 @@
-"""`isinstance` on types: decided while compiling where the static type allows, otherwise the test left for run time."""
+"""`isinstance` on types: decided while compiling where the static type allows, otherwise the test
+left for run time.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,22 @@ from jit.script.annotate import type_of_annotation
 
 # The Python class of values of a type without parameters.
 _CLASSES: dict[Type, type] = {
-    INT: int, FLOAT: float, BOOL: bool, COMPLEX: complex, STR: str, NONE: type(None), DEVICE: torch.device,
+    INT: int,
+    FLOAT: float,
+    BOOL: bool,
+    COMPLEX: complex,
+    STR: str,
+    NONE: type(None),
+    DEVICE: torch.device,
     DTYPE: torch.dtype,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A test for run time, and the type of its subject where it holds and where not (None: nothing learned)."""
+    """A test for run time, and the type of its subject where it holds and where not (None: nothing
+    learned).
+    """
 
     tested: tuple[Type, ...]
     classes: tuple[Any, ...]
@@ -91,7 +101,9 @@ def _any(answers: typing.Iterable[bool | None]) -> bool | None:
 
 
 def answer_one(type_: Type, cls: Any) -> bool | None:
-    """Whether values of a type that is no union are instances of one class; None when the run must tell."""
+    """Whether values of a type that is no union are instances of one class; None when the run must
+    tell.
+    """
     if type_ in (ANY, NUMBER):
         return None
     if type_ in _CLASSES:
@@ -109,14 +121,18 @@ def answer_one(type_: Type, cls: Any) -> bool | None:
         case TupleType(cls=named):
             return _generic_answer(type_, cls, origin, named or tuple)
         case ObjectType(cls=owner) if isinstance(origin, type) and isinstance(owner, type):
-            return True if issubclass(owner, origin) else None if issubclass(origin, owner) else False
+            return (
+                True if issubclass(owner, origin) else None if issubclass(origin, owner) else False
+            )
     return False
 
 
 def _tensor_answer(cls: Any) -> bool | None:
     if not isinstance(cls, type):
         return False
-    return True if issubclass(torch.Tensor, cls) else None if issubclass(cls, torch.Tensor) else False
+    return (
+        True if issubclass(torch.Tensor, cls) else None if issubclass(cls, torch.Tensor) else False
+    )
 
 
 def _generic_answer(type_: Type, cls: Any, origin: Any, actual: type) -> bool:

@@ -1,4 +1,6 @@
-"""What a loop goes over: elements known while compiling (the loop is unrolled) or a length and an element by index."""
+"""What a loop goes over: elements known while compiling (the loop is unrolled) or a length and an
+element by index.
+"""
 
 from __future__ import annotations
 
@@ -55,15 +57,21 @@ def _range(frame: Frame, r: RangeOf) -> Indexed:
 def _value(frame: Frame, value: Value) -> Indexed:
     match value.type:
         case ListType():
-            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i))
+            return Indexed(
+                frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
+            )
         case TensorType():
-            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::select", value, 0, i))
+            return Indexed(
+                frame.op("aten::len", value), lambda i: frame.op("aten::select", value, 0, i)
+            )
         case DictType():
             return _value(frame, frame.op("aten::keys", value))
         case SetType():
             return _value(frame, frame.op("aten::list", value))
         case type_ if type_ == STR:
-            return Indexed(frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i))
+            return Indexed(
+                frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
+            )
     raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
 
 
@@ -108,5 +116,3 @@ def _at(frame: Frame, found: Iteration, index: int) -> Operand:
 def _indexed(frame: Frame, items: Sequence[Operand]) -> Indexed:
     """A sequence of known length in a loop whose length is not: as a list."""
     return _value(frame, as_list(frame, frame.require(Items(tuple(items)))))
-
-

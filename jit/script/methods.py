@@ -1,4 +1,6 @@
-"""Methods of values that are more than an op of their name, constructors, and methods of compile-time sequences."""
+"""Methods of values that are more than an op of their name, constructors, and methods of
+compile-time sequences.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,19 @@ from typing import Any
 
 import torch
 
-from ir import BOOL, STR, DictType, ListType, ObjectType, OptionalType, SetType, TensorType, TupleType, Type, Value
+from ir import (
+    BOOL,
+    STR,
+    DictType,
+    ListType,
+    ObjectType,
+    OptionalType,
+    SetType,
+    TensorType,
+    TupleType,
+    Type,
+    Value,
+)
 from jit.script import operators
 from jit.script.annotate import named_tuple_type
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
@@ -18,13 +32,28 @@ from jit.script.values import Arguments, Items, Keywords, Operand, PyObject
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
 _CASTS = {
-    "float": torch.float32, "double": torch.float64, "half": torch.float16, "bfloat16": torch.bfloat16, "int": torch.int32,
-    "long": torch.int64, "short": torch.int16, "char": torch.int8, "byte": torch.uint8, "bool": torch.bool,
-    "cfloat": torch.complex64, "cdouble": torch.complex128,
-}  # fmt: skip
+    "float": torch.float32,
+    "double": torch.float64,
+    "half": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int": torch.int32,
+    "long": torch.int64,
+    "short": torch.int16,
+    "char": torch.int8,
+    "byte": torch.uint8,
+    "bool": torch.bool,
+    "cfloat": torch.complex64,
+    "cdouble": torch.complex128,
+}
 
 # Tensor methods that are an op of another name.
-_RENAMED = {"nelement": "numel", "ndimension": "dim", "__len__": "len", "__abs__": "abs", "__invert__": "bitwise_not"}
+_RENAMED = {
+    "nelement": "numel",
+    "ndimension": "dim",
+    "__len__": "len",
+    "__abs__": "abs",
+    "__invert__": "bitwise_not",
+}
 
 
 def rule_of(type_: Type, name: str) -> MethodRule | None:
@@ -35,7 +64,9 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
         case ListType() if name == "extend":
             return _extend
         case TupleType() if name in ("index", "count"):
-            return lambda frame, owner, given: frame.op(f"aten::{name}", operators.as_list(frame, owner), *given.args)
+            return lambda frame, owner, given: frame.op(
+                f"aten::{name}", operators.as_list(frame, owner), *given.args
+            )
         case TupleType(fields=fields) if name == "_replace" and fields:
             return _replace
         case SetType() | DictType():
@@ -49,14 +80,18 @@ def _tensor_rule(name: str) -> MethodRule | None:
     if name in _CASTS:
         return lambda frame, owner, given: frame.op("aten::to", owner, _CASTS[name], **given.kwargs)
     if name in _RENAMED:
-        return lambda frame, owner, given: frame.op(f"aten::{_RENAMED[name]}", owner, *given.args, **given.kwargs)
+        return lambda frame, owner, given: frame.op(
+            f"aten::{_RENAMED[name]}", owner, *given.args, **given.kwargs
+        )
     return _TENSOR_RULES.get(name)
 
 
 def _tolist(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`x.tolist()`: the type of the result comes from the annotation of what it is assigned to."""
     if frame.hint is None:
-        raise frame.unsupported("the type of tolist() depends on the tensor: annotate it, `values: List[float] = x.tolist()`")
+        raise frame.unsupported(
+            "the type of tolist() depends on the tensor: annotate it, `values: List[float] = x.tolist()`"
+        )
     return frame.python(torch.Tensor.tolist, [owner], frame.hint)
 
 
@@ -81,12 +116,22 @@ def _extend(frame: Frame, owner: Value, given: Arguments) -> Operand:
 def _replace(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`_replace` of a NamedTuple."""
     assert isinstance(owner.type, TupleType)
-    parts = [given.kwargs.get(f, old) for f, old in zip(owner.type.fields, unpack(frame, owner), strict=True)]
-    return frame.node("prim::TupleConstruct", [frame.require(p) for p in parts], [owner.type]).output
+    parts = [
+        given.kwargs.get(f, old)
+        for f, old in zip(owner.type.fields, unpack(frame, owner), strict=True)
+    ]
+    return frame.node(
+        "prim::TupleConstruct", [frame.require(p) for p in parts], [owner.type]
+    ).output
 
 
 # Methods of str without an op, and what they return.
-_STR_METHODS: dict[str, Type] = {"casefold": STR, "removeprefix": STR, "removesuffix": STR, "isascii": BOOL}
+_STR_METHODS: dict[str, Type] = {
+    "casefold": STR,
+    "removeprefix": STR,
+    "removesuffix": STR,
+    "isascii": BOOL,
+}
 
 
 def call_str(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
@@ -94,7 +139,9 @@ def call_str(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand
     if name == "format":
         return frame.op("aten::format", owner, *given.args)
     if name in _STR_METHODS:
-        return frame.python(getattr(str, name), [owner, *map(frame.require, given.args)], _STR_METHODS[name])
+        return frame.python(
+            getattr(str, name), [owner, *map(frame.require, given.args)], _STR_METHODS[name]
+        )
     return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
 
 
@@ -106,7 +153,9 @@ def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None
     frame.unit.untyped.discard(owner)
     item = frame.require(given.args[position])
     if isinstance(owner.type, ListType):
-        owner.type = ListType(item.type.erased() if isinstance(item.type, TensorType) else item.type)
+        owner.type = ListType(
+            item.type.erased() if isinstance(item.type, TensorType) else item.type
+        )
     elif isinstance(owner.type, DictType):
         owner.type = DictType(frame.require(given.args[0]).type, item.type)
 
@@ -116,7 +165,9 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _named_tuple(frame, cls, given)
     if issubclass(cls, BaseException):
-        raise frame.unsupported("an exception is made where it is raised in compiled code: raise Class(message)")
+        raise frame.unsupported(
+            "an exception is made where it is raised in compiled code: raise Class(message)"
+        )
     return _known_object(frame, cls, name, given)
 
 
@@ -130,7 +181,9 @@ def _named_tuple(frame: Frame, cls: Any, given: Arguments) -> Operand:
 def _known_object(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     """Context managers and other library objects: made while compiling from constant arguments."""
     args = [o.obj if isinstance(o, PyObject) else constant_of(o) for o in given.args]
-    kwargs = {k: o.obj if isinstance(o, PyObject) else constant_of(o) for k, o in given.kwargs.items()}
+    kwargs = {
+        k: o.obj if isinstance(o, PyObject) else constant_of(o) for k, o in given.kwargs.items()
+    }
     is_context = hasattr(cls, "__enter__") and (cls.__module__ or "").startswith("torch")
     if not is_context or any(a is UNKNOWN for a in (*args, *kwargs.values())):
         raise frame.unsupported(f"objects of class {name} cannot be made in compiled code")

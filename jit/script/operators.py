@@ -1,7 +1,8 @@
 """Python's operators on operands: which op each stands for, reflected forms, sequences, constants.
 
-Where eager runs `Tensor.__rsub__` and its like, the same ops are emitted, so that results agree to the last bit. Operators
-on constants are computed while compiling, by Python itself; where Python raises, the op is left to raise at run time.
+Where eager runs `Tensor.__rsub__` and its like, the same ops are emitted, so that results agree
+to the last bit. Operators on constants are computed while compiling, by Python itself; where
+Python raises, the op is left to raise at run time.
 """
 
 from __future__ import annotations
@@ -54,16 +55,28 @@ BINARY: dict[type[ast.operator], Operator] = {
     ast.Sub: Operator("-", operator.sub, "aten::sub", "aten::sub", "aten::sub_"),
     ast.Mult: Operator("*", operator.mul, "aten::mul", "aten::mul", "aten::mul_", True),
     ast.Div: Operator("/", operator.truediv, "aten::div", "aten::div", "aten::div_"),
-    ast.FloorDiv: Operator("//", operator.floordiv, "aten::floor_divide", "aten::floordiv", "aten::floor_divide_"),
+    ast.FloorDiv: Operator(
+        "//", operator.floordiv, "aten::floor_divide", "aten::floordiv", "aten::floor_divide_"
+    ),
     ast.Mod: Operator("%", operator.mod, "aten::remainder", "aten::remainder", "aten::remainder_"),
     ast.Pow: Operator("**", operator.pow, "aten::pow", "aten::pow", "aten::pow_"),
     ast.MatMult: Operator("@", operator.matmul, "aten::matmul", "aten::matmul", None),
-    ast.LShift: Operator("<<", operator.lshift, "aten::__lshift__", "aten::__lshift__", "aten::__ilshift__"),
-    ast.RShift: Operator(">>", operator.rshift, "aten::__rshift__", "aten::__rshift__", "aten::__irshift__"),
-    ast.BitAnd: Operator("&", operator.and_, "aten::bitwise_and", "aten::__and__", "aten::bitwise_and_", True),
-    ast.BitOr: Operator("|", operator.or_, "aten::bitwise_or", "aten::__or__", "aten::bitwise_or_", True),
-    ast.BitXor: Operator("^", operator.xor, "aten::bitwise_xor", "aten::__xor__", "aten::bitwise_xor_", True),
-}  # fmt: skip
+    ast.LShift: Operator(
+        "<<", operator.lshift, "aten::__lshift__", "aten::__lshift__", "aten::__ilshift__"
+    ),
+    ast.RShift: Operator(
+        ">>", operator.rshift, "aten::__rshift__", "aten::__rshift__", "aten::__irshift__"
+    ),
+    ast.BitAnd: Operator(
+        "&", operator.and_, "aten::bitwise_and", "aten::__and__", "aten::bitwise_and_", True
+    ),
+    ast.BitOr: Operator(
+        "|", operator.or_, "aten::bitwise_or", "aten::__or__", "aten::bitwise_or_", True
+    ),
+    ast.BitXor: Operator(
+        "^", operator.xor, "aten::bitwise_xor", "aten::__xor__", "aten::bitwise_xor_", True
+    ),
+}
 
 UNARY: dict[type[ast.unaryop], tuple[str, Callable[[Any], Any]]] = {
     ast.USub: ("aten::neg", operator.neg),
@@ -87,7 +100,9 @@ def is_tensor(operand: Operand) -> bool:
 
 
 def fold(frame: Frame, function: Callable[..., Any], *operands: Operand) -> Value | None:
-    """The result of a Python function on constants, None when an operand is not constant or Python raises."""
+    """The result of a Python function on constants, None when an operand is not constant or Python
+    raises.
+    """
     known = [constant_of(o) for o in operands]
     if not all(isinstance(k, _FOLDABLE) for k in known):
         return None
@@ -105,12 +120,18 @@ def fold(frame: Frame, function: Callable[..., Any], *operands: Operand) -> Valu
 def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
     """`-x`, `~x`, `+x`."""
     if isinstance(op, ast.UAdd):
-        return frame.op("aten::add", 0, operand) if isinstance(operand, Value) and operand.type == BOOL else operand
+        return (
+            frame.op("aten::add", 0, operand)
+            if isinstance(operand, Value) and operand.type == BOOL
+            else operand
+        )
     name, function = UNARY[type(op)]
     folded = fold(frame, function, operand)
     if folded is not None:
         return folded
-    if isinstance(op, ast.Invert) and not is_tensor(operand):  # of an int; of a bool, too, as in Python
+    if isinstance(op, ast.Invert) and not is_tensor(
+        operand
+    ):  # of an int; of a bool, too, as in Python
         return frame.op("aten::__xor__", frame.op("aten::Int", operand), -1)
     return frame.op(name, operand)
 
@@ -136,7 +157,9 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     if BOOL in (a.type, b.type) and not (row.symbol in "&|^" and a.type == b.type):
         a, b = (frame.op("aten::Int", v) if v.type == BOOL else v for v in (a, b))
     text = {STR, INT}
-    return frame.op_or_python(row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b)
+    return frame.op_or_python(
+        row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b
+    )
 
 
 def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
@@ -154,7 +177,9 @@ def _reflected(frame: Frame, row: Operator, number: Value, tensor: Value) -> Val
         case "/":
             return frame.op("aten::mul", frame.op("aten::reciprocal", tensor), number)
         case "//":
-            return frame.op(row.tensor, frame.op("aten::full", make_list(frame, [], INT), number), tensor)
+            return frame.op(
+                row.tensor, frame.op("aten::full", make_list(frame, [], INT), number), tensor
+            )
         case "<<":
             return frame.op("aten::bitwise_left_shift", number, tensor)
         case ">>":
@@ -175,7 +200,11 @@ def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> 
 
 def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
     """An empty list whose element type was left open takes that of the first list added to it."""
-    if container in frame.unit.untyped and isinstance(addition, Value) and isinstance(addition.type, ListType):
+    if (
+        container in frame.unit.untyped
+        and isinstance(addition, Value)
+        and isinstance(addition.type, ListType)
+    ):
         frame.unit.untyped.discard(container)
         container.type = addition.type
 
@@ -189,12 +218,16 @@ def as_list(frame: Frame, operand: Operand) -> Value:
     element = common_type(parts) if parts else INT
     made = make_list(frame, parts, element)
     if made is None or element is None:
-        raise frame.mismatch(f"a {value.type} cannot be used as a list: its elements have different types")
+        raise frame.mismatch(
+            f"a {value.type} cannot be used as a list: its elements have different types"
+        )
     return made
 
 
 def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) -> Operand | None:
-    """`+` and `*` of tuples and lists, and whatever mixes static sequences; None when this is not such a case."""
+    """`+` and `*` of tuples and lists, and whatever mixes static sequences; None when this is not
+    such a case.
+    """
     if row.symbol == "*":
         for sequence, count in ((left, right), (right, left)):
             times = constant_of(count)
@@ -222,7 +255,9 @@ def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
 
 def is_tuple(operand: Operand) -> bool:
     """Whether an operand is a sequence of known length."""
-    return isinstance(operand, Items) or (isinstance(operand, Value) and isinstance(operand.type, TupleType))
+    return isinstance(operand, Items) or (
+        isinstance(operand, Value) and isinstance(operand.type, TupleType)
+    )
 
 
 def elements(frame: Frame, operand: Operand) -> list[Operand]:
@@ -268,15 +303,21 @@ def _compare_none(frame: Frame, op: ast.cmpop, value: Value) -> Value:
     return is_none if isinstance(op, ast.Eq) else frame.op("aten::__not__", is_none)
 
 
-def _compare_objects(frame: Frame, function: Callable[[Any, Any], Any], left: Operand, right: Operand) -> Value:
+def _compare_objects(
+    frame: Frame, function: Callable[[Any, Any], Any], left: Operand, right: Operand
+) -> Value:
     """Objects known while compiling, one of them perhaps a constant."""
     known = [o.obj if isinstance(o, PyObject) else constant_of(o) for o in (left, right)]
     if UNKNOWN in known:
-        raise frame.unsupported(f"{left if isinstance(left, Value) else left.describe()} cannot be compared at run time")
+        raise frame.unsupported(
+            f"{left if isinstance(left, Value) else left.describe()} cannot be compared at run time"
+        )
     return frame.constant(bool(function(*known)))
 
 
-def _compare_tuples(frame: Frame, op: ast.cmpop, left: list[Operand], right: list[Operand]) -> Value:
+def _compare_tuples(
+    frame: Frame, op: ast.cmpop, left: list[Operand], right: list[Operand]
+) -> Value:
     if not isinstance(op, ast.Eq | ast.NotEq):
         raise frame.unsupported("tuples are compared with == and != only in compiled code")
     result = frame.constant(len(left) == len(right))
@@ -285,7 +326,9 @@ def _compare_tuples(frame: Frame, op: ast.cmpop, left: list[Operand], right: lis
             equal = compare(frame, ast.Eq(), a, b)
             both = equal if is_tensor(equal) else None
             equal = frame.op("aten::Bool", both) if both is not None else equal
-            result = fold(frame, operator.and_, result, equal) or frame.op("aten::__and__", result, equal)
+            result = fold(frame, operator.and_, result, equal) or frame.op(
+                "aten::__and__", result, equal
+            )
     if isinstance(op, ast.Eq):
         return result
     return fold(frame, operator.not_, result) or frame.op("aten::__not__", result)
@@ -308,7 +351,9 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     if is_tensor(value):
         return frame.op("aten::Bool", frame.op("aten::any", compare(frame, ast.Eq(), value, item)))
     if not isinstance(value.type, ListType | DictType | SetType) and value.type != STR:
-        raise frame.mismatch(f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}")
+        raise frame.mismatch(
+            f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}"
+        )
     return frame.op_or_python("aten::__contains__", operator.contains, BOOL, value, item)
 
 

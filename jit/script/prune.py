@@ -1,6 +1,8 @@
-"""After compiling: outputs of If and Loop that nothing reads are taken away, and nodes left without use and effect.
+"""After compiling: outputs of If and Loop that nothing reads are taken away, and nodes left
+without use and effect.
 
-Merges and loops make an output for every variable that differs, whether or not it is read later.
+Merges and loops make an output for every variable that differs, whether or not it is read
+later.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def _prune_if(node: Node) -> bool:
 
 
 def _prune_loop(node: Node) -> bool:
-    """A carried value is dead when nothing reads the output, and the parameter only feeds its own return."""
+    """A carried value is dead when nothing reads the output, and the parameter only feeds its own
+    return.
+    """
     (block,) = node.blocks
     dead = []
     for i, output in enumerate(node.outputs):

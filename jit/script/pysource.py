@@ -1,7 +1,8 @@
 """Python source of a function object: its text, its ast with the file's own positions, and spans.
 
-The text is parsed where it stands: an indented `def` is put below `if 1:` instead of being dedented, so columns and
-multi-line strings are the file's own, and line numbers are shifted back. Decorators are not part of the function.
+The text is parsed where it stands: an indented `def` is put below `if 1:` instead of being
+dedented, so columns and multi-line strings are the file's own, and line numbers are shifted
+back. Decorators are not part of the function.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class FunctionSource:
 
 
 def span_of(node: ast.AST, file: str) -> Span:
-    """The span of an ast node that carries positions of `file`; a node of several lines ends with its first."""
+    """The span of an ast node that carries positions of `file`; a node of several lines ends with
+    its first.
+    """
     line: int = getattr(node, "lineno", 1)
     text = linecache.getline(file, line).rstrip("\n")
     col = _characters(text, getattr(node, "col_offset", 0))
@@ -100,15 +103,21 @@ def _parse(text: str, first_line: int) -> ast.Module:
 def _definitions(tree: ast.Module, name: str) -> Iterator[ast.FunctionDef]:
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == name:
-            raise UnsupportedError(f"async function {name!r} cannot be compiled; make it a plain function")
+            raise UnsupportedError(
+                f"async function {name!r} cannot be compiled; make it a plain function"
+            )
         if isinstance(node, ast.FunctionDef) and node.name == name:
             yield node
 
 
 def _find_lambda(code: CodeType) -> ast.Lambda:
-    """The lambda expression that a code object was compiled from: same line, and same code when a line has several."""
+    """The lambda expression that a code object was compiled from: same line, and same code when a
+    line has several.
+    """
     tree = ast.parse("".join(linecache.getlines(code.co_filename)))
-    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno]
+    nodes = [
+        n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno
+    ]
     if len(nodes) > 1:
         nodes = [n for n in nodes if _starts_at(code, n)] or nodes
     if not nodes:
@@ -119,7 +128,15 @@ def _find_lambda(code: CodeType) -> ast.Lambda:
 def _starts_at(code: CodeType, node: ast.Lambda) -> bool:
     """Whether the code's instructions lie inside the lambda's body."""
     body = node.body
-    spots = [p for p in code.co_positions() if p[2] is not None and p[0] is not None and p[1] is not None]
-    inside = [(body.lineno, body.col_offset) <= (line, col) for line, _, col, _ in spots if (line, col) != (line, 0)]  # type: ignore[operator]
-    ends = [(line, col) <= (body.end_lineno, body.end_col_offset) for _, line, _, col in spots if col]  # type: ignore[operator]
+    spots = [
+        p for p in code.co_positions() if p[2] is not None and p[0] is not None and p[1] is not None
+    ]
+    inside = [
+        (body.lineno, body.col_offset) <= (line, col)
+        for line, _, col, _ in spots
+        if (line, col) != (line, 0)
+    ]  # type: ignore[operator]
+    ends = [
+        (line, col) <= (body.end_lineno, body.end_col_offset) for _, line, _, col in spots if col
+    ]  # type: ignore[operator]
     return all(inside) and all(ends)

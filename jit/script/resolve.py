@@ -1,7 +1,9 @@
-"""Names that a function captures: closure cells, globals, builtins, and attributes of what they hold.
+"""Names that a function captures: closure cells, globals, builtins, and attributes of what they
+hold.
 
-Every captured user object that the compiled code depends on is recorded as a `Capture`, so that whoever runs the graph can
-test that the name still holds the same object. Modules, builtins and torch's own functions are not recorded.
+Every captured user object that the compiled code depends on is recorded as a `Capture`, so that
+whoever runs the graph can test that the name still holds the same object. Modules, builtins and
+torch's own functions are not recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools",
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """`name` was read from `holder` (globals dict, closure cell, or object) under `key` and held `value`."""
+    """`name` was read from `holder` (globals dict, closure cell, or object) under `key` and held
+    `value`.
+    """
 
     name: str
     holder: Any
@@ -69,8 +73,12 @@ class Resolver:
 
     def record(self, name: str, holder: Any, key: str, value: Any) -> None:
         """Note that the compiled code depends on `holder`'s entry."""
-        if not is_stable(value) and not (isinstance(holder, types.ModuleType) and is_stable(holder)):
-            self.captures.setdefault((id(holder), key), Capture(name, holder, key, _snapshot(value)))
+        if not is_stable(value) and not (
+            isinstance(holder, types.ModuleType) and is_stable(holder)
+        ):
+            self.captures.setdefault(
+                (id(holder), key), Capture(name, holder, key, _snapshot(value))
+            )
 
     def names(self) -> dict[str, Any]:
         """Everything an annotation may refer to."""
@@ -98,7 +106,9 @@ def _filled(cells: dict[str, types.CellType]) -> Iterator[tuple[str, Any]]:
 
 
 def is_stable(value: Any) -> bool:
-    """Whether an object belongs to Python or a library, so that nobody rebinds its name in earnest."""
+    """Whether an object belongs to Python or a library, so that nobody rebinds its name in
+    earnest.
+    """
     if isinstance(value, types.ModuleType | types.BuiltinFunctionType):
         return True
     if isinstance(value, types.FunctionType | type):

@@ -4,8 +4,8 @@
                      of the joined type. A branch that raised or returned contributes no variables.
     select           the same for an expression.
 
-A name bound on one path only stays readable: its flag `name?` says at run time whether it is bound, and a read of it first
-tests the flag and raises UnboundLocalError as Python would.
+A name bound on one path only stays readable: its flag `name?` says at run time whether it is
+bound, and a read of it first tests the flag and raises UnboundLocalError as Python would.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _SCALARS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 
 
 def merge_types(a: Type, b: Type) -> Type | None:
-    """The type of a variable where paths meet: the join, or `Scalar` for numbers of different kinds."""
+    """The type of a variable where paths meet: the join, or `Scalar` for numbers of different
+    kinds.
+    """
     joined = join(a, b)
     if joined is None and a in _SCALARS and b in _SCALARS:
         return NUMBER
@@ -143,7 +145,9 @@ class _Merger:
             after[name] = self._both(name, left, right)
 
     def _from_one(self, name: str, branch: Branch, other: Branch) -> Binding:
-        """Only `branch` reaches the end: its binding holds, made an output when the branch made it."""
+        """Only `branch` reaches the end: its binding holds, made an output when the branch made
+        it.
+        """
         binding = branch.scope[name]
         before = self.before.get(name)
         if not isinstance(binding, Value) or binding is before:
@@ -162,7 +166,9 @@ class _Merger:
                 return before
         if isinstance(left, bool | Value) and isinstance(right, bool | Value):
             return self._join(name, left, right)
-        described = [o.describe() if not isinstance(o, bool | Value) else "a value" for o in (left, right)]
+        described = [
+            o.describe() if not isinstance(o, bool | Value) else "a value" for o in (left, right)
+        ]
         return Unbound(f"it is {described[0]} on one path and {described[1]} on another")
 
     def _join(self, name: str, left: bool | Value, right: bool | Value) -> Binding:
@@ -175,7 +181,9 @@ class _Merger:
         return self._export(joined, left, self.a, right, self.b)
 
     def _flag(self, holds: bool) -> Value:
-        """A flag that is `holds` on the first path and the opposite on the second: the condition itself."""
+        """A flag that is `holds` on the first path and the opposite on the second: the condition
+        itself.
+        """
         condition = self.node.inputs[0]
         return condition if holds else self.frame.op("aten::__not__", condition)
 
@@ -186,7 +194,11 @@ class _Merger:
         if name.endswith("?"):  # the other path knows for sure whether the name is bound
             after[name] = self._export(BOOL, binding, branch, name[:-1] in other.scope, other)
         elif name == RESULT:
-            after[name] = self._export(binding.type, binding, branch, None, other) if isinstance(binding, Value) else binding
+            after[name] = (
+                self._export(binding.type, binding, branch, None, other)
+                if isinstance(binding, Value)
+                else binding
+            )
         elif isinstance(binding, Value) and name.isidentifier():
             after[name] = self._export(binding.type, binding, branch, None, other)
             if f"{name}?" not in branch.scope:
@@ -197,7 +209,9 @@ class _Merger:
     def _export(
         self, type_: Type, left: Binding, a: Branch, right: Binding | None, b: Branch
     ) -> Value:
-        """A new output of the If: `left` from branch `a`, `right` (None: never read) from branch `b`."""
+        """A new output of the If: `left` from branch `a`, `right` (None: never read) from branch
+        `b`.
+        """
         for binding, branch in ((left, a), (right, b)):
             with self.frame.inside(branch.block):
                 branch.block.add_return(self._materialize(binding, type_))
@@ -237,4 +251,3 @@ def raise_exception(frame: Frame, cls: type[BaseException], message: str | Value
     frame.node("prim::RaiseException", [text], exception=cls)
     for flag in (DEAD, SKIP, STOP):
         frame.scope[flag] = True
-

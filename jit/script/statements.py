@@ -1,4 +1,6 @@
-"""Statements without branches: assignment, return, assert, raise, with, del, nested def, import, expressions."""
+"""Statements without branches: assignment, return, assert, raise, with, del, nested def, import,
+expressions.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _expression(frame: Frame, node: ast.Expr) -> None:
 def _assign(frame: Frame, node: ast.Assign) -> None:
     hint = None
     if node.type_comment is not None:
-        hint = type_of_annotation(evaluate_annotation(node.type_comment, frame.annotation_names(), frame.span), frame.span)
+        hint = type_of_annotation(
+            evaluate_annotation(node.type_comment, frame.annotation_names(), frame.span), frame.span
+        )
     operand = frame.evaluate(node.value, hint)
     for target in node.targets:
         assign(frame, target, operand if hint is None else conform(frame, operand, hint))
@@ -54,12 +58,20 @@ def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
 def annotation_type(frame: Frame, node: ast.expr) -> Type:
     """The type that an annotation inside a function names."""
     with frame.at(node):
-        text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node)
-        return type_of_annotation(evaluate_annotation(text, frame.annotation_names(), frame.span), frame.span)
+        text = (
+            node.value
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            else ast.unparse(node)
+        )
+        return type_of_annotation(
+            evaluate_annotation(text, frame.annotation_names(), frame.span), frame.span
+        )
 
 
 def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
-    """A value under a declared type: numbers keep their kind as in Python, anything else must be a subtype."""
+    """A value under a declared type: numbers keep their kind as in Python, anything else must be a
+    subtype.
+    """
     if not isinstance(operand, Value):
         operand = frame.require(operand)
     actual = operand.type
@@ -70,13 +82,19 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
     if operand.node is not None and operand.node.name == "aten::tolist":
         operand.type = type_
         return operand
-    if actual.__class__ is ListType and isinstance(type_, ListType) and merge_types(actual, type_) == type_:
+    if (
+        actual.__class__ is ListType
+        and isinstance(type_, ListType)
+        and merge_types(actual, type_) == type_
+    ):
         return operand
     raise frame.mismatch(f"a {type_} was declared but this is a {actual}")
 
 
 def _widened(frame: Frame, value: Value, type_: Type) -> Value:
-    """The same value under the wider declared type, so that later assignments of other members fit."""
+    """The same value under the wider declared type, so that later assignments of other members
+    fit.
+    """
     if isinstance(type_, TensorType) or isinstance(value.type, TensorType):
         return value if isinstance(type_, TensorType) else frame.cast(value, type_)
     return frame.cast(value, type_)
@@ -89,7 +107,9 @@ def _augmented(frame: Frame, node: ast.AugAssign) -> None:
         _augmented_item(frame, node, target)
         return
     load = ast.copy_location(
-        ast.Name(target.id, ast.Load()) if isinstance(target, ast.Name) else ast.Attribute(target.value, target.attr, ast.Load()),
+        ast.Name(target.id, ast.Load())
+        if isinstance(target, ast.Name)
+        else ast.Attribute(target.value, target.attr, ast.Load()),
         target,
     )
     left = frame.evaluate(load)
@@ -98,7 +118,9 @@ def _augmented(frame: Frame, node: ast.AugAssign) -> None:
 
 
 def _augmented_item(frame: Frame, node: ast.AugAssign, target: ast.Subscript) -> None:
-    """`x[i] op= v`: a view of a tensor is changed in place; anything else is read, computed and stored."""
+    """`x[i] op= v`: a view of a tensor is changed in place; anything else is read, computed and
+    stored.
+    """
     owner = frame.evaluate(target.value)
     index = read_index(frame, target.slice)
     is_display = isinstance(target.slice, ast.Tuple)
@@ -113,7 +135,9 @@ def _augmented_item(frame: Frame, node: ast.AugAssign, target: ast.Subscript) ->
             frame.op("aten::index_put_", view, indices, changed)
         return
     item = getitem(frame, owner, index, is_display)
-    setitem(frame, owner, index, operators.augmented(frame, node.op, item, frame.evaluate(node.value)))
+    setitem(
+        frame, owner, index, operators.augmented(frame, node.op, item, frame.evaluate(node.value))
+    )
     forget_items(frame, target.value)
 
 
@@ -163,12 +187,18 @@ def _raise(frame: Frame, node: ast.Raise) -> None:
     """`raise Class`, `raise Class(message)`; the Python class is kept."""
     error = node.exc
     if error is None:
-        raise frame.unsupported("a bare raise needs an exception being handled, and compiled code has no except clauses")
+        raise frame.unsupported(
+            "a bare raise needs an exception being handled, and compiled code has no except clauses"
+        )
     args: list[ast.expr] = []
     if isinstance(error, ast.Call):
         error, args = error.func, error.args
     cls = frame.evaluate(error)
-    if not isinstance(cls, PyObject) or not isinstance(cls.obj, type) or not issubclass(cls.obj, BaseException):
+    if (
+        not isinstance(cls, PyObject)
+        or not isinstance(cls.obj, type)
+        or not issubclass(cls.obj, BaseException)
+    ):
         raise frame.unsupported("raise takes an exception class or a call of one in compiled code")
     if len(args) > 1:
         raise frame.unsupported("exceptions raised in compiled code take one argument, the message")
@@ -178,7 +208,9 @@ def _raise(frame: Frame, node: ast.Raise) -> None:
 
 @statement(ast.With)
 def _with(frame: Frame, node: ast.With) -> None:
-    """Context managers made by a call of a known class: entered and left around the body, also when it returns early."""
+    """Context managers made by a call of a known class: entered and left around the body, also
+    when it returns early.
+    """
     entered: list[Value] = []
     for item in node.items:
         with frame.at(item.context_expr):
@@ -219,7 +251,9 @@ def _import(frame: Frame, node: ast.Import) -> None:
     for alias in node.names:
         module = importlib.import_module(alias.name)
         top = importlib.import_module(alias.name.partition(".")[0])
-        frame.bind(alias.asname or top.__name__, PyObject(module if alias.asname else top, alias.name))
+        frame.bind(
+            alias.asname or top.__name__, PyObject(module if alias.asname else top, alias.name)
+        )
 
 
 @statement(ast.ImportFrom)
@@ -260,15 +294,24 @@ def _pattern_test(frame: Frame, pattern: ast.pattern, subject: ast.expr) -> ast.
         case ast.MatchValue(value=value):
             return ast.copy_location(ast.Compare(subject, [ast.Eq()], [value]), pattern)
         case ast.MatchSingleton(value=value):
-            return ast.copy_location(ast.Compare(subject, [ast.Is()], [ast.copy_location(ast.Constant(value), pattern)]), pattern)
+            return ast.copy_location(
+                ast.Compare(subject, [ast.Is()], [ast.copy_location(ast.Constant(value), pattern)]),
+                pattern,
+            )
         case ast.MatchOr(patterns=patterns):
             tests = [_pattern_test(frame, p, subject) for p in patterns]
             some = [t for t in tests if t is not None]
-            return ast.copy_location(ast.BoolOp(ast.Or(), some), pattern) if len(some) == len(tests) else None
+            return (
+                ast.copy_location(ast.BoolOp(ast.Or(), some), pattern)
+                if len(some) == len(tests)
+                else None
+            )
         case ast.MatchAs(pattern=inner):
             return None if inner is None else _pattern_test(frame, inner, subject)
     with frame.at(pattern):
-        raise frame.unsupported("match compares with values and alternatives only in compiled code; use if and elif")
+        raise frame.unsupported(
+            "match compares with values and alternatives only in compiled code; use if and elif"
+        )
 
 
 def _pattern_binding(pattern: ast.pattern, subject: ast.expr) -> list[ast.stmt]:
@@ -285,7 +328,9 @@ def function_result(frame: Frame) -> Operand:
     if frame.scope[DEAD] is True:
         return frame.uninitialized(frame.declared or NONE)
     if isinstance(result, Unbound):
-        raise frame.mismatch(f"the results of {frame.source.name!r} do not have one type: {result.reason}")
+        raise frame.mismatch(
+            f"the results of {frame.source.name!r} do not have one type: {result.reason}"
+        )
     if returned is True:
         assert result is not None and not isinstance(result, bool)
         return result
@@ -305,7 +350,9 @@ def _maybe_none(frame: Frame, returned: Any) -> Operand:
     result = frame.scope[RESULT]
     assert not isinstance(result, bool)
     if isinstance(result, Unbound):
-        raise frame.mismatch(f"{frame.source.name!r} returns a value on some paths and None on others: {result.reason}")
+        raise frame.mismatch(
+            f"{frame.source.name!r} returns a value on some paths and None on others: {result.reason}"
+        )
     return result
 
 
@@ -313,6 +360,12 @@ def declared_result(frame: Frame, operand: Operand) -> Operand:
     """The result under the declared type, where one was declared."""
     if frame.declared is None or not isinstance(operand, Value):
         return operand
-    if operand.type == NONE and frame.declared != NONE and without_none(frame.declared) == frame.declared:
-        raise frame.mismatch(f"{frame.source.name!r} is declared to return a {frame.declared} but a path returns None")
+    if (
+        operand.type == NONE
+        and frame.declared != NONE
+        and without_none(frame.declared) == frame.declared
+    ):
+        raise frame.mismatch(
+            f"{frame.source.name!r} is declared to return a {frame.declared} but a path returns None"
+        )
     return conform(frame, operand, frame.declared)

@@ -33,7 +33,9 @@ def assign(frame: Frame, target: ast.expr, operand: Operand) -> None:
 
 
 def forget_items(frame: Frame, owner: ast.expr) -> None:
-    """What tests showed about the items of a container does not outlive an assignment to one of them."""
+    """What tests showed about the items of a container does not outlive an assignment to one of
+    them.
+    """
     prefix = ast.unparse(owner) + "["
     for path in [p for p in frame.scope if p.startswith(prefix)]:
         del frame.scope[path]
@@ -57,7 +59,9 @@ def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None
     if star is None:
         if len(items) != len(targets):
             few = "too many" if len(items) > len(targets) else "not enough"
-            raise frame.mismatch(f"{few} values to unpack (expected {len(targets)}, got {len(items)})")
+            raise frame.mismatch(
+                f"{few} values to unpack (expected {len(targets)}, got {len(items)})"
+            )
         pairs = list(zip(targets, items, strict=True))
     else:
         pairs = _starred(frame, targets, items, star)
@@ -71,13 +75,21 @@ def _starred(
     """`a, *b, c = items`: the middle becomes a list."""
     tail = len(targets) - star - 1
     if len(items) < star + tail:
-        raise frame.mismatch(f"not enough values to unpack (expected at least {star + tail}, got {len(items)})")
+        raise frame.mismatch(
+            f"not enough values to unpack (expected at least {star + tail}, got {len(items)})"
+        )
     middle = items[star : len(items) - tail]
     values = values_of(middle)
     made = make_list(frame, values) if values else None
     starred = targets[star]
     assert isinstance(starred, ast.Starred)
-    rest = made if made is not None else make_tuple(frame, values) if values is not None else Items(tuple(middle))
+    rest = (
+        made
+        if made is not None
+        else make_tuple(frame, values)
+        if values is not None
+        else Items(tuple(middle))
+    )
     after = items[len(items) - tail :] if tail else []
     return [*zip(targets[:star], items), (starred.value, rest), *zip(targets[star + 1 :], after)]  # noqa: B905
 
@@ -85,14 +97,22 @@ def _starred(
 def _runtime_elements(frame: Frame, operand: Operand, count: int, has_star: bool) -> list[Operand]:
     """A list, tensor or string of a length known at run time, which must be `count`."""
     if has_star:
-        raise frame.unsupported("unpacking with `*` needs a sequence whose length is known while compiling")
+        raise frame.unsupported(
+            "unpacking with `*` needs a sequence whose length is known while compiling"
+        )
     if isinstance(operand, Value) and isinstance(operand.type, ListType):
-        return list(frame.node("prim::ListUnpack", [operand], [operand.type.element] * count).outputs)
+        return list(
+            frame.node("prim::ListUnpack", [operand], [operand.type.element] * count).outputs
+        )
     if isinstance(operand, Value) and isinstance(operand.type, TensorType):
         parts = frame.op("aten::unbind", operand, 0)
-        return list(frame.node("prim::ListUnpack", [parts], [operand.type.erased()] * count).outputs)
+        return list(
+            frame.node("prim::ListUnpack", [parts], [operand.type.erased()] * count).outputs
+        )
     if isinstance(operand, Value) and operand.type == STR:
-        return list(frame.node("prim::ListUnpack", [frame.op("aten::list", operand)], [STR] * count).outputs)
+        return list(
+            frame.node("prim::ListUnpack", [frame.op("aten::list", operand)], [STR] * count).outputs
+        )
     over = iteration(frame, operand)
     if isinstance(over, Indexed):
         return [over.element(frame.constant(i)) for i in range(count)]

@@ -1,8 +1,9 @@
 """Operands: what an expression means while its function is compiled.
 
-An operand is either a graph `Value`, known at run time, or a `Static`: something that exists only at compile time, such as
-a module, a function, a method bound to a value, a closure or a range that a loop is about to iterate. A static operand
-never becomes an input of a node; using it where a value is needed is an error that names it (`describe`).
+An operand is either a graph `Value`, known at run time, or a `Static`: something that exists
+only at compile time, such as a module, a function, a method bound to a value, a closure or a
+range that a loop is about to iterate. A static operand never becomes an input of a node; using
+it where a value is needed is an error that names it (`describe`).
 """
 
 from __future__ import annotations
@@ -30,13 +31,19 @@ Operand = Value | Static
 
 @dataclass(frozen=True, slots=True)
 class PyObject(Static):
-    """A live Python object: module, function, class, or an object whose attributes are read at compile time."""
+    """A live Python object: module, function, class, or an object whose attributes are read at
+    compile time.
+    """
 
     obj: Any
     name: str
 
     def describe(self) -> str:
-        kind = "module" if hasattr(self.obj, "__spec__") else f"object of type {type(self.obj).__qualname__}"
+        kind = (
+            "module"
+            if hasattr(self.obj, "__spec__")
+            else f"object of type {type(self.obj).__qualname__}"
+        )
         return f"the Python {kind} {self.name!r}"
 
 
@@ -48,13 +55,19 @@ class Method(Static):
     name: str
 
     def describe(self) -> str:
-        what = f"a value of type {self.owner.type}" if isinstance(self.owner, Value) else self.owner.describe()
+        what = (
+            f"a value of type {self.owner.type}"
+            if isinstance(self.owner, Value)
+            else self.owner.describe()
+        )
         return f"the method {self.name!r} of {what}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Closure(Static):
-    """A lambda or a nested `def`: compiled in place at each call, its free names read from the frame that defined it."""
+    """A lambda or a nested `def`: compiled in place at each call, its free names read from the
+    frame that defined it.
+    """
 
     node: ast.FunctionDef | ast.Lambda
     frame: Any  # the defining frame
@@ -66,7 +79,9 @@ class Closure(Static):
 
 @dataclass(frozen=True, slots=True)
 class Items(Static):
-    """A tuple or list display some of whose elements are static: its length and elements are known."""
+    """A tuple or list display some of whose elements are static: its length and elements are
+    known.
+    """
 
     items: tuple[Operand, ...]
 
@@ -128,7 +143,9 @@ class ReversedOf(Static):
 
 @dataclass(frozen=True, slots=True)
 class PartialOf(Static):
-    """A callable with arguments already given: `functools.partial`, or a method of a compile-time object."""
+    """A callable with arguments already given: `functools.partial`, or a method of a compile-time
+    object.
+    """
 
     function: Operand
     args: tuple[Operand, ...]

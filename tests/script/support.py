@@ -38,7 +38,9 @@ def agree(fn: Callable[..., Any], *args: Any) -> CompiledSource:
         )
     if kind == "raises":
         assert type(result) is type(wanted), f"raises {result!r}, eager {wanted!r}"
-        loose = isinstance(result, RuntimeError | IndexError | TypeError | AssertionError)  # texts of torch, of pytest
+        loose = isinstance(
+            result, RuntimeError | IndexError | TypeError | AssertionError
+        )  # texts of torch, of pytest
         assert result.args == wanted.args or loose
     else:
         assert same(result, wanted), f"{result!r} is not {wanted!r}"

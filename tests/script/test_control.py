@@ -174,7 +174,14 @@ def ternaries(n: int) -> tuple[object, ...]:
 
 
 def short_circuit(n: int, items: list[int]) -> tuple[object, ...]:
-    return (n or 5, n and 7, n > 0 and items[n - 1] > 0, not n, n == 0 or items[0] / n > 1, 0 < n < 3)
+    return (
+        n or 5,
+        n and 7,
+        n > 0 and items[n - 1] > 0,
+        not n,
+        n == 0 or items[0] / n > 1,
+        0 < n < 3,
+    )
 
 
 def matches(n: int) -> int:

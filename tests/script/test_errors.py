@@ -71,11 +71,19 @@ def read_too_early(n: int) -> int:
 
 
 REFUSED = [
-    (yields, UnsupportedError), (tries, UnsupportedError), (unknown_name, CompileError), (unknown_method, TypeMismatch),
-    (wrong_types, TypeMismatch), (two_types, CompileError), (optional_use, TypeMismatch), (calls_unknown, UnsupportedError),
-    (wrong_result, TypeMismatch), (wrong_count, TypeMismatch), (missing_argument, TypeMismatch),
+    (yields, UnsupportedError),
+    (tries, UnsupportedError),
+    (unknown_name, CompileError),
+    (unknown_method, TypeMismatch),
+    (wrong_types, TypeMismatch),
+    (two_types, CompileError),
+    (optional_use, TypeMismatch),
+    (calls_unknown, UnsupportedError),
+    (wrong_result, TypeMismatch),
+    (wrong_count, TypeMismatch),
+    (missing_argument, TypeMismatch),
     (read_too_early, CompileError),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("fn", "error"), REFUSED)

@@ -23,13 +23,57 @@ class Point(NamedTuple):
 
 
 def arithmetic(a: int, b: float) -> tuple[object, ...]:
-    return a + b, a // 3, -a // 3, a % -4, a**2, 2**a, a / 2, a * True, ~a, a << 2, a ^ 5, -b % 1.5, b // 0.7, +a, round(b), \
-        round(2.5), round(b, 1), divmod(a, 3), int(b), float(a), bool(a), str(a), abs(-a), max(a, 3), min(b, 1, a), pow(a, 2)
+    return (
+        a + b,
+        a // 3,
+        -a // 3,
+        a % -4,
+        a**2,
+        2**a,
+        a / 2,
+        a * True,
+        ~a,
+        a << 2,
+        a ^ 5,
+        -b % 1.5,
+        b // 0.7,
+        +a,
+        round(b),
+        round(2.5),
+        round(b, 1),
+        divmod(a, 3),
+        int(b),
+        float(a),
+        bool(a),
+        str(a),
+        abs(-a),
+        max(a, 3),
+        min(b, 1, a),
+        pow(a, 2),
+    )
 
 
 def strings(s: str, n: int) -> tuple[object, ...]:
-    return s + "x", s * 2, s[0], s[1:], s[::-1], len(s), s.upper(), s.split(","), "a" in s, s == "a,b", f"{n:04d}|{s!r:>8}", \
-        f"{n}{{}}", "%d-%s" % (n, s), "%.2f" % 1.5, "{} {:.3f}".format(s, 0.5), s.removeprefix("a"), ord(s[0]), [c for c in s]
+    return (
+        s + "x",
+        s * 2,
+        s[0],
+        s[1:],
+        s[::-1],
+        len(s),
+        s.upper(),
+        s.split(","),
+        "a" in s,
+        s == "a,b",
+        f"{n:04d}|{s!r:>8}",
+        f"{n}{{}}",
+        "%d-%s" % (n, s),
+        "%.2f" % 1.5,
+        "{} {:.3f}".format(s, 0.5),
+        s.removeprefix("a"),
+        ord(s[0]),
+        [c for c in s],
+    )
 
 
 def containers(items: list[int], table: dict[str, int]) -> tuple[object, ...]:
@@ -44,9 +88,28 @@ def containers(items: list[int], table: dict[str, int]) -> tuple[object, ...]:
     total = 0
     for key, value in table.items():
         total += value + len(key)
-    return copy, items + [1], items * 2, items[-1], items[::2], 7 in items, sorted(items), sum(items), max(items), \
-        table["z"], table.get("q", 0), "z" in table, list(table.keys()), total, (head, rest), items.index(7), \
-        sorted(items, key=lambda v: -v), any([i > 3 for i in items]), all(i > 0 for i in items), tuple(items)
+    return (
+        copy,
+        items + [1],
+        items * 2,
+        items[-1],
+        items[::2],
+        7 in items,
+        sorted(items),
+        sum(items),
+        max(items),
+        table["z"],
+        table.get("q", 0),
+        "z" in table,
+        list(table.keys()),
+        total,
+        (head, rest),
+        items.index(7),
+        sorted(items, key=lambda v: -v),
+        any([i > 3 for i in items]),
+        all(i > 0 for i in items),
+        tuple(items),
+    )
 
 
 def comprehensions(items: list[int], x: torch.Tensor) -> tuple[object, ...]:
@@ -54,7 +117,14 @@ def comprehensions(items: list[int], x: torch.Tensor) -> tuple[object, ...]:
     pairs = [i * j for i in items for j in range(i)]
     tensors = [t + k for k, t in enumerate([x, x * 2])]
     table = {str(i): i for i in items}
-    return squares, pairs, tensors, table, [[j for j in range(i)] for i in items], torch.stack([f(x) for f in (torch.sin, torch.cos)])
+    return (
+        squares,
+        pairs,
+        tensors,
+        table,
+        [[j for j in range(i)] for i in items],
+        torch.stack([f(x) for f in (torch.sin, torch.cos)]),
+    )
 
 
 def unpacking(x: torch.Tensor) -> tuple[object, ...]:
@@ -72,14 +142,22 @@ def walrus(n: int) -> int:
     return m
 
 
-def helper(x: torch.Tensor, scale: float = 2.0, *rest: int, shift: int = 0, **named: int) -> torch.Tensor:
+def helper(
+    x: torch.Tensor, scale: float = 2.0, *rest: int, shift: int = 0, **named: int
+) -> torch.Tensor:
     for r in rest:
         x = x + r
     return x * scale + shift + named.get("extra", 0)
 
 
 def calls(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return helper(x), helper(x, 3), helper(x, 1.0, 5, 6, shift=2), helper(x, shift=1, extra=4), helper(*(x, 2.0), **{"shift": 3})
+    return (
+        helper(x),
+        helper(x, 3),
+        helper(x, 1.0, 5, 6, shift=2),
+        helper(x, shift=1, extra=4),
+        helper(*(x, 2.0), **{"shift": 3}),
+    )
 
 
 def closures(x: torch.Tensor) -> torch.Tensor:
@@ -114,12 +192,23 @@ def factorial(n: int) -> int:
 
 
 CASES = [
-    (arithmetic, (7, 2.75)), (arithmetic, (-3, -0.5)), (strings, ("a,b", 42)), (containers, ([1, 2, 3], {"a": 1})),
-    (comprehensions, ([1, 2, 3], torch.ones(2))), (unpacking, (torch.ones(2, 3),)), (walrus, (1,)), (walrus, (4,)),
-    (calls, (torch.ones(2),)), (closures, (torch.ones(2),)), (captured, (torch.ones(2),)),
-    (named_tuples, (Point(torch.ones(1), 4),)), (optional, (3, None)), (optional, (None, None)),
-    (optional, (3, torch.ones(4))), (factorial, (6,)),
-]  # fmt: skip
+    (arithmetic, (7, 2.75)),
+    (arithmetic, (-3, -0.5)),
+    (strings, ("a,b", 42)),
+    (containers, ([1, 2, 3], {"a": 1})),
+    (comprehensions, ([1, 2, 3], torch.ones(2))),
+    (unpacking, (torch.ones(2, 3),)),
+    (walrus, (1,)),
+    (walrus, (4,)),
+    (calls, (torch.ones(2),)),
+    (closures, (torch.ones(2),)),
+    (captured, (torch.ones(2),)),
+    (named_tuples, (Point(torch.ones(1), 4),)),
+    (optional, (3, None)),
+    (optional, (None, None)),
+    (optional, (3, torch.ones(4))),
+    (factorial, (6,)),
+]
 
 
 @pytest.mark.parametrize(("fn", "args"), CASES)
@@ -128,10 +217,18 @@ def test_agrees(fn: object, args: tuple[object, ...]) -> None:
 
 
 FAILING = [
-    (lambda a: 1 // a, (0,)), (lambda a: 1 / a, (0,)), (lambda a: a % 0, (3,)), (lambda a: [1, 2][a], (5,)),
-    (lambda a: {"x": 1}[a], ("y",)), (lambda a: int(a), ("q",)), (lambda a: "abc"[a], (9,)), (lambda a: a @ a, (torch.ones(2, 3),)),
-    (lambda a: a[7], (torch.ones(2, 3),)), (lambda a: a.sum(dim=9), (torch.ones(2, 3),)), (lambda a: 2.0**a, (5000.0,)),
-]  # fmt: skip
+    (lambda a: 1 // a, (0,)),
+    (lambda a: 1 / a, (0,)),
+    (lambda a: a % 0, (3,)),
+    (lambda a: [1, 2][a], (5,)),
+    (lambda a: {"x": 1}[a], ("y",)),
+    (lambda a: int(a), ("q",)),
+    (lambda a: "abc"[a], (9,)),
+    (lambda a: a @ a, (torch.ones(2, 3),)),
+    (lambda a: a[7], (torch.ones(2, 3),)),
+    (lambda a: a.sum(dim=9), (torch.ones(2, 3),)),
+    (lambda a: 2.0**a, (5000.0,)),
+]
 
 
 @pytest.mark.parametrize(("fn", "args"), FAILING)

@@ -1,4 +1,6 @@
-"""Straight-line tensor code: operators, functions, methods, properties, indexing, assignment to items."""
+"""Straight-line tensor code: operators, functions, methods, properties, indexing, assignment to
+items.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +65,37 @@ def methods(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     values, places = x.max(dim=1)
     top = x.topk(2)
     return (
-        x.sum(), x.mean(-1, keepdim=True), x.view(4, 3), x.reshape(-1), x.permute(1, 0), x.T, x.mT,
-        x.float(), x.double(), x.long(), x.to(torch.float16), x.type_as(x.int()), x.expand(2, 3, 4),
-        x.clamp(min=0), x.std(dim=(0, 1)), values, places, top.values, top[1], torch.max(x, 0).indices,
-        x.split(2, dim=1)[0], x.chunk(2)[1], x.norm(), x.unsqueeze(0).squeeze(), x.new_zeros(2, 3),
-        x.flatten(), x.repeat(1, 2), x.transpose(0, 1).contiguous(), x.cumsum(0), x.nelement() * x.sum(),
-    )  # fmt: skip
+        x.sum(),
+        x.mean(-1, keepdim=True),
+        x.view(4, 3),
+        x.reshape(-1),
+        x.permute(1, 0),
+        x.T,
+        x.mT,
+        x.float(),
+        x.double(),
+        x.long(),
+        x.to(torch.float16),
+        x.type_as(x.int()),
+        x.expand(2, 3, 4),
+        x.clamp(min=0),
+        x.std(dim=(0, 1)),
+        values,
+        places,
+        top.values,
+        top[1],
+        torch.max(x, 0).indices,
+        x.split(2, dim=1)[0],
+        x.chunk(2)[1],
+        x.norm(),
+        x.unsqueeze(0).squeeze(),
+        x.new_zeros(2, 3),
+        x.flatten(),
+        x.repeat(1, 2),
+        x.transpose(0, 1).contiguous(),
+        x.cumsum(0),
+        x.nelement() * x.sum(),
+    )
 
 
 def test_methods() -> None:
@@ -77,8 +104,22 @@ def test_methods() -> None:
 
 def properties(x: torch.Tensor) -> tuple[object, ...]:
     rows, columns = x.shape
-    return x.shape[0], x.size(-1), rows * columns, x.ndim, x.dim(), x.numel(), len(x), x.dtype == torch.float32, \
-        x.device.type, x.requires_grad, x.is_cuda, x.is_floating_point(), x.shape == (3, 4), x.stride()
+    return (
+        x.shape[0],
+        x.size(-1),
+        rows * columns,
+        x.ndim,
+        x.dim(),
+        x.numel(),
+        len(x),
+        x.dtype == torch.float32,
+        x.device.type,
+        x.requires_grad,
+        x.is_cuda,
+        x.is_floating_point(),
+        x.shape == (3, 4),
+        x.stride(),
+    )
 
 
 def test_properties() -> None:
@@ -147,21 +188,47 @@ def test_augmented_assignment_mutates_tensors_only() -> None:
 
 
 def numpy_names(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return np.exp(x) + np.sqrt(y) * np.maximum(x, y) + np.sum(np.abs(x), axis=0) + np.where(x > 0, x, y)
+    return (
+        np.exp(x)
+        + np.sqrt(y) * np.maximum(x, y)
+        + np.sum(np.abs(x), axis=0)
+        + np.where(x > 0, x, y)
+    )
 
 
 def test_numpy_functions_mean_torch_functions() -> None:
     source = compiled(numpy_names, X, Y)
-    wanted = torch.exp(X) + torch.sqrt(Y) * torch.maximum(X, Y) + X.abs().sum(0) + torch.where(X > 0, X, Y)
+    wanted = (
+        torch.exp(X)
+        + torch.sqrt(Y) * torch.maximum(X, Y)
+        + X.abs().sum(0)
+        + torch.where(X > 0, X, Y)
+    )
     assert torch.equal(Interpreter(source.graph).run(X, Y), wanted)
 
 
 def math_functions(a: float, n: int) -> tuple[object, ...]:
     return (
-        math.sqrt(a), math.exp(a), math.log(a), math.log(a, 2), math.log2(a), math.floor(a), math.ceil(a), math.pow(a, n),
-        math.hypot(a, n), math.gcd(n, 6), math.pi, -math.inf, math.isnan(a), math.atan2(a, n), math.copysign(a, -1.0),
-        math.trunc(a), math.comb(n, 2), math.erf(a), math.degrees(a),
-    )  # fmt: skip
+        math.sqrt(a),
+        math.exp(a),
+        math.log(a),
+        math.log(a, 2),
+        math.log2(a),
+        math.floor(a),
+        math.ceil(a),
+        math.pow(a, n),
+        math.hypot(a, n),
+        math.gcd(n, 6),
+        math.pi,
+        -math.inf,
+        math.isnan(a),
+        math.atan2(a, n),
+        math.copysign(a, -1.0),
+        math.trunc(a),
+        math.comb(n, 2),
+        math.erf(a),
+        math.degrees(a),
+    )
 
 
 def test_math_functions() -> None:
@@ -176,11 +243,23 @@ def test_math_domain_errors(a: float) -> None:
 def creation(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     shape = x.shape
     return (
-        torch.zeros(2, 3), torch.ones(shape), torch.full((2,), 1.5), torch.arange(5), torch.arange(0, 1, 0.25),
-        torch.zeros_like(x, dtype=torch.int64), torch.eye(3), torch.tensor([[1, 2], [3, 4]]), torch.tensor(2.5),
-        torch.zeros(*shape, dtype=torch.float64), torch.cat([x, x], dim=1), torch.stack((x, x)), x.new_ones(shape[0]),
-        torch.einsum("ij,kj->ik", x, x), torch.linspace(0, 1, 3), torch.zeros(2, device=x.device, dtype=x.dtype),
-    )  # fmt: skip
+        torch.zeros(2, 3),
+        torch.ones(shape),
+        torch.full((2,), 1.5),
+        torch.arange(5),
+        torch.arange(0, 1, 0.25),
+        torch.zeros_like(x, dtype=torch.int64),
+        torch.eye(3),
+        torch.tensor([[1, 2], [3, 4]]),
+        torch.tensor(2.5),
+        torch.zeros(*shape, dtype=torch.float64),
+        torch.cat([x, x], dim=1),
+        torch.stack((x, x)),
+        x.new_ones(shape[0]),
+        torch.einsum("ij,kj->ik", x, x),
+        torch.linspace(0, 1, 3),
+        torch.zeros(2, device=x.device, dtype=x.dtype),
+    )
 
 
 def test_creation() -> None:

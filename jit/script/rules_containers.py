@@ -1,0 +1,266 @@
+"""Rules of Python's iteration and containers: range, zip, map, list, dict, tuple, len, sorted,
+any, all, sum.
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+import operator
+from typing import Any
+
+from ir import BOOL, FLOAT, INT, STR, DictType, ListType, TensorType, Value
+from jit.script import operators
+from jit.script.conditions import truth
+from jit.script.constants import make_dict, make_list
+from jit.script.frame import Frame
+from jit.script.iteration import Indexed, iteration
+from jit.script.rules import RULES, Rule, rule
+from jit.script.values import (
+    Arguments,
+    CountOf,
+    Items,
+    Keywords,
+    Operand,
+    PyObject,
+    RangeOf,
+    ReversedOf,
+    ZipOf,
+)
+
+
+@rule(range)
+def _range(frame: Frame, given: Arguments) -> Operand:
+    ends = [_index(frame, a) for a in given.args]
+    if len(ends) == 1:
+        return RangeOf(frame.constant(0), ends[0], frame.constant(1))
+    return RangeOf(ends[0], ends[1], ends[2] if len(ends) > 2 else frame.constant(1))
+
+
+def _index(frame: Frame, operand: Operand) -> Value:
+    value = frame.require(operand)
+    if value.type == INT:
+        return value
+    if value.type == FLOAT or value.type == STR:
+        raise frame.mismatch(f"a {value.type} cannot be interpreted as an integer")
+    return frame.op("aten::Int", value)
+
+
+@rule(enumerate)
+def _enumerate(frame: Frame, given: Arguments) -> Operand:
+    start = given.kwargs.get("start") or (
+        given.args[1] if len(given.args) > 1 else frame.constant(0)
+    )
+    return ZipOf((CountOf(frame.require(start)), given.args[0]))
+
+
+@rule(zip)
+def _zip(frame: Frame, given: Arguments) -> Operand:
+    return ZipOf(tuple(given.args))
+
+
+@rule(reversed)
+def _reversed(frame: Frame, given: Arguments) -> Operand:
+    return ReversedOf(given.args[0])
+
+
+@rule(map)
+def _map(frame: Frame, given: Arguments) -> Operand:
+    function, *sequences = given.args
+    over = iteration(frame, ZipOf(tuple(sequences)) if len(sequences) > 1 else sequences[0])
+    if isinstance(over, Indexed):
+        raise frame.unsupported(
+            "map over a sequence whose length is not known while compiling; use a comprehension"
+        )
+    return Items(tuple(_spread_call(frame, function, item, len(sequences) > 1) for item in over))
+
+
+def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) -> Operand:
+    return frame.call(function, *(operators.elements(frame, item) if spreads else [item]))
+
+
+@rule(len)
+def _len(frame: Frame, given: Arguments) -> Operand:
+    (operand,) = given.args
+    if operators.is_tuple(operand):
+        return frame.constant(len(operators.elements(frame, operand)))
+    if isinstance(operand, PyObject | Keywords):
+        return frame.constant(len(operand.obj if isinstance(operand, PyObject) else operand.items))
+    if isinstance(operand, RangeOf):
+        return frame.op("aten::__range_length", operand.start, operand.stop, operand.step)
+    return frame.op("aten::len", operand)
+
+
+@rule(list)
+def _list(frame: Frame, given: Arguments) -> Operand:
+    if not given.args:
+        empty = make_list(
+            frame, [], frame.hint.element if isinstance(frame.hint, ListType) else TensorType()
+        )
+        assert empty is not None
+        frame.unit.untyped.add(empty)
+        return empty
+    (operand,) = given.args
+    if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
+        return frame.op("aten::list", operand)
+    if isinstance(operand, Value) and isinstance(operand.type, DictType):
+        return frame.op("aten::keys", operand)
+    over = iteration(frame, operand)
+    if isinstance(over, Indexed):
+        return collect(frame, operand)
+    return (
+        operators.as_list(frame, operators.rebuild(frame, list(over)))
+        if over
+        else _list(frame, Arguments([], {}))
+    )
+
+
+def collect(frame: Frame, operand: Operand) -> Operand:
+    """The elements of a run-time iterable as a list, by a comprehension over it."""
+    return comprehend(frame, "[x for x in source]", operand)
+
+
+def comprehend(frame: Frame, text: str, source: Operand) -> Operand:
+    """Evaluate a comprehension of ours over an operand; its names get a `$` so that they meet no
+    name of the user.
+    """
+    frame.scope["$source"] = source
+    try:
+        return frame.evaluate(_template(text).body[0].value)  # type: ignore[attr-defined]
+    finally:
+        frame.scope.pop("$source", None)
+
+
+def _template(text: str) -> ast.Module:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = f"${node.id}"
+    return tree
+
+
+@rule(tuple)
+def _tuple(frame: Frame, given: Arguments) -> Operand:
+    if not given.args:
+        return Items(())
+    over = iteration(frame, given.args[0])
+    if not isinstance(over, Indexed):
+        return operators.rebuild(frame, list(over))
+    value = frame.require(given.args[0])
+    element = value.type.element if isinstance(value.type, ListType) else TensorType()
+    return frame.python(tuple, [value], ListType(element))
+
+
+@rule(dict, collections.OrderedDict)
+def _dict(frame: Frame, given: Arguments) -> Operand:
+    """From keywords, from pairs, or a copy."""
+    if given.args:
+        (operand,) = given.args
+        if isinstance(operand, Value) and isinstance(operand.type, DictType):
+            return frame.op("aten::copy", operand)
+        pairs = (
+            [operators.elements(frame, p) for p in iteration(frame, operand)]
+            if _is_known(frame, operand)
+            else None
+        )
+        if pairs is None:
+            return frame.op("aten::dict", operand)
+    else:
+        pairs = [[frame.constant(k), v] for k, v in given.kwargs.items()]
+    if not pairs:
+        empty = frame.node("prim::DictConstruct", (), [DictType(STR, TensorType())]).output
+        frame.unit.untyped.add(empty)
+        return empty
+    made = make_dict(
+        frame, [frame.require(k) for k, _ in pairs], [frame.require(v) for _, v in pairs]
+    )
+    if made is None:
+        raise frame.mismatch("the keys of a dict need one type, and so do its values")
+    return made
+
+
+def _is_known(frame: Frame, operand: Operand) -> bool:
+    """Whether a sequence of pairs has a known length; a list display of pairs has."""
+    return operators.is_tuple(operand)
+
+
+@rule(sum)
+def _sum(frame: Frame, given: Arguments) -> Operand:
+    operand = given.args[0]
+    start = given.kwargs.get("start") or (given.args[1] if len(given.args) > 1 else None)
+    over = iteration(frame, operand)
+    if not isinstance(over, Indexed):
+        total: Operand = frame.constant(0) if start is None else start
+        for item in over:
+            total = operators.binary(frame, ast.Add(), total, item)
+        return total
+    value = frame.require(operand)
+    if (
+        isinstance(value.type, ListType)
+        and value.type.element in (INT, FLOAT, BOOL)
+        and start is None
+    ):
+        return frame.op("aten::sum", value)
+    return _sum_objects(frame, value, start)
+
+
+def _sum_objects(frame: Frame, value: Value, start: Operand | None) -> Operand:
+    """A sum of tensors: Python starts from the int 0; an empty list is refused at run time."""
+    first = operators.binary(
+        frame, ast.Add(), start or frame.constant(0), frame.op("aten::__getitem__", value, 0)
+    )
+    rest = frame.op("aten::slice", value, 1, None, 1)
+    frame.scope["$total"] = first
+    frame.scope["$rest"] = rest
+    frame.execute(_template("for item in rest: total = total + item").body[0])
+    result = frame.scope.pop("$total")
+    frame.scope.pop("$rest")
+    frame.scope.pop("$item", None)
+    assert isinstance(result, Value)
+    return result
+
+
+def _quantifier(name: str, op: str) -> Rule:
+    """any and all, of bools or of anything with a truth value."""
+
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        (operand,) = given.args
+        if operators.is_tensor(operand):
+            return frame.op("aten::Bool", frame.op(f"aten::{name}", operand))
+        over = iteration(frame, operand)
+        if isinstance(over, Indexed):
+            return frame.op(f"aten::{name}", operand)
+        result: bool | Value = name == "all"
+        for item in over:
+            found = truth(frame, item)
+            made = [frame.constant(r) if isinstance(r, bool) else r for r in (result, found)]
+            folded = operators.fold(frame, operator.and_ if name == "all" else operator.or_, *made)
+            result = folded or frame.op(op, *made)
+        return frame.constant(result) if isinstance(result, bool) else result
+
+    return apply
+
+
+RULES[any] = _quantifier("any", "aten::__or__")
+RULES[all] = _quantifier("all", "aten::__and__")
+
+
+@rule(sorted)
+def _sorted(frame: Frame, given: Arguments) -> Operand:
+    items = operators.as_list(frame, _list(frame, Arguments(given.args[:1], {})))
+    reverse = frame.require(given.kwargs.get("reverse") or frame.constant(False))
+    if "key" in given.kwargs:
+        frame.scope["$key"] = given.kwargs["key"]
+        keys = frame.require(comprehend(frame, "[key(x) for x in source]", items))
+        del frame.scope["$key"]
+        return frame.python(_sorted_by, [items, keys, reverse], items.type)
+    return frame.python(_sorted_plain, [items, reverse], items.type)
+
+
+def _sorted_plain(items: list[Any], reverse: bool) -> list[Any]:
+    return sorted(items, reverse=reverse)
+
+
+def _sorted_by(items: list[Any], keys: list[Any], reverse: bool) -> list[Any]:
+    order = sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)
+    return [items[i] for i in order]

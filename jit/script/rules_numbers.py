@@ -1,0 +1,234 @@
+"""Rules of Python's numbers: conversions, rounding, extremes, and the functions of `math` and
+`cmath`.
+
+What a math function gives for constants is computed while compiling; a function without an op
+is Python's own, called back.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import cmath
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from ir import BOOL, COMPLEX, FLOAT, INT, STR, TensorType, Type, Value
+from jit.script import operators
+from jit.script.attributes import has_op
+from jit.script.conditions import truth
+from jit.script.constants import constant_of
+from jit.script.frame import Frame
+from jit.script.rules import RULES, Rule, finder, known_value, rule
+from jit.script.scope import select
+from jit.script.values import Arguments, Operand, RangeOf
+
+
+def _conversion(name: str, python: Callable[..., Any], empty: Any, result: Type) -> Rule:
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        if not given.args:
+            return frame.constant(empty)
+        if len(given.args) == 1 and not isinstance(given.args[0], Value):
+            return frame.constant(python(known_value(given.args[0])))
+        folded = operators.fold(frame, python, *given.args)
+        return folded or frame.op_or_python(name, python, result, *given.args)
+
+    return apply
+
+
+RULES[int] = _conversion("aten::Int", int, 0, INT)
+RULES[float] = _conversion("aten::Float", float, 0.0, FLOAT)
+RULES[complex] = _conversion("aten::Complex", complex, 0j, COMPLEX)
+
+
+@rule(bool)
+def _bool(frame: Frame, given: Arguments) -> Operand:
+    result = truth(frame, given.args[0]) if given.args else False
+    return frame.constant(result) if isinstance(result, bool) else result
+
+
+@rule(str)
+def _str(frame: Frame, given: Arguments) -> Operand:
+    if not given.args:
+        return frame.constant("")
+    value = frame.require(given.args[0])
+    return (
+        value
+        if value.type == STR
+        else operators.fold(frame, str, value) or frame.op("aten::str", value)
+    )
+
+
+@rule(repr)
+def _repr(frame: Frame, given: Arguments) -> Operand:
+    return frame.op("aten::format", "{!r}", given.args[0])
+
+
+@rule(format)
+def _format(frame: Frame, given: Arguments) -> Operand:
+    spec = constant_of(given.args[1]) if len(given.args) > 1 else ""
+    if not isinstance(spec, str):
+        raise frame.unsupported("format needs a format spec known while compiling")
+    return frame.op("aten::format", "{:" + spec + "}", given.args[0])
+
+
+@rule(abs, operator.abs)
+def _abs(frame: Frame, given: Arguments) -> Operand:
+    (operand,) = given.args
+    name = "aten::abs" if operators.is_tensor(operand) else "prim::abs"
+    return operators.fold(frame, abs, operand) or frame.op(name, operand)
+
+
+@rule(pow)
+def _pow(frame: Frame, given: Arguments) -> Operand:
+    if len(given.args) != 2:
+        raise frame.unsupported("pow takes two arguments in compiled code")
+    return operators.binary(frame, ast.Pow(), *given.args)
+
+
+@rule(round)
+def _round(frame: Frame, given: Arguments) -> Operand:
+    """Python's: to an int, half to even; with digits the nearest decimal."""
+    value, digits = frame.require(given.args[0]), [*given.args[1:], *given.kwargs.values()]
+    folded = operators.fold(frame, round, value, *digits)
+    if folded is not None:
+        return folded
+    if isinstance(value.type, TensorType):
+        raise frame.mismatch("type Tensor doesn't define __round__ method; use torch.round")
+    if not digits:
+        return (
+            value
+            if value.type in (INT, BOOL)
+            else frame.op("aten::Int", frame.op("aten::round", value))
+        )
+    return frame.python(round, [value, frame.require(digits[0])], value.type)
+
+
+@rule(divmod)
+def _divmod(frame: Frame, given: Arguments) -> Operand:
+    a, b = given.args
+    quotient = operators.binary(frame, ast.FloorDiv(), a, b)
+    return operators.rebuild(frame, [quotient, operators.binary(frame, ast.Mod(), a, b)])
+
+
+def _extreme(name: str, op: ast.cmpop, function: Callable[..., Any]) -> Rule:
+    """min and max: of a list, or of operands, the first extreme one being the result."""
+
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        if given.kwargs:
+            raise frame.unsupported(f"{name} takes no key or default in compiled code")
+        operands = given.args
+        if len(operands) == 1:
+            if not operators.is_tuple(operands[0]):
+                return _extreme_of(frame, name, op, operands[0])
+            operands = operators.elements(frame, operands[0])
+        result = operands[0]
+        for other in operands[1:]:
+            result = _better(frame, name, op, function, result, other)
+        return result
+
+    return apply
+
+
+def _extreme_of(frame: Frame, name: str, op: ast.cmpop, operand: Operand) -> Operand:
+    if isinstance(operand, RangeOf):
+        operand = frame.require(operand)
+    return frame.op(f"aten::{name}" if operators.is_tensor(operand) else f"prim::{name}", operand)
+
+
+def _better(
+    frame: Frame,
+    name: str,
+    op: ast.cmpop,
+    function: Callable[..., Any],
+    best: Operand,
+    other: Operand,
+) -> Operand:
+    folded = operators.fold(frame, function, best, other)
+    if folded is not None:
+        return folded
+    a, b = frame.require(best), frame.require(other)
+    if a.type == b.type and a.type in (INT, FLOAT):
+        return frame.op(f"prim::{name}", a, b)
+    holds = truth(frame, operators.compare(frame, op, b, a))
+    assert isinstance(holds, Value)
+    return select(frame, holds, lambda: b, lambda: a)
+
+
+RULES[max] = _extreme("max", ast.Gt(), max)
+RULES[min] = _extreme("min", ast.Lt(), min)
+
+
+def _plain(name: str, python: Callable[..., Any]) -> Rule:
+    return lambda frame, given: (
+        operators.fold(frame, python, *given.args) or frame.op(name, *given.args)
+    )
+
+
+for _name in ("ord", "chr", "bin", "hex", "oct", "hash"):
+    RULES[getattr(builtins, _name)] = _plain(f"aten::{_name}", getattr(builtins, _name))
+
+
+# math functions computed by Python itself, because no op of the registry has their meaning.
+_MATH_PYTHON = {
+    "log2": FLOAT,
+    "trunc": INT,
+    "hypot": FLOAT,
+    "comb": INT,
+    "perm": INT,
+    "isclose": BOOL,
+    "cbrt": FLOAT,
+    "dist": FLOAT,
+    "exp2": FLOAT,
+    "lcm": INT,
+    "isqrt": INT,
+    "nextafter": FLOAT,
+    "ulp": FLOAT,
+    "fsum": FLOAT,
+    "prod": FLOAT,
+}
+
+
+def math_rule(function: Any) -> Rule | None:
+    """A function of `math`: computed on constants, an op where one has its meaning, otherwise
+    Python's own.
+    """
+    if function is None:
+        return None
+    name = function.__name__
+
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        if given.kwargs:
+            raise frame.unsupported(f"math.{name} takes positional arguments in compiled code")
+        args = [frame.op("aten::Float", a) if operators.is_tensor(a) else a for a in given.args]
+        folded = operators.fold(frame, function, *args)
+        if folded is not None:
+            return folded
+        if name in _MATH_PYTHON or not has_op(f"aten::{name}"):
+            result = _MATH_PYTHON.get(name, FLOAT)
+            return frame.python(function, [frame.require(a) for a in args], result)
+        return frame.op(f"aten::{name}", *args)
+
+    return apply
+
+
+_CMATH = {
+    cmath.phase: FLOAT,
+    cmath.isnan: BOOL,
+    cmath.isinf: BOOL,
+    cmath.isfinite: BOOL,
+    cmath.isclose: BOOL,
+}
+
+
+@finder
+def _find(obj: Any) -> Rule | None:
+    """Functions of `math` and `cmath`."""
+    module = getattr(obj, "__module__", None)
+    if module == "cmath":
+        result = _CMATH.get(obj, COMPLEX)
+        return lambda frame, given: frame.python(
+            obj, [frame.require(a) for a in given.args], result
+        )
+    return math_rule(obj) if module == "math" else None

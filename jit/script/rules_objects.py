@@ -1,0 +1,128 @@
+"""Rules about objects: attributes by name, classes, print, warnings, partial functions, identity."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import torch
+
+from ir import (
+    BOOL,
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    DictType,
+    ListType,
+    OptionalType,
+    SetType,
+    TensorType,
+    TupleType,
+    Value,
+)
+from jit.script.attributes import get_attribute
+from jit.script.constants import constant_of
+from jit.script.frame import Frame
+from jit.script.rules import RULES, computed, rule
+from jit.script.values import Arguments, Operand, PartialOf, PyObject
+
+RULES.update({f: computed(f) for f in (issubclass, callable)})
+
+
+@rule(getattr)
+def _getattr(frame: Frame, given: Arguments) -> Operand:
+    owner, name = given.args[0], constant_of(given.args[1])
+    if not isinstance(name, str):
+        raise frame.unsupported("getattr needs a name known while compiling")
+    if len(given.args) > 2 and not has_attribute(owner, name):
+        return given.args[2]
+    return get_attribute(frame, owner, name)
+
+
+@rule(hasattr)
+def _hasattr(frame: Frame, given: Arguments) -> Operand:
+    name = constant_of(given.args[1])
+    if not isinstance(name, str):
+        raise frame.unsupported("hasattr needs a name known while compiling")
+    return frame.constant(has_attribute(given.args[0], name))
+
+
+def has_attribute(owner: Operand, name: str) -> bool:
+    """Whether an operand has an attribute, decided by its type."""
+    if isinstance(owner, PyObject):
+        return hasattr(owner.obj, name)
+    if isinstance(owner, Value):
+        return hasattr(python_class(owner), name)
+    return False
+
+
+def python_class(value: Value) -> type:
+    """The Python class of the values of a type."""
+    match value.type:
+        case TensorType():
+            return torch.Tensor
+        case ListType():
+            return list
+        case DictType():
+            return dict
+        case SetType():
+            return set
+        case TupleType(cls=cls):
+            return cls or tuple
+    classes = {INT: int, FLOAT: float, BOOL: bool, STR: str, NONE: type(None)}
+    return classes.get(value.type) or getattr(value.type, "cls", None) or object
+
+
+@rule(type)
+def _type(frame: Frame, given: Arguments) -> Operand:
+    (operand,) = given.args
+    if isinstance(operand, PyObject):
+        return PyObject(type(operand.obj), f"type({operand.name})")
+    value = frame.require(operand)
+    if isinstance(value.type, OptionalType) or python_class(value) is object:
+        raise frame.unsupported(
+            f"the class of a {value.type} is not known while compiling; use isinstance"
+        )
+    return PyObject(python_class(value), python_class(value).__name__)
+
+
+@rule(print)
+def _print(frame: Frame, given: Arguments) -> Operand:
+    sep, end = (
+        constant_of(given.kwargs[k]) if k in given.kwargs else d
+        for k, d in (("sep", " "), ("end", "\n"))
+    )
+    if (
+        set(given.kwargs) - {"sep", "end", "flush"}
+        or not isinstance(sep, str)
+        or not isinstance(end, str)
+    ):
+        raise frame.unsupported(
+            "print takes values, sep, end and flush in compiled code, sep and end constant"
+        )
+    attrs = {} if (sep, end) == (" ", "\n") else {"sep": sep, "end": end}
+    frame.node("prim::Print", [frame.require(a) for a in given.args], (), **attrs)
+    return frame.constant(None)
+
+
+@rule(warnings.warn)
+def _warn(frame: Frame, given: Arguments) -> Operand:
+    frame.node(
+        "prim::PythonOp",
+        [frame.require(given.args[0])],
+        (),
+        function=warnings.warn,
+        name="warnings.warn",
+    )
+    return frame.constant(None)
+
+
+@rule(functools.partial)
+def _partial(frame: Frame, given: Arguments) -> Operand:
+    return PartialOf(given.args[0], tuple(given.args[1:]), tuple(given.kwargs.items()))
+
+
+@rule(id)
+def _id(frame: Frame, given: Arguments) -> Operand:
+    return frame.python(id, [frame.require(given.args[0])], INT)

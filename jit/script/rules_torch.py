@@ -1,0 +1,154 @@
+"""Rules of torch: what is known while compiling, typed expressions, and functions that are more
+than an op.
+
+`torch.jit.is_scripting()` is True in compiled code; tests for torch functions, tracing and
+torch.compile are False, so the branches behind them are never compiled.
+"""
+
+from __future__ import annotations
+
+import ast
+import typing
+from typing import Any
+
+import numpy as np
+import torch
+import torch.utils.checkpoint
+
+from ir import GENERATOR, OptionalType
+from jit.script import operators
+from jit.script.annotate import evaluate_annotation, type_of_annotation
+from jit.script.conditions import condition, truth
+from jit.script.constants import UNKNOWN
+from jit.script.frame import Frame
+from jit.script.rules import RULES, Rule, computed, form, known_value, rule
+from jit.script.scope import select
+from jit.script.statements import conform
+from jit.script.values import Arguments, Items, Operand
+
+# what is known while compiling --------------------------------------------------------------------
+
+TRUE = (torch.jit.is_scripting, torch._jit_internal.is_scripting)
+FALSE = (
+    torch.jit.is_tracing, torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling,
+    torch.overrides.has_torch_function, torch.overrides.has_torch_function_unary,
+    torch.overrides.has_torch_function_variadic, torch._C._get_tracing_state,
+    torch.overrides.is_tensor_like,
+)  # fmt: skip
+COMPUTED = (torch.finfo, torch.iinfo, torch.get_default_dtype, torch.promote_types)
+
+
+def _known(value: Any) -> Rule:
+    return lambda frame, given: frame.constant(value)
+
+
+RULES.update(dict.fromkeys(TRUE, _known(True)))
+RULES.update(dict.fromkeys(FALSE, _known(False)))
+RULES.update({f: computed(f) for f in COMPUTED})
+
+
+@rule(torch.Size)
+def _size(frame: Frame, given: Arguments) -> Operand:
+    """A size is a list of ints in compiled code."""
+    return operators.as_list(frame, given.args[0])
+
+
+@rule(torch.device)
+def _device(frame: Frame, given: Arguments) -> Operand:
+    if any(known_value(a) is UNKNOWN for a in given.args):
+        return given.args[0]  # a device already, or a name that every op takes as a device
+    return computed(torch.device)(frame, given)
+
+
+def dtype_of(obj: Any) -> Any:
+    """The dtype that a Python or numpy class stands for as an argument, None for other objects."""
+    known = {float: torch.float64, int: torch.int64, bool: torch.bool, complex: torch.complex128}
+    if isinstance(obj, type) and obj in known:
+        return known[obj]
+    if isinstance(obj, np.dtype) or (isinstance(obj, type) and issubclass(obj, np.generic)):
+        return getattr(torch, np.dtype(obj).name, None)
+    return None
+
+
+# special forms ------------------------------------------------------------------------------------
+
+
+@form(isinstance, torch.jit.isinstance)
+def _isinstance(frame: Frame, node: ast.Call) -> Operand:
+    return condition(frame, node).as_value(frame)
+
+
+@form(torch.jit.annotate, typing.cast)
+def _annotate(frame: Frame, node: ast.Call) -> Operand:
+    annotation = evaluate_annotation(
+        ast.unparse(node.args[0]), frame.annotation_names(), frame.span
+    )
+    type_ = type_of_annotation(annotation, frame.span)
+    return conform(frame, frame.evaluate(node.args[1], type_), type_)
+
+
+@rule(torch.jit._unwrap_optional)
+def _unwrap(frame: Frame, given: Arguments) -> Operand:
+    value = frame.require(given.args[0])
+    if not isinstance(value.type, OptionalType):
+        return value
+    return frame.op("aten::_unwrap_optional", value)
+
+
+@rule(torch.is_tensor)
+def _is_tensor(frame: Frame, given: Arguments) -> Operand:
+    return frame.constant(operators.is_tensor(given.args[0]))
+
+
+@rule(torch.cond)
+def _cond(frame: Frame, given: Arguments) -> Operand:
+    test, then, orelse, *rest = given.args
+    operands = operators.elements(frame, rest[0]) if rest else []
+    holds = truth(frame, test)
+    if isinstance(holds, bool):
+        return frame.call(then if holds else orelse, *operands)
+    return select(
+        frame, holds, lambda: frame.call(then, *operands), lambda: frame.call(orelse, *operands)
+    )
+
+
+@rule(torch.utils.checkpoint.checkpoint)
+def _checkpoint(frame: Frame, given: Arguments) -> Operand:
+    """Recomputing saves memory in training and never changes results."""
+    return frame.call(given.args[0], *given.args[1:])
+
+
+@rule(torch.manual_seed)
+def _manual_seed(frame: Frame, given: Arguments) -> Operand:
+    return frame.python(torch.manual_seed, [frame.require(a) for a in given.args], GENERATOR)
+
+
+# torch functions whose Python source is not compiled
+# ------------------------------------------------
+
+# Tensor methods written in Python whose op has the same parameters.
+METHODS_AS_OPS = frozenset(
+    ("split", "unflatten", "register_hook", "refine_names", "detach", "rsub", "istft", "backward")
+)
+
+
+@rule(torch.einsum)
+def _einsum(frame: Frame, given: Arguments) -> Operand:
+    equation, *tensors = given.args
+    if len(tensors) == 1 and not operators.is_tensor(tensors[0]):
+        return frame.op("aten::einsum", equation, tensors[0])
+    return frame.op(
+        "aten::einsum", equation, operators.as_list(frame, operators.rebuild(frame, tensors))
+    )
+
+
+@rule(torch.meshgrid)
+def _meshgrid(frame: Frame, given: Arguments) -> Operand:
+    tensors = (
+        given.args[0]
+        if len(given.args) == 1 and not operators.is_tensor(given.args[0])
+        else Items(tuple(given.args))
+    )
+    if isinstance(tensors, Items):
+        tensors = operators.rebuild(frame, list(tensors.items))
+    return frame.op("aten::meshgrid", operators.as_list(frame, tensors), **given.kwargs)
