@@ -32,7 +32,7 @@ from codegen.params import BoolParam, FloatParam, IntParam
 from codegen.partition import CONTROL, ELEMENT, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
 from codegen.refuse import Refused
-from codegen.unbox import Bound, BoundScalar, BoundTensor
+from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
 from ir import (
     BOOL, FLOAT, INT, Block, Dim, ListType, Node, Scalar, Sym, TensorType, TupleType, Value, View, dtypes, product,
 )
@@ -65,7 +65,8 @@ class Body:
         """Emit everything between the guards and the return."""
         graph = self.plan.graph
         self.wanted = _object_values(graph.block, self.plan)
-        for value, bound in zip(graph.params, self.entry.args, strict=True):
+        bounds = variables([*self.entry.args, *self.entry.captured])
+        for value, bound in zip(graph.params, bounds, strict=True):
             self.objects[value] = bound.obj
             self.bind(value, bound)
         self.block(graph.block)

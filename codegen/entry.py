@@ -2,7 +2,8 @@
 
 An entry is a function with CPython's vectorcall signature. Its guards are straight-line code; each one that fails goes to
 the *miss* path, which calls the next entry of the chain with the same arguments (the global `<name>.next`, set when the plan
-is installed: another plan, or at the end the interpreter). A call that passes counts in the global `<name>.hits`.
+is installed: another plan, or at the end the interpreter). A call that passes counts in the global `<name>.hits`; one that
+leaves later, at a `require` of the body, in `<name>.faults` instead.
 
     args ──► modes ──► each argument: type, fields ──► sizes ──► hits += 1 ──► body ──► box ──► release ──► result
                 │ false         │                        │                      │ require            │ raise_if
@@ -35,6 +36,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field as dataclass_field
+from types import CellType
 
 import llvmlite.ir as ll
 
@@ -127,7 +129,7 @@ class EntryBuilder:
         self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
         self._body = self.function.append_basic_block("guards")
         self.builder.branch(self._body)  # the entry block stays open for stack slots
-        self._miss = self.function.append_basic_block("miss")
+        self._target = self._miss = self.function.append_basic_block("miss")
         self._error = self.function.append_basic_block("error")
         self.builder.position_at_end(self._body)
         unboxer = Unboxer(self, self._hold)
@@ -139,13 +141,14 @@ class EntryBuilder:
         unboxer.finish()
         for assumption in assumptions:
             self.require(emit_assumption(self.builder, assumption, self.symbols))
-        self._count_hit()
+        self._count("hits", 1)
+        self._target = self._leave()
 
     # --- leaving ---
 
     def require(self, condition: ll.Value) -> None:
         """Go to the miss path unless the condition holds."""
-        self._branch_unless(condition, self._miss)
+        self._branch_unless(condition, self._target)
 
     def raise_if(self, condition: ll.Value, exception: str, message: str) -> None:
         """Raise a built-in exception (`"ZeroDivisionError"`) when the condition holds."""
@@ -343,11 +346,22 @@ class EntryBuilder:
         return field(self.builder, self._args, 8 * k, PTR)
 
     def _captured(self, captured: Captured) -> ll.Value:
-        b = self.builder
-        key = self.constant(captured.key)
-        value = call(b, "PyDict_GetItem", self.constant(captured.mapping), key)
-        self.require(b.icmp_unsigned("!=", value, NULL))
-        self._hold(value)
+        """What a captured name holds now; one that is gone is a miss."""
+        b, holder = self.builder, self.constant(captured.holder)
+        if type(captured.holder) is dict:
+            value = call(b, "PyDict_GetItem", holder, self.constant(captured.key))
+            self.require(b.icmp_unsigned("!=", value, NULL))
+            self._hold(value)
+            return value
+        if type(captured.holder) is CellType:
+            value = call(b, "PyCell_Get", holder)
+        else:
+            value = call(b, "PyObject_GetAttr", holder, self.constant(captured.key))
+        is_gone = b.icmp_unsigned("==", value, NULL)
+        with b.if_then(is_gone, likely=False):
+            call(b, "PyErr_Clear")
+        self.require(b.not_(is_gone))
+        self.own(value, "Py_DecRef")
         return value
 
     def _guard_call(self, count: int, keywords: Sequence[str]) -> None:
@@ -378,9 +392,21 @@ class EntryBuilder:
         has_function_modes = call(b, "relume_function_modes")
         self.require(b.and_(is_normal, b.icmp_unsigned("==", has_function_modes, I8(0))))
 
-    def _count_hit(self) -> None:
-        b, hits = self.builder, self._global("hits", I64, I64(0))
-        b.store(b.add(b.load(hits, typ=I64), i64(1)), hits)
+    def _count(self, name: str, step: int) -> None:
+        """Add to a counter of the entry; the GIL is held."""
+        b = self.builder
+        counter = self.module.globals.get(f"{self.name}.{name}") or self._global(name, I64, I64(0))
+        b.store(b.add(b.load(counter, typ=I64), i64(step)), counter)
+
+    def _leave(self) -> ll.Block:
+        """The way to the miss path from here on: such a call is a fault, no hit."""
+        b = self.builder
+        block = self.function.append_basic_block("leave")
+        with b.goto_block(block):
+            self._count("hits", -1)
+            self._count("faults", 1)
+            b.branch(self._miss)
+        return block
 
     def _contiguous(self, sizes: Sequence[ll.Value]) -> list[ll.Value]:
         steps: list[ll.Value] = []
@@ -415,5 +441,10 @@ def install(library: Library, name: str = "entry", following: int | None = None)
 
 
 def hits(library: Library, name: str = "entry") -> int:
-    """How many calls passed the guards."""
+    """How many calls passed the guards and stayed."""
     return library.read_i64(f"{name}.hits")
+
+
+def faults(library: Library, name: str = "entry") -> int:
+    """How many calls passed the guards, and then met what only the interpreter may serve."""
+    return library.read_i64(f"{name}.faults")

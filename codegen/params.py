@@ -46,9 +46,13 @@ class BoolParam:
 
 @dataclass(frozen=True, slots=True)
 class ConstParam:
-    """Exactly this value: the object itself, or for int, float, str and the like an equal one of the same type."""
+    """Exactly this value: the object itself, or for int, float, str and the like an equal one of the same type.
+
+    With `is_identity` only the object itself will do, whatever its type calls equal.
+    """
 
     value: object
+    is_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +73,9 @@ Param = TensorParam | IntParam | FloatParam | BoolParam | ConstParam | AnyParam 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A value that is not passed: `mapping[key]` at the time of the call, such as a parameter of a module."""
+    """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact type), the contents of a
+    closure cell, or the attribute `key` of any other object."""
 
-    mapping: dict[str, object]
+    holder: object
     key: str
     param: Param

@@ -12,9 +12,10 @@ import llvmlite.ir as ll
 
 from codegen.body import Body
 from codegen.engine import Library
-from codegen.entry import EntryBuilder, hits, install
+from codegen.entry import EntryBuilder, faults, hits, install
+from codegen.kernel import Kernel
 from codegen.operands import Known
-from codegen.params import Param
+from codegen.params import Captured, Param
 from codegen.prepare import Prepared, prepare
 from codegen.runtime import engine
 from codegen.target import host
@@ -29,6 +30,8 @@ class Plan:
     library: Library
     entry: EntryBuilder
     params: Sequence[Param]
+    captured: Sequence[Captured]
+    kernels: Sequence[Kernel]
     llvm: str
 
     @property
@@ -37,20 +40,39 @@ class Plan:
 
     @property
     def hits(self) -> int:
-        """Calls that passed the guards."""
+        """Calls that the plan served."""
         return hits(self.library, self.entry.name)
+
+    @property
+    def faults(self) -> int:
+        """Calls that passed the guards and left from the body."""
+        return faults(self.library, self.entry.name)
 
     def install(self, following: int | None = None) -> int:
         """Let misses go to another entry (default: the interpreter); the plan's own address."""
         return install(self.library, self.entry.name, following)
 
 
-def compile_plan(graph: Graph, params: Sequence[Param], known: Known, facts: Facts) -> Plan:
-    """Compile a specialized graph. Raises Refused with the reason when no plan can be made."""
+def compile_plan(
+    graph: Graph,
+    params: Sequence[Param],
+    known: Known,
+    facts: Facts,
+    *,
+    keywords: Sequence[str] = (),
+    captured: Sequence[Captured] = (),
+) -> Plan:
+    """Compile a specialized graph. Raises Refused with the reason when no plan can be made.
+
+    The graph's parameters are what varies among `params` and `captured`, in order (`codegen.unbox.variables`); `keywords`
+    name the last of `params` where they are passed so.
+    """
     prepared = prepare(graph, known, host().vector_bytes)
     module = ll.Module()
-    entry = EntryBuilder(module, "entry", params, assumptions=list(facts.assumptions))
-    Body(entry, prepared).emit()
+    assumptions = list(facts.assumptions)
+    entry = EntryBuilder(module, "entry", params, keywords=keywords, captured=captured, assumptions=assumptions)
+    body = Body(entry, prepared)
+    body.emit()
     entry.close()
     library = engine().load(module, entry.imports)
-    return Plan(prepared, library, entry, params, str(module))
+    return Plan(prepared, library, entry, params, captured, body.kernels, str(module))

@@ -6,7 +6,7 @@ may be bound by a later argument, and tested together at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field as dataclass_field
 from functools import singledispatch
 
@@ -66,7 +66,23 @@ class BoundSequence:
     items: tuple[Bound, ...]
 
 
-Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence
+@dataclass(frozen=True, slots=True)
+class BoundConstant:
+    """An argument of one value only: it was compared, and code has it folded in."""
+
+    obj: ll.Value
+
+
+Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence | BoundConstant
+
+
+def variables(bounds: Iterable[Bound]) -> Iterator[Bound]:
+    """What varies among arguments, in order: the items of sequences one by one, constants left out."""
+    for bound in bounds:
+        if isinstance(bound, BoundSequence):
+            yield from variables(bound.items)
+        elif not isinstance(bound, BoundConstant):
+            yield bound
 
 
 @dataclass(slots=True)
@@ -243,9 +259,11 @@ def _(param: ConstParam, obj: ll.Value, u: Unboxer) -> Bound:
         u.type_is(obj, "PyFloat_Type")
         bits = b.bitcast(ll.Constant(DOUBLE, value), I64)  # by bits: -0.0 is not 0.0, and NaN equals itself
         u.guards.require(b.icmp_unsigned("==", field(b, obj, abi.FLOAT_VALUE), bits))
+    elif param.is_identity:
+        u.guards.require(b.icmp_unsigned("==", obj, u.guards.constant(value)))
     else:
         _require_equal(u, obj, value)
-    return BoundObject(obj)
+    return BoundConstant(obj)
 
 
 def _require_equal(u: Unboxer, obj: ll.Value, value: object) -> None:
