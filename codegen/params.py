@@ -24,12 +24,19 @@ class TensorParam:
     strides: tuple[Dim | None, ...] | None = None
     is_mutated: bool = False
 
+    def __str__(self) -> str:
+        strides = "" if self.strides is None else f", strides={_list(self.strides)}"
+        return f"{self.dtype.name}{_list(self.dims)}{strides}{', written' if self.is_mutated else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class IntParam:
     """An exact Python int that fits 64 bits; `dim` binds or compares it like a size."""
 
     dim: Dim | None = None
+
+    def __str__(self) -> str:
+        return "int" if self.dim is None else f"int {self.dim}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +45,16 @@ class FloatParam:
 
     accept_int: bool = False
 
+    def __str__(self) -> str:
+        return "float or int" if self.accept_int else "float"
+
 
 @dataclass(frozen=True, slots=True)
 class BoolParam:
     """True or False."""
+
+    def __str__(self) -> str:
+        return "bool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +67,19 @@ class ConstParam:
     value: object
     is_identity: bool = False
 
+    def __str__(self) -> str:
+        if isinstance(self.value, (bool, int, float, complex, str, bytes, type(None))):
+            return repr(self.value)
+        name = getattr(self.value, "__qualname__", None)
+        return f"this {name or type(self.value).__qualname__}"
+
 
 @dataclass(frozen=True, slots=True)
 class AnyParam:
     """Any object; it stays boxed."""
+
+    def __str__(self) -> str:
+        return "anything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +88,10 @@ class SequenceParam:
 
     items: tuple[Param, ...]
     is_list: bool = False
+
+    def __str__(self) -> str:
+        items = ", ".join(map(str, self.items))
+        return f"[{items}]" if self.is_list else f"({items})"
 
 
 Param = TensorParam | IntParam | FloatParam | BoolParam | ConstParam | AnyParam | SequenceParam
@@ -79,3 +105,7 @@ class Captured:
     holder: object
     key: str
     param: Param
+
+
+def _list(dims: tuple[Dim | None, ...]) -> str:
+    return f"[{', '.join('*' if d is None else str(d) for d in dims)}]"

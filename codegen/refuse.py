@@ -6,10 +6,11 @@ from ir import Node
 
 
 class Refused(Exception):
-    """A plan cannot be made; `reason` is a row of the reason table, `node` where it was met."""
+    """A plan cannot be made; `reason` is a row of the reason table, `node` where it was met, `detail` what was met."""
 
-    def __init__(self, reason: str, node: Node | None = None) -> None:
+    def __init__(self, reason: str, node: Node | None = None, detail: str = "") -> None:
         where = f" at {node.span}" if node is not None and node.span is not None else ""
-        super().__init__(f"{reason}: {node.op.qualified if node is not None else '-'}{where}")
+        what = detail or (node.op.qualified if node is not None else "")
+        super().__init__(f"{reason}{f': {what}' if what else ''}{where}")
         self.reason = reason
         self.node = node
