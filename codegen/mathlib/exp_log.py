@@ -143,8 +143,8 @@ _LOG10 = {
     ),
     dtypes.float64: _Base((0.4342944819032518, 1.098319650216765e-17)),
 }
-# where exp is 0 for sure, where it nears the denormals, where it is inf for sure
-_EXP_RANGE = {dtypes.float32: (-104.0, -85.0, 89.0), dtypes.float64: (-746.0, -707.0, 710.0)}
+# where exp is 0 for sure, where it is inf for sure
+EXP_RANGE = {dtypes.float32: (-104.0, 89.0), dtypes.float64: (-746.0, 710.0)}
 
 
 def split_exponent(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
@@ -160,46 +160,46 @@ def exp_reduced(s: LaneBuilder, r: Lane) -> Lane:
     return polynomial(s, r, _EXP[r.dtype])
 
 
-def exp_small(s: LaneBuilder, x: Lane) -> Lane:
-    """exp(x) where the caller knows that 2**n is a normal number (|x| <= 87.3 or 708.3)."""
-    f = format_of(x)
-    power, r = split_exponent(s, x, f)
-    return exp_reduced(s, r) * s.bitcast(power, f.dtype)
+def scale(s: LaneBuilder, f: Format, y: Lane, biased: Lane) -> Lane:
+    """`y * 2**n` for y near 1, through the denormals and up to inf; biased = magic + 2 bias + n.
 
-
-def scale(s: LaneBuilder, f: Format, y: Lane, power: Lane, is_low: Lane) -> Lane:
-    """`y * 2**n` for y near 1, through the denormals and up to inf, given the bits of 2**n.
-
-    Two steps keep each factor normal: 2**(n - 1) * 2, or near the denormals 2**(n + 64) * 2**-64.
+    Two factors 2**(n / 2), so that both are normal numbers and only the last product is rounded.
     """
-    far = 64 if f is SINGLE else 128
-    first = power + s.where(is_low, s.const(far << f.digits, f.bits), -(1 << f.digits))
-    return y * s.bitcast(first, f.dtype) * s.where(is_low, s.const(2.0**-far, f.dtype), 2.0)
+    bits = s.bitcast(biased, f.bits)
+    half = s.logical_shift_right(bits, 1)
+    first, second = half << f.digits, (bits - half) << f.digits
+    return y * s.bitcast(first, f.dtype) * s.bitcast(second, f.dtype)
 
 
 def exp(s: LaneBuilder, x: Lane) -> Lane:
     """e**x."""
+    zero, infinite = EXP_RANGE[x.dtype]
+    return exp_plus(s, s.minimum(s.maximum(x, zero), infinite))
+
+
+def exp_plus(s: LaneBuilder, x: Lane, low: Lane | None = None) -> Lane:
+    """e**(x + low) for x in the range where that is neither 0 nor inf for sure, and a tiny low."""
     f = format_of(x)
-    zero, low, infinite = _EXP_RANGE[x.dtype]
-    x = s.minimum(s.maximum(x, zero), infinite)
-    power, r = split_exponent(s, x, f)
-    return scale(s, f, exp_reduced(s, r), power, x < low)
+    rounder = f.magic + 2 * f.bias
+    biased = s.fma(x, LOG2E, rounder)
+    n = biased - rounder
+    r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, x))
+    return scale(s, f, exp_reduced(s, r if low is None else r + low), biased)
 
 
 def exp2(s: LaneBuilder, x: Lane) -> Lane:
     """2**x."""
     f = format_of(x)
     x = s.minimum(s.maximum(x, -2.0 - f.bias - f.digits), f.bias + 1.0)
-    biased = x + (f.magic + f.bias)
-    r = x - (biased - (f.magic + f.bias))
-    power = s.bitcast(biased, f.bits) << f.digits
-    return scale(s, f, polynomial(s, r, EXP2[f.dtype]), power, x < 4.0 - f.bias)
+    rounder = f.magic + 2 * f.bias
+    biased = x + rounder
+    return scale(s, f, polynomial(s, x - (biased - rounder), EXP2[f.dtype]), biased)
 
 
 def expm1(s: LaneBuilder, x: Lane) -> Lane:
     """e**x - 1, accurate near zero."""
     f = format_of(x)
-    limited = s.minimum(s.maximum(x, -0.75 * f.digits), _EXP_RANGE[f.dtype][2])
+    limited = s.minimum(s.maximum(x, -0.75 * f.digits), EXP_RANGE[f.dtype][1])
     power, r = split_exponent(s, limited, f)
     half_power = s.bitcast(
         power - (1 << f.digits), f.dtype
@@ -216,22 +216,25 @@ def expm1_small(s: LaneBuilder, r: Lane) -> Lane:
 def sigmoid(s: LaneBuilder, x: Lane) -> Lane:
     """1 / (1 + e**-x); 0 where that is denormal."""
     f = format_of(x)
-    limit = 87.33 if x.dtype is dtypes.float32 else 708.39
-    power, r = split_exponent(s, s.minimum(s.maximum(-x, -limit), limit), f)
-    scale_up = s.bitcast(power, f.dtype)
-    bottom = s.fma(scale_up, expm1_small(s, r), scale_up + 1.0)
+    limit = 87.33 if f is SINGLE else 708.39
+    limited = s.minimum(s.maximum(x, -limit), limit)
+    biased = s.fma(limited, -LOG2E, f.magic + f.bias)
+    n = biased - (f.magic + f.bias)
+    r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, -limited))
+    power = s.bitcast(s.bitcast(biased, f.bits) << f.digits, f.dtype)
+    bottom = s.fma(power, expm1_small(s, r), power + 1.0)
     return s.where(x < -limit, 0.0, s.quotient(1.0, bottom))
 
 
 def split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
-    """(m - 1, e) with x = m 2**e and 2/3 <= m < 4/3, for positive finite x; e is a float lane."""
+    """(m - 1, e 2**digits) with x = m 2**e and 2/3 <= m < 4/3, for positive finite x."""
     is_denormal = x < f.smallest_normal
     up = f.digits + 1
     bits = s.bitcast(s.where(is_denormal, x * 2.0**up, x), f.bits)
     exponent = _exponent_above(s, bits, f)
     m = s.bitcast(bits - exponent, f.dtype)
     exponent = exponent - s.where(is_denormal, s.const(up << f.digits, f.bits), 0)
-    return m - 1.0, s.cast(exponent >> f.digits, f.dtype)
+    return m - 1.0, s.cast(exponent, f.dtype)
 
 
 def _exponent_above(s: LaneBuilder, bits: Lane, f: Format) -> Lane:
@@ -264,8 +267,10 @@ def log(s: LaneBuilder, x: Lane) -> Lane:
     f = format_of(x)
     m, e = split_float(s, x, f)
     if f is SINGLE:
-        return log_special(s, x, s.fma(e, LN2, _log1p_small(s, m)))
-    return log_special(s, x, s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo)))
+        return log_special(s, x, s.fma(e, LN2 * f.unit, _log1p_small(s, m)))
+    return log_special(
+        s, x, s.fma(e, f.ln2_hi * f.unit, _log1p_small(s, m, e * (f.ln2_lo * f.unit)))
+    )
 
 
 def _log_in_base(s: LaneBuilder, x: Lane, per_e: Sequence[float], table: _Base) -> Lane:
@@ -280,8 +285,8 @@ def _log_in_base(s: LaneBuilder, x: Lane, per_e: Sequence[float], table: _Base) 
         z = t * t
         rest = t * (m - z * polynomial(s, z, _ATANH_DOUBLE))  # m - log(1 + m)
         tail = s.fma(m, low, rest * -(high + low))
-    first = s.fma(m, high, s.fma(e, per_e[1], tail) if per_e[1] else tail)
-    return log_special(s, x, s.fma(e, per_e[0], first))
+    first = s.fma(m, high, s.fma(e, per_e[1] * f.unit, tail) if per_e[1] else tail)
+    return log_special(s, x, s.fma(e, per_e[0] * f.unit, first))
 
 
 def log2(s: LaneBuilder, x: Lane) -> Lane:
@@ -308,9 +313,9 @@ def log1p(s: LaneBuilder, x: Lane) -> Lane:
     exponent = _exponent_above(s, s.bitcast(1.0 + x, f.bits), f)
     down = s.bitcast(((f.bias + 2) << f.digits) - exponent, f.dtype)  # 4 * 2**-e, normal at every e
     m = s.fma(x, down, down - 4.0) * 0.25
-    e = s.cast(exponent >> f.digits, f.dtype)
+    e = s.cast(exponent, f.dtype)
     if f is SINGLE:
-        result = s.fma(e, LN2, _log1p_small(s, m))
+        result = s.fma(e, LN2 * f.unit, _log1p_small(s, m))
     else:
-        result = s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo))
+        result = s.fma(e, f.ln2_hi * f.unit, _log1p_small(s, m, e * (f.ln2_lo * f.unit)))
     return log_special(s, x, s.copysign(result, x), pole=-1.0)

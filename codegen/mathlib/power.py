@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 from codegen.lane import Lane, LaneBuilder, Number
-from codegen.mathlib.exp_log import EXP2_SINGLE, exp_reduced, scale, split_exponent, split_float
+from codegen.mathlib.exp_log import EXP2_SINGLE, EXP_RANGE, exp_plus, scale, split_float
 from codegen.mathlib.floats import (
     DOUBLE,
     SINGLE,
@@ -188,19 +188,14 @@ def _power_single(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
     """The exponent y log2(a) is split in float64, 2**rest is evaluated in float32."""
     f = SINGLE
     m, e = split_float(s, a, f)
+    e = s.where(a < _INFINITY, s.where(a == 0.0, s.const(-_INFINITY, a.dtype), e), a)
     m, e, y = (s.cast(v, dtypes.float64) for v in (m, e, y))
-    log = s.fma(m, polynomial(s, m, _LOG2_FOR_SINGLE), e)
-    wide = s.cast(a, dtypes.float64)
-    log = s.where(
-        wide == _INFINITY, wide, s.where(wide == 0.0, s.const(-_INFINITY, wide.dtype), log)
-    )
-    log = s.where(wide != wide, wide, log)
+    log = s.fma(m, polynomial(s, m, _LOG2_FOR_SINGLE), e * f.unit)
     t = s.minimum(s.maximum(y * log, -153.0), 129.0)
     n = s.round(t)
     r = s.cast(t - n, dtypes.float32)
-    n = s.cast(n, dtypes.float32)
-    power = s.bitcast(n + (f.magic + f.bias), f.bits) << f.digits
-    return scale(s, f, polynomial(s, r, EXP2_SINGLE), power, n < 4.0 - f.bias)
+    biased = s.cast(n, dtypes.float32) + (f.magic + 2 * f.bias)
+    return scale(s, f, polynomial(s, r, EXP2_SINGLE), biased)
 
 
 def _power_double(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
@@ -211,10 +206,9 @@ def _power_double(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
     high = s.where(a != a, a, high)
     product, error = two_product(s, high, y)
     error = s.fma(low, y, error)
-    t = s.minimum(s.maximum(product, -746.0), 710.0)
-    power, r = split_exponent(s, t, f)
-    r = r + s.where(t == product, error, 0.0)
-    return scale(s, f, exp_reduced(s, r), power, t < -707.0)
+    zero, infinite = EXP_RANGE[f.dtype]
+    t = s.minimum(s.maximum(product, zero), infinite)
+    return exp_plus(s, t, s.where(t == product, error, 0.0))
 
 
 def _log_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
@@ -240,6 +234,6 @@ def _log_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
     third_low = s.fma(cube, q_low, s.fma(cube_low, q, third_error))
     high, low = fast_two_sum(t * 2.0, third)
     low = low + s.fma(t_low, 2.0, third_low)
-    whole, whole_error = two_sum(s.product(e, f.ln2_hi), high)
-    low = s.fma(e, f.ln2_lo, low + whole_error)
+    whole, whole_error = two_sum(s.product(e, f.ln2_hi * f.unit), high)
+    low = s.fma(e, f.ln2_lo * f.unit, low + whole_error)
     return fast_two_sum(whole, low)

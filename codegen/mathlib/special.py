@@ -9,8 +9,8 @@ Measured errors in ulp (float32 / float64):
 from __future__ import annotations
 
 from codegen.lane import Lane, LaneBuilder
-from codegen.mathlib.exp_log import EXPM1, exp_reduced, log, log1p, scale, split_exponent
-from codegen.mathlib.floats import DOUBLE, LN2, LOG2E, SINGLE, in_double, polynomial, two_product
+from codegen.mathlib.exp_log import EXP_RANGE, EXPM1, exp_plus, log, log1p
+from codegen.mathlib.floats import LN2, LOG2E, SINGLE, in_double, polynomial, two_product
 from codegen.mathlib.trig import sine
 from ir import dtypes
 
@@ -221,12 +221,9 @@ def erfc(s: LaneBuilder, x: Lane) -> Lane:
 
 def _erfc_positive(s: LaneBuilder, a: Lane) -> Lane:
     """erfc(a) for a >= 0: exp(-a**2), with the square in two parts, times a smooth factor."""
-    f = DOUBLE
     a = s.minimum(a, 28.0)
     square, error = two_product(s, a, a)
-    exponent = s.maximum(-square, -746.0)
-    power, r = split_exponent(s, exponent, f)
-    gauss = scale(s, f, exp_reduced(s, r - error), power, exponent < -707.0)
+    gauss = exp_plus(s, s.maximum(-square, EXP_RANGE[a.dtype][0]), -error)
     top, bottom, slope = a - _ERFC_CENTER, a + _ERFC_CENTER, s.fma(a, 2.0, 1.0)
     inverse = s.quotient(1.0, bottom * slope)
     return gauss * (polynomial(s, top * (slope * inverse), _ERFC) * (bottom * inverse))
