@@ -18,8 +18,8 @@ from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest, Reduce, Root
 from codegen.operands import Known, element_dtype, reduced_axes
+from codegen.rows import RowEmitter
 from codegen.schedule import Schedule
-from codegen.tile import TileEmitter
 from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, dtypes, opmath, product
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
@@ -44,7 +44,7 @@ def emit_kernel(module: ll.Module, name: str, nest: Nest, plan: Schedule, known:
     return KernelEmitter(module, name, nest, plan, known).emit()
 
 
-class KernelEmitter(TileEmitter):
+class KernelEmitter(RowEmitter):
     """Walks one nest."""
 
     def emit(self) -> Kernel:
@@ -78,10 +78,7 @@ class KernelEmitter(TileEmitter):
             self._outer(level + 1)
             return ()
 
-        self.vector_loop(var, self._step(var), start, stop, (), body)
-
-    def _step(self, var: Var) -> int:
-        return self.width if var is self.plan.vector else 1
+        self.vector_loop(var, self.step(var), start, stop, (), body)
 
     def _share(self, var: Var) -> tuple[ll.Value, ll.Value]:
         """This call's part of the parallel loop, in iterations of `var`."""
@@ -100,98 +97,11 @@ class KernelEmitter(TileEmitter):
             return
         if nest.reduced:
             for self.phase in range(nest.phase_count):
-                self._pass([r for r in nest.reduces if r.phase == self.phase], [r for r in full if r.phase == self.phase])
+                self.reduce([r for r in nest.reduces if r.phase == self.phase], [r for r in full if r.phase == self.phase])
             self.phase = nest.phase_count
         for root in nest.roots:
             if root not in full or not nest.reduced:
                 self.store(root)
-
-    def _pass(self, reduces: Sequence[Reduce], roots: Sequence[Root]) -> None:
-        """One phase: run over the row, combining `reduces` and storing `roots`."""
-        starts = [self._initial(r) for r in reduces]
-        flat = [lane for start in starts for lane in start]
-        final = iter(self._reduced(0, flat, reduces, roots, [len(s) for s in starts]))
-        for reduce, start in zip(reduces, starts, strict=True):
-            self._finish(reduce, [next(final) for _ in start])
-
-    def _reduced(self, level: int, carried: Sequence[Lane], reduces: Sequence[Reduce], roots: Sequence[Root],
-                 sizes: Sequence[int]) -> list[Lane]:
-        if level == len(self.plan.reduced):
-            lanes = iter(carried)
-            combined = [lane for r, size in zip(reduces, sizes, strict=True)
-                        for lane in self._combine(r, [next(lanes) for _ in range(size)])]
-            for root in roots:
-                self.store(root)
-            return combined
-        var = self.plan.reduced[level]
-        return self.vector_loop(var, self._step(var), I64(0), self.dim(var.extent), carried,
-                                lambda lanes: self._reduced(level + 1, lanes, reduces, roots, sizes))
-
-    def _initial(self, reduce: Reduce) -> list[Lane]:
-        rule = reduce.node.op.rule
-        assert isinstance(rule, Reduction)
-        first = [self._first_position(reduce)] if rule.indexed else []
-        lanes = _tuple(rule.init(self.s, self._accumulator_dtype(reduce), *first))
-        is_wide = self.plan.vector is not None
-        return [self.s.splat(lane) if is_wide else lane for lane in lanes]
-
-    def _position_dtype(self, reduce: Reduce) -> DType:
-        """Positions count in int32 where the row is known to be short enough: twice as many fit a register."""
-        count = self._count_of(reduce)
-        return dtypes.int32 if isinstance(count, int) and count < 1 << 31 else dtypes.int64
-
-    def _first_position(self, reduce: Reduce) -> Lane:
-        """The position of the first element that each lane meets."""
-        dtype = self._position_dtype(reduce)
-        step = reduce.position.coefficient(self.plan.vector) if self.plan.vector is not None else 0
-        if isinstance(step, int) and step == 0:
-            return self.s.const(0, dtype)
-        return self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
-
-    def _accumulator_dtype(self, reduce: Reduce) -> DType:
-        rule = reduce.node.op.rule
-        assert isinstance(rule, Reduction)
-        return opmath(rule.accumulate(element_dtype(reduce.node, self.known)))
-
-    def _combine(self, reduce: Reduce, old: Sequence[Lane]) -> list[Lane]:
-        rule = reduce.node.op.rule
-        assert isinstance(rule, Reduction)
-        x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), self._accumulator_dtype(reduce))
-        x = self.s.splat(x) if self.plan.vector is not None else x
-        position = self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
-        new = _tuple((rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position)))
-        if self.mask is None or self.plan.vector not in self.plan.reduced:
-            return list(new)
-        return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
-
-    def _finish(self, reduce: Reduce, lanes: list[Lane]) -> None:
-        """Fold the accumulators and remember the reduction's results in the row's scope."""
-        rule = reduce.node.op.rule
-        assert isinstance(rule, Reduction)
-        if self.plan.vector in self.plan.reduced and self.plan.vector is not None:
-            lanes = self._fold(rule, lanes)
-        results = _tuple(rule.finish(self.s, _single(lanes), self._count(reduce)))
-        for value, lane in zip(reduce.node.outputs, results, strict=True):
-            self.scopes[-1].lanes[(value, reduce.kept)] = self.to_type(lane, value)
-
-    def _count(self, reduce: Reduce) -> Lane:
-        return Lane(self.s, self.dim(self._count_of(reduce)), dtypes.int64)
-
-    def _count_of(self, reduce: Reduce) -> Dim:
-        """How many elements the reduction combines."""
-        axes, _ = reduced_axes(reduce.node, self.known)
-        dims = reduce.node.inputs[0].type.shape
-        return product(dims[k] for k in axes if k < len(dims))
-
-    def _fold(self, rule: Reduction, lanes: list[Lane]) -> list[Lane]:
-        """Combine the elements of vector accumulators by halving."""
-        width = self.width
-        while width > 1:
-            width //= 2
-            low = [self.s.slice(lane, 0, width) for lane in lanes]
-            high = [self.s.slice(lane, width, width) for lane in lanes]
-            lanes = list(_tuple(rule.combine(self.s, _single(low), _single(high))))
-        return lanes
 
     # scans ---------------------------------------------------------------------------------------------------
     def _scan(self, node: Node) -> None:
@@ -216,7 +126,7 @@ class KernelEmitter(TileEmitter):
             self.store_lane(root, total)
             return [self.s.slice(total, self.width - 1, 1) if along else total]
 
-        self.vector_loop(var, self._step(var), I64(0), self.dim(var.extent), [start], body)
+        self.vector_loop(var, self.step(var), I64(0), self.dim(var.extent), [start], body)
 
     def _prefix(self, rule: Scan, x: Lane, neutral: Lane) -> Lane:
         """Inclusive prefix inside one vector, in log2(width) shifts."""
@@ -227,11 +137,3 @@ class KernelEmitter(TileEmitter):
         return x
 
 
-
-def _tuple(lanes: Lane | Sequence[Lane]) -> tuple[Lane, ...]:
-    return (lanes,) if isinstance(lanes, Lane) else tuple(lanes)
-
-
-def _single(lanes: Sequence[Lane]) -> Any:
-    """An accumulator as rules take it: a lane, or a tuple of lanes when there are several."""
-    return lanes[0] if len(lanes) == 1 else tuple(lanes)

@@ -45,18 +45,14 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     addresses = [a.address for a in nest.accesses]
     outer = [v for v in nest.outer if not _is_one(v)]
     reduced = [v for v in nest.reduced if not _is_one(v)]
+    outer = _merged(_ordered(outer, nest.accesses), addresses)
+    reduced = _merged(_ordered(reduced, nest.accesses), addresses) if nest.scan is None else reduced
     vector = _vector_variable(nest, outer, reduced)
     tile = _tile_variable(nest, outer, vector) if not nest.reduced else None
-    outer = _merged(_ordered(outer, nest.accesses, vector), addresses)
-    reduced = _merged(_ordered(reduced, nest.accesses, vector), addresses) if nest.scan is None else reduced
-    if vector not in outer and vector not in reduced:  # merged into a neighbor: the innermost of its loops
-        vector = (outer or reduced or [None])[-1]
+    _move_last(outer, tile)
+    _move_last(outer, vector)
+    _move_last(reduced, vector)
     work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, 4)
-    if tile is not None and tile in outer:
-        outer.remove(tile)
-        outer.insert(len(outer) - 1, tile)
-    else:
-        tile = None
     width = _width(nest, vector, register_bytes, is_tiled=tile is not None)
     return Schedule(outer, reduced, vector if width > 1 else None, width, threads and bool(outer) and work > GRAIN, tile)
 
@@ -87,8 +83,6 @@ def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | 
     candidates = [*outer, *reduced]
     if not candidates:
         return None
-    if nest.scan is not None and reduced:
-        candidates = [*outer, *reduced]
     return max(candidates, key=lambda v: (_contiguity(v, nest.accesses), candidates.index(v)))
 
 
@@ -106,13 +100,19 @@ def _contiguity(var: Var, accesses: Sequence[Access]) -> float:
     return score if hint(var.extent) >= 4 else score - 1000.0 / max(hint(var.extent), 1)
 
 
-def _ordered(variables: list[Var], accesses: Sequence[Access], vector: Var | None) -> list[Var]:
-    """Outermost first: by the distance that a step moves in memory, writes counting most; the vector variable last."""
+def _move_last(variables: list[Var], var: Var | None) -> None:
+    if var in variables:
+        variables.remove(var)  # type: ignore[arg-type]
+        variables.append(var)  # type: ignore[arg-type]
 
-    def distance(var: Var) -> tuple[int, int, int]:
+
+def _ordered(variables: list[Var], accesses: Sequence[Access]) -> list[Var]:
+    """Outermost first: by the distance that a step moves in memory, writes counting most."""
+
+    def distance(var: Var) -> tuple[int, int]:
         steps = [abs(hint(a.address.coefficient(var))) for a in accesses if a.buffer is not None]
         writes = [abs(hint(a.address.coefficient(var))) for a in accesses if a.is_write]
-        return (0 if var is vector else 1, max(writes, default=0), max(steps, default=0))
+        return max(writes, default=0), max(steps, default=0)
 
     return sorted(variables, key=distance, reverse=True)
 

@@ -49,13 +49,13 @@ sum = reduction("""
     sum(Tensor self, *, ScalarType? dtype=None) -> Tensor  | .out
     sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) \
 -> Tensor  | .IntList_out
-    """, _zero, _plus, accumulate=_wide, results=lambda dtype: (_summed(dtype),))
+    """, _zero, _plus, accumulate=_wide, results=lambda dtype: (_summed(dtype),), is_sum=True)
 mean = reduction("""
     mean(Tensor self, *, ScalarType? dtype=None) -> Tensor  | .dtype_out
     mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) \
 -> Tensor  | .out
     """, _zero, _plus, finish=lambda s, acc, count: acc / s.cast(count, acc.dtype),
-    accumulate=_wide, results=lambda dtype: (dtype,), dtypes=FLOATS)
+    accumulate=_wide, results=lambda dtype: (dtype,), dtypes=FLOATS, is_sum=True)
 prod = reduction("""
     prod(Tensor self, *, ScalarType? dtype=None) -> Tensor  | .out
     prod.dim_int(Tensor self, int dim, bool keepdim=False, *, ScalarType? dtype=None) \

@@ -1,0 +1,194 @@
+"""Reductions inside a kernel: accumulators, the loops over a row, and the fold across lanes.
+
+An accumulator has as many lanes as vectors have (each lane sums its own elements), or one when nothing is vectorized. Along a
+vectorized row the lanes are folded afterwards, by halving.
+
+Long float32 sums lose accuracy, so a row of more than BLOCK elements is summed block by block, and the blocks' sums in float64:
+
+    total = 0.0 (float64)
+    for each block:   lanes = 0; for each vector of the block: lanes += x;   total += fold(lanes)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llvmlite.ir as ll
+
+from codegen.index import Var
+from codegen.lanes import Lane
+from codegen.nest import Reduce, Root
+from codegen.operands import element_dtype, reduced_axes
+from codegen.tile import TileEmitter
+from ir import Dim, DType, Reduction, dtypes, hint, opmath, product
+
+I64 = ll.IntType(64)
+BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
+
+
+@dataclass(eq=False, slots=True)
+class Accumulator:
+    """One reduction of the running pass: how many lanes its state has, and whether blocks are summed in float64."""
+
+    reduce: Reduce
+    rule: Reduction
+    dtype: DType
+    is_blocked: bool
+    size: int = 0
+
+
+class RowEmitter(TileEmitter):
+    """Adds reductions to the evaluator."""
+
+    def step(self, var: Var) -> int:
+        """Elements per iteration of a loop."""
+        return self.width if var is self.plan.vector else 1
+
+    @property
+    def is_along(self) -> bool:
+        """Whether the row itself is vectorized, so that lanes must be folded."""
+        return self.plan.vector is not None and self.plan.vector in self.plan.reduced
+
+    def reduce(self, reduces: Sequence[Reduce], roots: Sequence[Root]) -> None:
+        """One phase: run over the row, combining `reduces` and storing `roots`."""
+        accumulators = [self.accumulator(r) for r in reduces]
+        for accumulator, lanes in zip(accumulators, self.totals(accumulators, roots), strict=True):
+            self.finish(accumulator, lanes)
+
+    def accumulator(self, reduce: Reduce) -> Accumulator:
+        rule = reduce.node.op.rule
+        assert isinstance(rule, Reduction)
+        dtype = opmath(rule.accumulate(element_dtype(reduce.node, self.known)))
+        is_blocked = rule.is_sum and dtype is dtypes.float32 and hint(self.count(reduce)) > BLOCK
+        return Accumulator(reduce, rule, dtype, is_blocked)
+
+    def totals(self, accumulators: Sequence[Accumulator], roots: Sequence[Root]) -> list[list[Lane]]:
+        """The folded state of every accumulator after the row."""
+        starts = [self._start_total(a) for a in accumulators]
+        final = self._loops(0, [lane for start in starts for lane in start], accumulators, roots)
+        return [lanes if a.is_blocked else self.folded(a.rule, lanes)
+                for a, lanes in zip(accumulators, _split(final, accumulators), strict=True)]
+
+    def _start_total(self, accumulator: Accumulator) -> list[Lane]:
+        if not accumulator.is_blocked:
+            return self._start(accumulator)
+        zero = self.s.const(0.0, dtypes.float64)
+        accumulator.size = 1
+        return [self.s.splat(zero) if self.plan.vector is not None and not self.is_along else zero]
+
+    def _start(self, accumulator: Accumulator) -> list[Lane]:
+        """The neutral state, one lane each per vector lane."""
+        rule = accumulator.rule
+        first = [self._first_position(accumulator.reduce)] if rule.indexed else []
+        lanes = _tuple(rule.init(self.s, accumulator.dtype, *first))
+        accumulator.size = len(lanes)
+        return [self.s.splat(lane) if self.plan.vector is not None else lane for lane in lanes]
+
+    def _loops(self, level: int, carried: Sequence[Lane], accumulators: Sequence[Accumulator],
+               roots: Sequence[Root]) -> list[Lane]:
+        if level == len(self.plan.reduced):
+            return self._element(carried, accumulators, roots)
+        var = self.plan.reduced[level]
+        low, high = self.bounds(var)
+        if level == len(self.plan.reduced) - 1 and any(a.is_blocked for a in accumulators):
+            return self._blocks(var, low, high, carried, accumulators, roots)
+        return self.vector_loop(var, self.step(var), low, high, carried,
+                                lambda lanes: self._loops(level + 1, lanes, accumulators, roots))
+
+    def bounds(self, var: Var) -> tuple[ll.Value, ll.Value]:
+        """Where the loop over a reduced variable starts and stops."""
+        return I64(0), self.dim(var.extent)
+
+    def _blocks(self, var: Var, low: ll.Value, high: ll.Value, carried: Sequence[Lane], accumulators: Sequence[Accumulator],
+                roots: Sequence[Root]) -> list[Lane]:
+        """The innermost loop, block by block."""
+        length = BLOCK if self.is_along else BLOCK // 32
+        block = Var("block", 1)
+        count = self.b.udiv(self.b.add(self.b.sub(high, low), I64(length - 1)), I64(length))
+
+        def one_block(totals: Sequence[Lane]) -> Sequence[Lane]:
+            start = self.b.add(low, self.b.mul(self.position[block], I64(length)))
+            stop = self.b.add(start, I64(length))
+            stop = self.b.select(self.b.icmp_signed("<", stop, high), stop, high)
+            outer = _split(totals, accumulators)
+            inner = [self._start(a) if a.is_blocked else t for a, t in zip(accumulators, outer, strict=True)]
+            lanes = self.vector_loop(var, self.step(var), start, stop, [x for lanes in inner for x in lanes],
+                                     lambda lanes: self._element(lanes, accumulators, roots))
+            return [x for a, t, new in zip(accumulators, outer, _split(lanes, accumulators), strict=True)
+                    for x in (self._add_block(a, t, new) if a.is_blocked else new)]
+
+        return self.loop(block, I64(0), count, 1, carried, one_block)
+
+    def _add_block(self, accumulator: Accumulator, total: Sequence[Lane], lanes: list[Lane]) -> list[Lane]:
+        (block,) = self.folded(accumulator.rule, lanes)
+        return [total[0] + self.s.cast(block, dtypes.float64)]
+
+    def _element(self, carried: Sequence[Lane], accumulators: Sequence[Accumulator], roots: Sequence[Root]) -> list[Lane]:
+        combined = [lane for a, old in zip(accumulators, _split(carried, accumulators), strict=True)
+                    for lane in self._combined(a, old)]
+        for root in roots:
+            self.store(root)
+        return combined
+
+    def _combined(self, accumulator: Accumulator, old: Sequence[Lane]) -> list[Lane]:
+        rule, reduce = accumulator.rule, accumulator.reduce
+        x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), accumulator.dtype)
+        x = self.s.splat(x) if self.plan.vector is not None else x
+        position = self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
+        new = _tuple((rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position)))
+        if self.mask is None or not self.is_along:
+            return list(new)
+        return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
+
+    def _position_dtype(self, reduce: Reduce) -> DType:
+        """Positions count in int32 where the row is known to be short enough: twice as many fit a register."""
+        count = self.count(reduce)
+        return dtypes.int32 if isinstance(count, int) and count < 1 << 31 else dtypes.int64
+
+    def _first_position(self, reduce: Reduce) -> Lane:
+        """The position of the first element that each lane meets."""
+        dtype = self._position_dtype(reduce)
+        step = reduce.position.coefficient(self.plan.vector) if self.plan.vector is not None else 0
+        if isinstance(step, int) and step == 0:
+            return self.s.const(0, dtype)
+        return self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
+
+    def folded(self, rule: Reduction, lanes: list[Lane]) -> list[Lane]:
+        """Combine the elements of vector accumulators by halving, if the row is what is vectorized."""
+        width = self.width if self.is_along else 1
+        while width > 1:
+            width //= 2
+            low = [self.s.slice(lane, 0, width) for lane in lanes]
+            high = [self.s.slice(lane, width, width) for lane in lanes]
+            lanes = list(_tuple(rule.combine(self.s, _single(low), _single(high))))
+        return lanes
+
+    def finish(self, accumulator: Accumulator, lanes: Sequence[Lane]) -> None:
+        """Remember a reduction's results in the row's scope."""
+        reduce = accumulator.reduce
+        count = Lane(self.s, self.dim(self.count(reduce)), dtypes.int64)
+        results = _tuple(accumulator.rule.finish(self.s, _single(lanes), count))
+        for value, lane in zip(reduce.node.outputs, results, strict=True):
+            self.scopes[-1].lanes[(value, reduce.kept)] = self.to_type(lane, value)
+
+    def count(self, reduce: Reduce) -> Dim:
+        """How many elements the reduction combines."""
+        axes, _ = reduced_axes(reduce.node, self.known)
+        dims = reduce.node.inputs[0].type.shape
+        return product(dims[k] for k in axes if k < len(dims))
+
+
+def _split(lanes: Sequence[Lane], accumulators: Sequence[Accumulator]) -> list[list[Lane]]:
+    rest = iter(lanes)
+    return [[next(rest) for _ in range(a.size)] for a in accumulators]
+
+
+def _tuple(lanes: Lane | Sequence[Lane]) -> tuple[Lane, ...]:
+    return (lanes,) if isinstance(lanes, Lane) else tuple(lanes)
+
+
+def _single(lanes: Sequence[Lane]) -> Any:
+    """An accumulator as rules take it: a lane, or a tuple of lanes when there are several."""
+    return lanes[0] if len(lanes) == 1 else tuple(lanes)
