@@ -184,13 +184,12 @@ def _pointwise_strides(
     """Strides of a pointwise result; a number counts as a 0-d tensor."""
     if rule.layout == ():
         return contiguous_strides(dims)
-    names = [n for n in rule.layout or operands if n in operands and n not in rule.follow]
     layouts = []
-    for name in names:
-        operand = operands[name]
+    for name in rule.layout or operands:
+        operand = operands.get(name)
         if isinstance(operand, TensorType):
             layouts.append(_as_read(operand, None if name in rule.own else common))
-        else:
+        elif operand is not None and name not in rule.follow:
             layouts.append(Layout((), ()))
     known = [x for x in layouts if x is not None]
     return pointwise_strides(dims, known) if len(known) == len(layouts) else None

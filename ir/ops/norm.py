@@ -138,7 +138,9 @@ def _count(b: Any, x: Tensor, dims: Sequence[int]) -> Any:
 def _freedom(b: Any, count: Any, correction: float) -> Any:
     if isinstance(count, int):
         return max(float(count - correction), 0.0)
-    return b.op("aten::sub.int_float", count, float(correction))
+    if correction == int(correction):
+        return b.op("aten::sub.int", count, int(correction))
+    return b.op("aten::sub.int_float", count, correction)
 
 
 def _moment(part: Callable[[Any, Tensor, Tensor], Any]) -> Callable[..., Any]:
@@ -231,6 +233,15 @@ def _last_dims(x: Tensor, normalized_shape: Any) -> list[int] | None:
     return list(range(rank - count, rank)) if fits else None
 
 
+def _fits(x: Tensor, dims: Sequence[int], *parameters: Tensor | None) -> bool:
+    """Whether weight and bias (absent ones aside) have the dtype and the last sizes of the input."""
+    sizes = tuple(x.type.shape[d] for d in dims)
+    given = [p for p in parameters if p is not None]
+    return is_float(x, *given) and all(
+        p.type.is_complete and len(p.type.shape) == len(sizes)
+        and all(a == b for a, b in zip(p.type.shape, sizes, strict=True)) for p in given)
+
+
 def _scaled(b: Any, y: Tensor, weight: Tensor | None, bias: Tensor | None = None) -> Tensor:
     y = y if weight is None else b.mul(y, widen(b, weight))
     return y if bias is None else b.add(y, widen(b, bias))
@@ -239,7 +250,7 @@ def _scaled(b: Any, y: Tensor, weight: Tensor | None, bias: Tensor | None = None
 def _native_layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
                        bias: Tensor | None, eps: Any) -> tuple[Tensor, Tensor, Tensor] | None:
     dims = _last_dims(x, normalized_shape)
-    if dims is None or not is_float(x, weight, bias) or not has_elements(x):
+    if dims is None or not _fits(x, dims, weight, bias) or not has_elements(x):
         return None
     wide = widen(b, x)
     mean = b.mean(wide, dims, True)
@@ -260,7 +271,7 @@ def _rms_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
               eps: Any) -> Tensor | None:
     dims = _last_dims(x, normalized_shape)
     eps = EPSILON.get(x.type.dtype) if eps is None else eps
-    if dims is None or eps is None or not is_float(x, weight) or not has_elements(x):
+    if dims is None or eps is None or not _fits(x, dims, weight) or not has_elements(x):
         return None
     wide = widen(b, x)
     scale = b.rsqrt(b.add(b.mean(b.square(wide), dims, True), eps))
@@ -365,8 +376,8 @@ def _prelu(b: Any, x: Tensor, weight: Tensor) -> Tensor | None:
     """The weight runs along dim 1; a single one is for all."""
     if not is_float(x, weight) or x.type.rank is None or weight.type.rank is None:
         return None
-    if weight.type.rank == 1 and x.type.rank > 1:
-        weight = b.view(weight, [-1] + [1] * (x.type.rank - 2))
+    if weight.type.rank == 1 and x.type.rank != 1:
+        weight = b.view(weight, [-1] + [1] * (x.type.rank - 2) if x.type.rank else [])
     return b.op("aten::_prelu_kernel", x, weight)
 
 
