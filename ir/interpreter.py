@@ -178,7 +178,8 @@ class _Source:
             self.observe(node.outputs, node)
             self.free(dying)
         finish()
-        self.free(deaths.get(len(block.nodes), ()))
+        rebound = set(block.params)
+        self.free(v for v in deaths.get(len(block.nodes), ()) if v not in rebound)
 
     def observe(self, values: Iterable[Value], node: Node | None = None) -> None:
         """Show results to the observer."""
