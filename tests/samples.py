@@ -103,7 +103,7 @@ def values(count: int, dtype: torch.dtype, domain: tuple[float, float], seed: in
     ).to(dtype)
     edge = torch.tensor(specials(dtype), dtype=dtype)
     stride = 1 if count <= 2 else 3
-    where = torch.arange(seed % 2, count, stride)[: len(edge)]
+    where = torch.arange(min(seed % 2, count), count, stride)[: len(edge)]
     data[where] = edge.roll(seed)[: len(where)]
     return data
 

@@ -186,16 +186,17 @@ create(f"""
 
 
 # triangles ----------------------------------------------------------------------------------------
-def _outside(b: Any, x: Tensor, compare: str, diagonal: Any) -> Tensor:
-    """Where column - row is beyond the diagonal."""
+def _without(b: Any, x: Tensor, compare: str, diagonal: Any) -> Tensor | None:
+    """x with 0 where column - row is beyond the diagonal."""
+    if x.type.rank is None or x.type.rank < 2:
+        return None
     rows = b.arange(b.op("aten::size.int", x, -2))
     columns = b.arange(b.op("aten::size.int", x, -1))
-    return b.op(compare, b.sub(columns, b.unsqueeze(rows, 1)), diagonal)
+    outside = b.op(compare, b.sub(columns, b.unsqueeze(rows, 1)), diagonal)
+    return b.masked_fill(x, outside, 0)
 
 
-tril = composite(
-    "tril(Tensor self, SymInt diagonal=0) -> Tensor  | _ .out",
-    lambda b, x, diagonal: b.masked_fill(x, _outside(b, x, "aten::gt.Scalar", diagonal), 0))
-triu = composite(
-    "triu(Tensor self, SymInt diagonal=0) -> Tensor  | _ .out",
-    lambda b, x, diagonal: b.masked_fill(x, _outside(b, x, "aten::lt.Scalar", diagonal), 0))
+tril = composite("tril(Tensor self, SymInt diagonal=0) -> Tensor  | _ .out",
+                 lambda b, x, diagonal: _without(b, x, "aten::gt.Scalar", diagonal))
+triu = composite("triu(Tensor self, SymInt diagonal=0) -> Tensor  | _ .out",
+                 lambda b, x, diagonal: _without(b, x, "aten::lt.Scalar", diagonal))

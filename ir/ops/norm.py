@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ir.dims import Dim
 from ir.dtypes import DType, float32, float64
 from ir.graph import Value
 from ir.ops.cast import convert, row_major, widen
@@ -33,7 +34,12 @@ def is_constant(*values: Any) -> bool:
 
 def has_elements(x: Tensor) -> bool:
     """Whether the sizes are known and none is 0."""
-    return x.type.is_complete and all(not isinstance(d, int) or d > 0 for d in x.type.shape)
+    return x.type.is_complete and not any(map(is_zero, x.type.shape))
+
+
+def is_zero(size: Dim) -> bool:
+    """Whether a size is 0; a symbolic one never is."""
+    return isinstance(size, int) and size == 0
 
 
 def as_list(dim: Any) -> list[int]:
@@ -126,10 +132,13 @@ def _moments(b: Any, x: Tensor, dim: Any, correction: Any,
 
 def _count(b: Any, x: Tensor, dims: Sequence[int]) -> Any:
     """The number of reduced elements: a Python int, or a Value when a size is symbolic."""
+    shape = x.type.shape or (1,)
+    over = list(dims) or list(range(len(shape)))
+    if any(is_zero(shape[dim]) for dim in over):
+        return 0
     count: Any = 1
-    for dim in dims or all_dims(x):
-        size = x.type.shape[dim] if x.type.shape else 1
-        size = size if isinstance(size, int) else b.op("aten::size.int", x, dim)
+    for dim in over:
+        size = shape[dim] if isinstance(shape[dim], int) else b.op("aten::size.int", x, dim)
         is_known = is_constant(size, count)
         count = count * size if is_known else b.op("aten::mul.int", count, size)
     return count
