@@ -1,9 +1,10 @@
 """The script front end: Python source of tensor functions to typed SSA graphs.
 
-    function -- pysource --> ast -- compile --> handlers (expressions, calls, statements, control ...) --> Graph
+    function -- pysource --> ast -- compile --> handlers (expressions, calls, control ...) --> Graph
                                        |
-                                       +-- scope: names to operands, merges at if and loop
-                                       +-- resolve, annotate: captured names, annotations
+                                       +-- scope: names to operands, merges at if, loop
+                                       +-- resolve, annotate: captured names, types
+                                       +-- rules: builtins, math, numpy, torch
 
 A handler turns one class of ast node into nodes of the graph; handlers call each other only
 through the frame.

@@ -57,8 +57,7 @@ _PLAIN: dict[Any, Type] = {
     torch.Tensor: TENSOR, np.ndarray: TENSOR, torch.device: DEVICE, torch.dtype: DTYPE,
     torch.layout: LAYOUT, torch.memory_format: MEMORY_FORMAT, torch.Generator: GENERATOR, Any: ANY,
     object: ANY, numbers.Number: NUMBER, torch.Size: ListType(INT), range: RANGE,
-    list: ListType(TENSOR), dict: DictType(STR, TENSOR), typing.List: ListType(TENSOR),
-    typing.Dict: DictType(STR, TENSOR), inspect.Parameter.empty: TENSOR,
+    list: ListType(TENSOR), dict: DictType(STR, TENSOR), inspect.Parameter.empty: TENSOR,
 }  # fmt: skip
 
 _LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
@@ -70,6 +69,8 @@ _UNIONS = (typing.Union, types.UnionType)
 
 def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
     """The type that an evaluated annotation names."""
+    if annotation in (typing.List, typing.Dict):  # noqa: UP006
+        annotation = typing.get_origin(annotation)
     if _is_hashable(annotation) and annotation in _PLAIN:
         return _PLAIN[annotation]
     if isinstance(annotation, type) and typing.get_origin(annotation) is None:
@@ -148,9 +149,7 @@ def _union(members: list[Type]) -> Type:
     """
     flat: list[Type] = []
     for member in members:
-        parts = {UnionType: lambda m: m.members, OptionalType: lambda m: (m.element, NONE)}.get(
-            type(member), lambda m: (m,)
-        )(member)
+        parts = _members(member)
         flat += [p for p in parts if p not in flat]
     if ANY in flat:
         return ANY
@@ -161,11 +160,20 @@ def _union(members: list[Type]) -> Type:
     return core if len(some) == len(flat) else optional(core)
 
 
+def _members(type_: Type) -> tuple[Type, ...]:
+    match type_:
+        case UnionType(members=members):
+            return members
+        case OptionalType(element=element):
+            return (*_members(element), NONE)
+    return (type_,)
+
+
 def _unknown(annotation: Any, span: Span | None) -> UnsupportedError:
     text = getattr(annotation, "__qualname__", None) or str(annotation)
     return UnsupportedError(
-        f"the annotation {text} has no compiled type; use Tensor, int, float, bool, str, List, Dict, Tuple, Optional, "
-        "a NamedTuple, an Enum or a class with source",
+        f"the annotation {text} has no compiled type; use Tensor, int, float, bool, str, List, "
+        "Dict, Tuple, Optional, a NamedTuple, an Enum or a class with source",
         span,
     )
 
@@ -174,10 +182,9 @@ def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) 
     """The Python object that an annotation's text stands for."""
     try:
         return eval(text, dict(names))
-    except Exception as error:  # noqa: BLE001  (whatever the user's expression raises is reported at its place)
-        raise UnsupportedError(
-            f"the annotation {text!r} cannot be evaluated: {error}", span
-        ) from error
+    except Exception as error:
+        message = f"the annotation {text!r} cannot be evaluated: {error}"
+        raise UnsupportedError(message, span) from error
 
 
 def parse_type_comment(

@@ -79,7 +79,7 @@ def _value_attribute(frame: Frame, owner: Value, name: str) -> Operand:
             return frame.op(f"prim::{name}", owner)
         case OptionalType():
             raise frame.mismatch(
-                f"the value may be None and None has no attribute {name!r}; test `is not None` first"
+                f"the value may be None, which has no attribute {name!r}; test `is not None` first"
             )
     return Method(owner, name)
 

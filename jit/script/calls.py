@@ -136,8 +136,9 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
             frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs)
         )
     raise frame.unsupported(
-        f"{name!r} cannot be called in compiled code: it is a {type(obj).__module__}.{type(obj).__qualname__} without "
-        "Python source and without an operator; call it outside, or mark its caller with torch.jit.ignore"
+        f"{name!r} cannot be called in compiled code: it is a {type(obj).__qualname__} without "
+        "Python source and without an operator; call it outside, or mark its caller with "
+        "torch.jit.ignore"
     )
 
 

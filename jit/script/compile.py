@@ -1,7 +1,7 @@
 """Entry of the script front end: a Python function and its argument types to a graph.
 
-    compiled = compile_function(fn, [FLOAT, TENSOR])     types as given: what the first call passed
-    compiled = compile_function(fn)                      types from annotations; without one a Tensor, as in TorchScript
+    compile_function(fn, [FLOAT, TENSOR])     types as given: what the first call passed
+    compile_function(fn)                      types from annotations; a Tensor without one
 
 The result carries, besides the graph, the captures: every global and closure variable whose
 value is now part of the graph. Code that runs the graph must compile again when one of them no
@@ -72,8 +72,9 @@ def compile_function(
 ) -> CompiledSource:
     """Compile a function (or bound method).
 
-    `arg_types` gives a type to each parameter in order, `*args` counting as one of a tuple type; parameters in `bound`
-    are objects known while compiling, such as `self`, and become no parameters of the graph.
+    `arg_types` gives a type to each parameter in order, `*args` counting as one of a tuple type;
+    parameters in `bound` are objects known while compiling, such as `self`, and become no
+    parameters of the graph.
     """
     known = dict(bound or {})
     if isinstance(fn, MethodType):

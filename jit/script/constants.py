@@ -121,7 +121,9 @@ def common_type(values: Sequence[Value]) -> Type | None:
 def make_list(frame: Frame, values: Sequence[Value], element: Type | None = None) -> Value | None:
     """A list of values (at least one, or `element` given), None when they have no common type."""
     element = element or common_type(values)
-    return element and frame.node("prim::ListConstruct", values, [ListType(element)]).output
+    if element is None:
+        return None
+    return frame.node("prim::ListConstruct", values, [ListType(element)]).output
 
 
 def make_dict(frame: Frame, keys: Sequence[Value], values: Sequence[Value]) -> Value | None:

@@ -3,7 +3,7 @@ early.
 
     if c:                          %out = prim::If(%c)
         return a        ==>            block0(): -> (%a)
-    rest; return b                     block1(): rest -> (%b)      the rest moves to where control still falls through
+    rest; return b                     block1(): rest -> (%b)      where control falls through
 
 Where only a run-time flag tells whether the rest is reached (a `break` in one of two branches),
 the rest becomes the else block of an If on `$skip`. A loop carries the variables that its body
@@ -198,8 +198,9 @@ def _has_break(body: Sequence[ast.stmt]) -> bool:
 class Loop:
     """A `prim::Loop` under construction.
 
-    `carried` maps each carried name to its type; it grows, and types widen, from attempt to attempt. `conflicts` are names
-    whose type changes in the body: unreadable across iterations and afterwards, harmless where the body assigns them first.
+    `carried` maps each carried name to its type; it grows, and types widen, from attempt to
+    attempt. `conflicts` are names whose type changes in the body: unreadable across iterations and
+    afterwards, harmless where the body assigns them first.
     """
 
     frame: Frame

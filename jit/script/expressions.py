@@ -72,7 +72,7 @@ def narrowed(frame: Frame, node: ast.expr, operand: Operand) -> Operand:
 @expression(ast.Subscript)
 def _subscript(frame: Frame, node: ast.Subscript) -> Operand:
     owner = frame.evaluate(node.value)
-    item = getitem(frame, owner, read_index(frame, node.slice), isinstance(node.slice, ast.Tuple))
+    item = getitem(frame, owner, read_index(frame, node.slice))
     return narrowed(frame, node, item)
 
 
@@ -121,12 +121,10 @@ def _list(frame: Frame, node: ast.List) -> Operand:
     if values is None:
         return Items(tuple(items))
     if values or element:
-        made = make_list(frame, values, element)
-        return (
-            made
-            or make_list(frame, values, UnionType(tuple(dict.fromkeys(v.type for v in values))))
-            or made
-        )
+        kinds = UnionType(tuple(dict.fromkeys(v.type for v in values)))
+        made = make_list(frame, values, element) or make_list(frame, values, kinds)
+        assert made is not None
+        return made
     empty = make_list(frame, [], TENSOR)
     assert empty is not None
     frame.unit.untyped.add(empty)
@@ -162,7 +160,7 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
         made = make_dict(frame, keys, values)
         if made is None:
             raise frame.mismatch(
-                "the keys of a dict need one type, and so do its values; annotate the dict with a Union"
+                "the keys of a dict need one type, and so do its values; annotate it with a Union"
             )
         return made
     flat = [x for pair in zip(keys, values, strict=True) for x in pair]
@@ -205,7 +203,7 @@ def _compare(frame: Frame, node: ast.Compare) -> Operand:
 
 
 def _chain(frame: Frame, left: Operand, rest: list[tuple[ast.cmpop, ast.expr]]) -> Operand:
-    """`a < b < c` is `a < b and b < c` with `b` evaluated once, the rest only where it is reached."""
+    """`a < b < c` is `a < b and b < c` with `b` evaluated once, the rest only where reached."""
     op, node = rest[0]
     right = frame.evaluate(node)
     first = operators.compare(frame, op, left, right)

@@ -78,8 +78,8 @@ def statement(*classes: type[ast.AST]) -> Callable[[StatementHandler], Statement
 class Callee:
     """A Python function compiled for one list of argument types.
 
-    `result` is the type of its result: while it is being compiled the declared one or None; None in the end when the
-    result exists only at compile time, so that calls must be compiled in place.
+    `result` is the type of its result: while it is being compiled the declared one or None; None in
+    the end when the result exists only at compile time, so that calls must be compiled in place.
     """
 
     graph: Graph

@@ -56,7 +56,7 @@ def bind_arguments(
         )
     elif extra:
         raise frame.mismatch(
-            f"{name}() takes {len(positional)} positional arguments but {len(given.args)} were given"
+            f"{name}() takes {len(positional)} positional arguments, {len(given.args)} were given"
         )
     named = {*positional, *(a.arg for a in spec.kwonlyargs)} - only
     rest: dict[str, Operand] = {}
@@ -166,10 +166,9 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
                 f"{fn.__name__!r} calls itself: annotate the type of its result"
             )
         return inline_function(frame, fn, given)
-    inputs = [o for o in operands if _is_runtime(o, is_recursive)]
-    return frame.node(
-        "prim::CallFunction", inputs, [callee.result], graph=callee.graph, name=fn.__name__
-    ).output  # type: ignore[arg-type]
+    inputs = [o for o in operands if isinstance(o, Value) and _is_runtime(o, is_recursive)]
+    attrs = {"graph": callee.graph, "name": fn.__name__}
+    return frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
 
 
 def _is_runtime(operand: Operand, is_recursive: bool) -> bool:
@@ -182,7 +181,7 @@ def _is_plain(operand: Value) -> bool:
 
 
 def _key(operand: Operand, is_recursive: bool) -> Hashable:
-    """What a callee is specialized on for one argument; None when it cannot be a graph of its own."""
+    """What a callee is specialized on for one argument; None when it must be inlined."""
     if isinstance(operand, PyObject):
         return ("object", id(operand.obj))
     if not isinstance(operand, Value):

@@ -27,7 +27,7 @@ from jit.script.annotate import named_tuple_type
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
-from jit.script.values import Arguments, Items, Keywords, Operand, PyObject
+from jit.script.values import Arguments, Items, Keywords, Operand, PyObject, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
@@ -90,7 +90,7 @@ def _tolist(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`x.tolist()`: the type of the result comes from the annotation of what it is assigned to."""
     if frame.hint is None:
         raise frame.unsupported(
-            "the type of tolist() depends on the tensor: annotate it, `values: List[float] = x.tolist()`"
+            "the type of tolist() depends on the tensor: annotate it, `v: List[float] = x.tolist()`"
         )
     return frame.python(torch.Tensor.tolist, [owner], frame.hint)
 
@@ -146,7 +146,7 @@ def call_str(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand
 
 
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:
-    """An empty list whose element type was left open takes that of the first element put into it."""
+    """An empty list whose element type is open takes that of the first element put into it."""
     position = {"append": 0, "insert": 1, "setdefault": 1}.get(name)
     if owner not in frame.unit.untyped or position is None or len(given.args) <= position:
         return
@@ -161,7 +161,7 @@ def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None
 
 
 def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
-    """A call of a class: named tuples, and objects whose arguments are all known while compiling."""
+    """A call of a class: named tuples, and objects made of constants while compiling."""
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _named_tuple(frame, cls, given)
     if issubclass(cls, BaseException):
@@ -204,4 +204,5 @@ def call_static(frame: Frame, owner: Operand, name: str, given: Arguments) -> Op
                 return Items(tuple(frame.constant(k) for k in owner.items))
             case "values", []:
                 return Items(tuple(owner.items.values()))
+    assert isinstance(owner, Static)
     raise frame.unsupported(f"{owner.describe()} has no method {name!r} in compiled code")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -268,7 +268,7 @@ def elements(frame: Frame, operand: Operand) -> list[Operand]:
     return list(unpack(frame, operand))
 
 
-def rebuild(frame: Frame, items: list[Operand]) -> Operand:
+def rebuild(frame: Frame, items: Sequence[Operand]) -> Operand:
     """A tuple of operands."""
     values = [i for i in items if isinstance(i, Value)]
     return make_tuple(frame, values) if len(values) == len(items) else Items(tuple(items))

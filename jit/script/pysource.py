@@ -84,8 +84,8 @@ def _read_code(code: CodeType) -> FunctionSource:
 
 def _no_source(code: CodeType) -> str:
     return (
-        f"the source of {code.co_name!r} ({code.co_filename}) cannot be read; scripting compiles source text: "
-        "put the function in a file, or trace it"
+        f"the source of {code.co_name!r} ({code.co_filename}) cannot be read; scripting compiles "
+        "source text: put the function in a file, or trace it"
     )
 
 
@@ -135,8 +135,8 @@ def _starts_at(code: CodeType, node: ast.Lambda) -> bool:
         (body.lineno, body.col_offset) <= (line, col)
         for line, _, col, _ in spots
         if (line, col) != (line, 0)
-    ]  # type: ignore[operator]
+    ]
     ends = [
         (line, col) <= (body.end_lineno, body.end_col_offset) for _, line, _, col in spots if col
-    ]  # type: ignore[operator]
+    ]
     return all(inside) and all(ends)

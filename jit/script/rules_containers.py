@@ -158,13 +158,10 @@ def _dict(frame: Frame, given: Arguments) -> Operand:
         (operand,) = given.args
         if isinstance(operand, Value) and isinstance(operand.type, DictType):
             return frame.op("aten::copy", operand)
-        pairs = (
-            [operators.elements(frame, p) for p in iteration(frame, operand)]
-            if _is_known(frame, operand)
-            else None
-        )
-        if pairs is None:
+        if not operators.is_tuple(operand):
             return frame.op("aten::dict", operand)
+        items = operators.elements(frame, operand)
+        pairs = [operators.elements(frame, item) for item in items]
     else:
         pairs = [[frame.constant(k), v] for k, v in given.kwargs.items()]
     if not pairs:
@@ -177,11 +174,6 @@ def _dict(frame: Frame, given: Arguments) -> Operand:
     if made is None:
         raise frame.mismatch("the keys of a dict need one type, and so do its values")
     return made
-
-
-def _is_known(frame: Frame, operand: Operand) -> bool:
-    """Whether a sequence of pairs has a known length; a list display of pairs has."""
-    return operators.is_tuple(operand)
 
 
 @rule(sum)

@@ -71,10 +71,13 @@ _NUMPY_NAMES = {
     "multiply": "mul",
 }
 _NUMPY_SAME = frozenset(
-    "add exp exp2 expm1 log log2 log10 log1p sqrt square sin cos tan sinh cosh tanh floor ceil trunc sign maximum minimum "
-    "fmax fmin fmod remainder floor_divide hypot where sum mean prod isnan isinf isfinite logical_and logical_or logical_not "
-    "logical_xor bitwise_and bitwise_or bitwise_xor copysign dot stack abs all any argmax argmin cumsum cumprod "
-    "zeros_like ones_like reciprocal rad2deg deg2rad outer".split()
+    """
+    add exp exp2 expm1 log log2 log10 log1p sqrt square sin cos tan sinh cosh tanh floor ceil trunc
+    sign maximum minimum fmax fmin fmod remainder floor_divide hypot where sum mean prod isnan isinf
+    isfinite logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor
+    copysign dot stack abs all any argmax argmin cumsum cumprod zeros_like ones_like reciprocal
+    rad2deg deg2rad outer
+    """.split()  # noqa: SIM905
 )
 
 

@@ -1,4 +1,4 @@
-"""Rules about objects: attributes by name, classes, print, warnings, partial functions, identity."""
+"""Rules about objects: attributes by name, classes, print, warnings, partial functions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ir import (
     SetType,
     TensorType,
     TupleType,
+    Type,
     Value,
 )
 from jit.script.attributes import get_attribute
@@ -70,7 +71,7 @@ def python_class(value: Value) -> type:
             return set
         case TupleType(cls=cls):
             return cls or tuple
-    classes = {INT: int, FLOAT: float, BOOL: bool, STR: str, NONE: type(None)}
+    classes: dict[Type, type] = {INT: int, FLOAT: float, BOOL: bool, STR: str, NONE: type(None)}
     return classes.get(value.type) or getattr(value.type, "cls", None) or object
 
 

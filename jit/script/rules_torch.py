@@ -28,9 +28,9 @@ from jit.script.values import Arguments, Items, Operand
 
 # what is known while compiling --------------------------------------------------------------------
 
-TRUE = (torch.jit.is_scripting, torch._jit_internal.is_scripting)
+TRUE = (torch._jit_internal.is_scripting,)
 FALSE = (
-    torch.jit.is_tracing, torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling,
+     torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling,
     torch.overrides.has_torch_function, torch.overrides.has_torch_function_unary,
     torch.overrides.has_torch_function_variadic, torch._C._get_tracing_state,
     torch.overrides.is_tensor_like,
@@ -44,6 +44,7 @@ def _known(value: Any) -> Rule:
 
 RULES.update(dict.fromkeys(TRUE, _known(True)))
 RULES.update(dict.fromkeys(FALSE, _known(False)))
+RULES[torch.jit.is_tracing] = _known(False)  # type: ignore[attr-defined]
 RULES.update({f: computed(f) for f in COMPUTED})
 
 
@@ -87,7 +88,7 @@ def _annotate(frame: Frame, node: ast.Call) -> Operand:
     return conform(frame, frame.evaluate(node.args[1], type_), type_)
 
 
-@rule(torch.jit._unwrap_optional)
+@rule(torch.jit._script._unwrap_optional)
 def _unwrap(frame: Frame, given: Arguments) -> Operand:
     value = frame.require(given.args[0])
     if not isinstance(value.type, OptionalType):

@@ -1,7 +1,8 @@
 """Branches and merges: how the scope becomes SSA.
 
-    conditional      two scopes start as copies of the one before; where they differ in the end, `prim::If` gets an output
-                     of the joined type. A branch that raised or returned contributes no variables.
+    conditional      two scopes start as copies of the one before; where they differ in the end,
+                     `prim::If` gets an output of the joined type. A branch that raised or returned
+                     contributes no variables.
     select           the same for an expression.
 
 A name bound on one path only stays readable: its flag `name?` says at run time whether it is
@@ -107,7 +108,7 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
     """Set the frame's scope to what holds after an If whose branches have ended."""
     before = frame.scope
     if a.is_dead and b.is_dead:
-        frame.scope = {**before, **{flag: True for flag in (DEAD, SKIP, STOP)}}
+        frame.scope = {**before, **dict.fromkeys((DEAD, SKIP, STOP), True)}
         return
     after: Scope = {DEAD: False}
     merger = _Merger(frame, node, before, a, b)

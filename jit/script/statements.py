@@ -15,9 +15,10 @@ from jit.script.conditions import condition, refine, without_none
 from jit.script.constants import UNKNOWN, lift
 from jit.script.expressions import closure_defaults
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
-from jit.script.indexing import delitem, getitem, read_index, setitem, tensor_view
+from jit.script.indexing import delitem, getitem, read_index, setitem
 from jit.script.scope import conditional, merge_types, raise_exception
 from jit.script.targets import assign, forget_items
+from jit.script.tensor_index import update_item
 from jit.script.values import Closure, Operand, PyObject, Unbound
 
 
@@ -123,22 +124,15 @@ def _augmented_item(frame: Frame, node: ast.AugAssign, target: ast.Subscript) ->
     """
     owner = frame.evaluate(target.value)
     index = read_index(frame, target.slice)
-    is_display = isinstance(target.slice, ast.Tuple)
-    if operators.is_tensor(owner):
-        assert isinstance(owner, Value)
-        view, indices = tensor_view(frame, owner, index)
-        if indices is None:
-            operators.augmented(frame, node.op, view, frame.evaluate(node.value))
-        else:
-            read = frame.op("aten::index", view, indices)
-            changed = operators.augmented(frame, node.op, read, frame.evaluate(node.value))
-            frame.op("aten::index_put_", view, indices, changed)
-        return
-    item = getitem(frame, owner, index, is_display)
-    setitem(
-        frame, owner, index, operators.augmented(frame, node.op, item, frame.evaluate(node.value))
-    )
-    forget_items(frame, target.value)
+
+    def update(item: Operand) -> Operand:
+        return operators.augmented(frame, node.op, item, frame.evaluate(node.value))
+
+    if isinstance(owner, Value) and isinstance(owner.type, TensorType):
+        update_item(frame, owner, index, update)
+    else:
+        setitem(frame, owner, index, update(getitem(frame, owner, index)))
+        forget_items(frame, target.value)
 
 
 @statement(ast.Return)
@@ -190,10 +184,9 @@ def _raise(frame: Frame, node: ast.Raise) -> None:
         raise frame.unsupported(
             "a bare raise needs an exception being handled, and compiled code has no except clauses"
         )
-    args: list[ast.expr] = []
-    if isinstance(error, ast.Call):
-        error, args = error.func, error.args
-    cls = frame.evaluate(error)
+    called = error if isinstance(error, ast.Call) else ast.Call(error, [], [])
+    args = called.args
+    cls = frame.evaluate(called.func)
     if (
         not isinstance(cls, PyObject)
         or not isinstance(cls.obj, type)
@@ -285,7 +278,7 @@ def _match(frame: Frame, node: ast.Match) -> None:
 
 
 def _if(test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt], at: ast.AST) -> ast.If:
-    return ast.fix_missing_locations(ast.copy_location(ast.If(test, body, orelse), at))  # type: ignore[type-var]
+    return ast.fix_missing_locations(ast.copy_location(ast.If(test, body, orelse), at))
 
 
 def _pattern_test(frame: Frame, pattern: ast.pattern, subject: ast.expr) -> ast.expr | None:
@@ -351,7 +344,7 @@ def _maybe_none(frame: Frame, returned: Any) -> Operand:
     assert not isinstance(result, bool)
     if isinstance(result, Unbound):
         raise frame.mismatch(
-            f"{frame.source.name!r} returns a value on some paths and None on others: {result.reason}"
+            f"{frame.source.name!r} returns a value on some paths, None on others: {result.reason}"
         )
     return result
 
@@ -366,6 +359,6 @@ def declared_result(frame: Frame, operand: Operand) -> Operand:
         and without_none(frame.declared) == frame.declared
     ):
         raise frame.mismatch(
-            f"{frame.source.name!r} is declared to return a {frame.declared} but a path returns None"
+            f"{frame.source.name!r} is declared to return a {frame.declared}; a path returns None"
         )
     return conform(frame, operand, frame.declared)

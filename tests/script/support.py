@@ -23,7 +23,7 @@ def outcome(fn: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, Any, An
     torch.manual_seed(0)
     try:
         return "returns", fn(*args), args
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return "raises", error, args
 
 

@@ -1,4 +1,4 @@
-"""What cannot be compiled is refused with the user's line, a caret under the place, and a way out."""
+"""What cannot be compiled is refused with the user's line, a caret, and a way out."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def missing_argument(x):
 
 
 def read_too_early(n: int) -> int:
-    m = k + n  # error: local variable 'k' is read before it is assigned
+    m = k + n  # error: local variable 'k' is read before it is assigned  # noqa: F821
     k = m
     return k
 

@@ -1,4 +1,5 @@
-"""Python values and constructs: numbers, strings, containers, comprehensions, functions, captures."""
+# ruff: noqa: UP031, UP032, UP037, UP045  (the constructs under test)
+"""Python values and constructs: numbers, strings, containers, functions, captures."""
 
 from __future__ import annotations
 
