@@ -2,17 +2,16 @@
 
 A file `tests/passes/*.ir`, `tests/ir/*.ir` starts with its test and holds cases:
 
-    # test: passes cse dce                   run these passes (verifier in between), compare the text
-    # case: repeated_add                     a name, then a graph, then checks
+    # test: passes cse dce                 run these passes (verifier in between), compare the text
+    # case: repeated_add                   a name, then a graph, then checks
     graph(%x : Tensor): ...
-    # check: aten::add                       appears in the result, after the checks before
-    # check-not: aten::mul                   does not appear between its neighbors
-    # run: (tensor([1., 2.]), 3) = ...       arguments; before and after passes give the same result,
-                                             which equals the right side where there is one
+    # check: aten::add                     appears in the result, after the checks before
+    # check-not: aten::mul                 does not appear between its neighbors
+    # run: (tensor([1., 2.]), 3) = ...     arguments; results before and after the passes agree,
+                                           also with the right side where there is one
 
-    # test: verify / parse                   the text is refused: `# error: text` on the line itself
-    # test: print                            the text comes back from printer and parser as it is
-    # test: run                              `# run:` only
+    # test: verify / parse                 the text is refused: `# error: text` on the line itself
+    # test: print                          the text comes back from printer and parser as it is
 
 `BLESS=1 pytest tests/test_text.py` rewrites the checks of `passes` files from the results: one
 `# check:` per printed line.
@@ -36,6 +35,7 @@ from ir.graph import Graph
 from ir.interpreter import Interpreter
 from ir.parser import parse_graph
 from ir.pipeline import PASSES, run_pipeline
+from ir.printer import print_lines
 from ir.verify import problems, verify
 
 ROOT = Path(__file__).resolve().parent
@@ -188,13 +188,16 @@ def check_parse_error(file: File, case: Case) -> None:
 
 
 def check_verify_errors(case: Case, graph: Graph) -> None:
-    """The n-th node line with an error is the node that is complained about."""
-    found = [str(p) for p in problems(graph)]
-    expected = [text for _, text in expected_errors(case)]
+    """Each error stands on the line of the node that is complained about."""
+    printed = {line.node: line.text.strip() for line in print_lines(graph.block)}
+    found = [(printed[p.node] if p.node else "return", str(p)) for p in problems(graph)]
+    expected = expected_errors(case)
     assert expected, "a verify case expects an error"
     assert len(found) == len(expected), found
-    for text, problem in zip(sorted(expected), sorted(found), strict=True):
-        assert text in problem
+    lines = case.text.splitlines()
+    for (number, text), (line, message) in zip(expected, found, strict=True):
+        assert text in message
+        assert lines[number].strip().startswith(line)
 
 
 @pytest.mark.skipif(not os.environ.get("BLESS"), reason="BLESS=1 rewrites the checks")
