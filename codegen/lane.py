@@ -289,15 +289,6 @@ class LaneBuilder:
         better = self.fma(rest, inverse, q)
         return self.cold(better != better, better, lambda: Lane(self, self.builder.fdiv(x.value, y.value), x.dtype))
 
-    def quotient(self, a: Lane | Number, b: Lane | Number) -> Lane:
-        """A quotient within 1 ulp, for a divisor known to be normal and below 2**126.
-
-        The flag `arcp` lets the back end refine a reciprocal estimate where that is faster than to
-        divide (float32 vectors).
-        """
-        x, y = self.match(a, b)
-        return Lane(self, self.builder.fdiv(x.value, y.value, flags=("arcp",)), x.dtype)
-
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """`a * b` rounded, never fused into an addition: for terms such as `fma(a, b, -p)`."""
         x, y = self.match(a, b)

@@ -223,7 +223,7 @@ def sigmoid(s: LaneBuilder, x: Lane) -> Lane:
     r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, -limited))
     power = s.bitcast(s.bitcast(biased, f.bits) << f.digits, f.dtype)
     bottom = s.fma(power, expm1_small(s, r), power + 1.0)
-    return s.where(x < -limit, 0.0, s.quotient(1.0, bottom))
+    return s.where(x < -limit, 0.0, 1.0 / bottom)
 
 
 def split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:

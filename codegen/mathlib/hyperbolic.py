@@ -40,7 +40,7 @@ def tanh(s: LaneBuilder, x: Lane) -> Lane:
     double = s.bitcast(s.bitcast(biased, f.bits) << f.digits, f.dtype)  # 2 * 2**n
     top = s.fma(-double, q, s.fma(double, -0.5, 1.0))
     bottom = s.fma(double, q, s.fma(double, 0.5, 1.0))
-    return s.copysign(s.quotient(top, bottom), x)
+    return s.copysign(top / bottom, x)
 
 
 def _exp_quarter(s: LaneBuilder, a: Lane) -> Lane:
@@ -55,7 +55,7 @@ def sinh(s: LaneBuilder, x: Lane) -> Lane:
     """The hyperbolic sine: (e**|x| - e**-|x|) / 2, a polynomial below 1."""
     a = s.abs(x)
     q = _exp_quarter(s, a)
-    large = s.fma(q, 2.0, -s.quotient(0.125, s.minimum(q, 2.0**60)))
+    large = s.fma(q, 2.0, -0.125 / q)
     z = a * a
     small = s.fma(a * z, polynomial(s, z, _SINH[x.dtype]), a)
     return s.copysign(s.where(a > 1.0, large, small), x)
@@ -64,7 +64,7 @@ def sinh(s: LaneBuilder, x: Lane) -> Lane:
 def cosh(s: LaneBuilder, x: Lane) -> Lane:
     """The hyperbolic cosine."""
     q = _exp_quarter(s, s.abs(x))
-    return s.fma(q, 2.0, s.quotient(0.125, s.minimum(q, 2.0**60)))
+    return s.fma(q, 2.0, 0.125 / q)
 
 
 @in_double

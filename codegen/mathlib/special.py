@@ -225,7 +225,7 @@ def _erfc_positive(s: LaneBuilder, a: Lane) -> Lane:
     square, error = two_product(s, a, a)
     gauss = exp_plus(s, s.maximum(-square, EXP_RANGE[a.dtype][0]), -error)
     top, bottom, slope = a - _ERFC_CENTER, a + _ERFC_CENTER, s.fma(a, 2.0, 1.0)
-    inverse = s.quotient(1.0, bottom * slope)
+    inverse = 1.0 / (bottom * slope)
     return gauss * (polynomial(s, top * (slope * inverse), _ERFC) * (bottom * inverse))
 
 

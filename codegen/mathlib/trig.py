@@ -326,7 +326,7 @@ def atan(s: LaneBuilder, x: Lane) -> Lane:
     f = format_of(x)
     a = s.abs(x)
     is_large = a > 1.0
-    t = s.where(is_large, s.quotient(1.0, s.minimum(a, 2.0**100)), a)
+    t = s.where(is_large, 1.0 / a, a)
     u = _arctangent_unit(s, t)
     large = (_half_pi_high(f) - t) + (_half_pi_low(f) - u)
     return s.copysign(s.where(is_large, large, t + u), x)
