@@ -118,8 +118,9 @@ class ObjectCache:
     def _path(self, key: str) -> Path:
         return self.directory / key[:2] / (key[2:] + _SUFFIX)
 
-    def _missed(self, reason: str) -> None:
+    def _missed(self, reason: str) -> bytes | None:
         self.counters[reason] += 1
+        return None
 
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -78,7 +78,7 @@ def _make_type() -> tuple[type, object]:
 def _flags_offset() -> int | None:
     """Where a type object keeps its flags: the one offset that fits types of all sorts; None when there is not one."""
     types: tuple[type, ...] = (object, int, str, dict, type, list, BaseException, VectorcallSlot, _Plain)
-    words = range(0, type.__basicsize__ - _POINTER, _POINTER)
+    words = range(0, _SLOT * 24, _POINTER)
     fits = [offset for offset in words if all(_flags(t, offset).value == t.__flags__ for t in types)]
     return fits[0] if len(fits) == 1 else None
 

@@ -37,8 +37,13 @@ PIPELINE = "p2"
 """Name of the pass pipeline below; part of the cache key, so change it with the passes."""
 
 Resolver = Callable[[str], int | None]
-_LOCK = threading.RLock()
-os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+LOCK = threading.RLock()
+"""Held while LLVM is in use, and by whoever makes what a process has one of."""
+os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release)
+
+
+class UnknownSymbol(LookupError):
+    """A module uses a name that nobody defines."""
 
 
 class Library:
@@ -78,7 +83,7 @@ class Library:
 
     def __del__(self) -> None:
         if not sys.is_finalizing():  # at exit other threads and deleters may still run the code
-            with _LOCK:
+            with LOCK:
                 self._tracker.close()
 
 
@@ -124,7 +129,7 @@ class Engine:
         self.objects = objects
         self._resolve = resolve
         self._names = itertools.count()
-        with _LOCK:
+        with LOCK:
             initialize_llvm()
             self._linker = llb.create_lljit_compiler(self.target.machine(), use_jit_link=True)
 
@@ -154,42 +159,61 @@ class Engine:
         """Name of the source's object in the cache."""
         return fingerprint((source.text, self.target.key, PIPELINE, llvmlite.__version__))
 
-    def _link(self, body: bytes, source: Source, imports: Mapping[str, int]) -> llb.ResourceTracker:
+    def _link(
+        self, body: bytes, source: Source, imports: Mapping[str, int]
+    ) -> llb.ResourceTracker:
         builder = llb.JITLibraryBuilder().add_object_img(body).add_current_process()
-        for name in source.imports:
-            address = imports.get(name) or self._resolve(name)
-            if address:
-                builder.import_symbol(name, address)
+        addresses = {name: imports.get(name) or self._resolve(name) for name in source.imports}
         for name in source.exports:
             builder.export_symbol(name)
-        with _LOCK:
+        with LOCK:
+            for name, address in addresses.items():
+                if address:
+                    builder.import_symbol(name, address)
+                elif llb.address_of_symbol(name) is None:
+                    raise UnknownSymbol(name)
             return builder.link(self._linker, f"relume.{next(self._names)}")
 
 
 def compile_object(text: str, target: Target, opt: int = 2) -> bytes:
     """The relocatable object of an LLVM module for any target."""
-    with _LOCK:
-        module = optimized(text, target)
-        return bytes(target.machine(opt).emit_object(module))
+    with LOCK:
+        return _object(text, target, opt)
 
 
 def assembly(text: str, target: Target, opt: int = 2) -> str:
     """The assembly text of an LLVM module for any target."""
-    with _LOCK:
-        return str(target.machine(opt).emit_assembly(optimized(text, target)))
+    with LOCK:
+        return _assembly(text, target, opt)
 
 
-def optimized(text: str, target: Target) -> llb.ModuleRef:
-    """The module after verification and the pass pipeline, in a context of its own."""
-    with _LOCK:
-        initialize_llvm()
-        machine = target.machine()
-        module = llb.parse_assembly(text, llb.create_context())
-        module.triple = target.triple
-        module.data_layout = str(machine.target_data)
-        module.verify()
-        _run_passes(module, machine)
-        return module
+def optimized(text: str, target: Target) -> str:
+    """The IR text of a module after verification and the pass pipeline."""
+    with LOCK:
+        return str(_optimized(text, target.machine()))
+
+
+# The functions below are called under the lock, and LLVM's objects die when they return: so under the lock, too.
+
+
+def _object(text: str, target: Target, opt: int) -> bytes:
+    machine = target.machine(opt)
+    return bytes(machine.emit_object(_optimized(text, machine)))
+
+
+def _assembly(text: str, target: Target, opt: int) -> str:
+    machine = target.machine(opt)
+    return str(machine.emit_assembly(_optimized(text, machine)))
+
+
+def _optimized(text: str, machine: llb.TargetMachine) -> llb.ModuleRef:
+    """A verified and optimized module in a context of its own."""
+    module = llb.parse_assembly(text, llb.create_context())
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    _run_passes(module, machine)
+    return module
 
 
 def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine) -> None:

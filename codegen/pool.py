@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import llvmlite.ir as ll
@@ -61,19 +62,13 @@ def emit_pool_free(builder: ll.IRBuilder, data: ll.Value) -> None:
     call(builder, "relume_pool_release", data)
 
 
-def _function(name: str, *parameters: type) -> ctypes._CFuncPtr:
+def _function(name: str, *parameters: type) -> Callable[..., None]:
     return ctypes.CFUNCTYPE(None, *parameters)(runtime().address(f"relume_pool_{name}"))
 
 
-def _lock() -> None:
-    """Before a fork: no thread is inside the pool when the process is copied."""
+def _after_fork() -> None:
     if is_loaded():
-        _function("lock")()
+        _function("after_fork")()
 
 
-def _unlock() -> None:
-    if is_loaded():
-        _function("unlock")()
-
-
-os.register_at_fork(before=_lock, after_in_parent=_unlock, after_in_child=_unlock)
+os.register_at_fork(after_in_child=_after_fork)

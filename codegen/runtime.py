@@ -13,7 +13,7 @@ others are cold: MADV_FREE lets the kernel take their pages when the machine or 
     relume_pool_release(data)         make the buffer idle; the longest idle ones are unmapped beyond `relume_pool_limit`
     relume_pool_delete(data, _)       the same, with the signature of torch's deleters
     relume_pool_trim(bytes)           unmap idle buffers until at most `bytes` are idle
-    relume_pool_lock / _unlock        the spin lock around the list, for forks
+    relume_pool_after_fork()          make the pool usable in a forked child
   No pool function needs the GIL. System calls are made outside of the lock. A fit wastes at most a quarter of the buffer.
 
 Results.
@@ -27,12 +27,11 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from functools import cache
 
 from codegen import torch_abi
 from codegen.callable import TARGET_OFFSET
-from codegen.engine import Engine, Library, Source, default_cache
+from codegen.engine import LOCK, Engine, Library, Source, default_cache
 from codegen.torch_abi import TensorLayout
 
 HEADER_BYTES = 4096
@@ -95,18 +94,18 @@ declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
 declare i32 @sched_yield()
 @idle = internal global ptr null                       ; newest first
-@lock = internal global i32 0
+@lock_word = internal global i32 0
 @relume_pool_limit = global i64 0
 @relume_pool_idle = global i64 0                       ; bytes in idle buffers
 @relume_pool_mapped = global i64 0                     ; bytes in all buffers
 @relume_pool_fresh = global i64 0                      ; buffers ever mapped
 @relume_pool_reused = global i64 0                     ; buffers served from idle ones
 
-define void @relume_pool_lock() {{
+define internal void @lock() {{
 entry:
   br label %try
 try:
-  %old = atomicrmw xchg ptr @lock, i32 1 acquire
+  %old = atomicrmw xchg ptr @lock_word, i32 1 acquire
   %taken = icmp eq i32 %old, 1
   br i1 %taken, label %wait, label %done
 wait:
@@ -116,8 +115,22 @@ done:
   ret void
 }}
 
-define void @relume_pool_unlock() {{
-  store atomic i32 0, ptr @lock release, align 4
+define internal void @unlock() {{
+  store atomic i32 0, ptr @lock_word release, align 4
+  ret void
+}}
+
+define void @relume_pool_after_fork() {{
+entry:
+  %held = load i32, ptr @lock_word
+  %is_held = icmp ne i32 %held, 0
+  br i1 %is_held, label %forget, label %done
+forget:                                                ; by a thread that does not exist here: its list may be torn
+  store ptr null, ptr @idle
+  store i64 0, ptr @relume_pool_idle
+  store i32 0, ptr @lock_word
+  br label %done
+done:
   ret void
 }}
 
@@ -132,7 +145,7 @@ entry:
   %need = and i64 %padded, {-GRAIN}
   %slack = lshr i64 %need, 2
   %most = add i64 %need, %slack
-  call void @relume_pool_lock()
+  call void @lock()
   br label %look
 look:                                                  ; %link is where the pointer to %buffer is kept
   %link = phi ptr [ @idle, %entry ], [ %buffer, %next ]
@@ -153,12 +166,12 @@ reuse:
   store ptr %after, ptr %link
   %given = sub i64 0, %size
   call void @add(ptr @relume_pool_idle, i64 %given)
-  call void @relume_pool_unlock()
+  call void @unlock()
   call void @add(ptr @relume_pool_reused, i64 1)
   %data = getelementptr i8, ptr %buffer, i64 {HEADER_BYTES}
   ret ptr %data
 fresh:
-  call void @relume_pool_unlock()
+  call void @unlock()
   %first = call ptr @map(i64 %need)
   %failed = icmp eq ptr %first, null
   br i1 %failed, label %again, label %done
@@ -239,7 +252,7 @@ entry:
   %buffer = getelementptr i8, ptr %data, i64 {-HEADER_BYTES}
   %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
   %size = load i64, ptr %size_at
-  call void @relume_pool_lock()
+  call void @lock()
   %head = load ptr, ptr @idle
   call void @cool(ptr %head)
   %cold_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 2
@@ -247,7 +260,7 @@ entry:
   store ptr %head, ptr %buffer
   store ptr %buffer, ptr @idle
   call void @add(ptr @relume_pool_idle, i64 %size)
-  call void @relume_pool_unlock()
+  call void @unlock()
   %limit = load i64, ptr @relume_pool_limit
   call void @relume_pool_trim(i64 %limit)
   ret void
@@ -264,7 +277,7 @@ entry:
   %small = icmp ule i64 %now, %keep
   br i1 %small, label %done, label %start
 start:
-  call void @relume_pool_lock()
+  call void @lock()
   br label %check
 check:                                                 ; unlink the oldest, collected in %dropped
   %dropped = phi ptr [ null, %start ], [ %last, %unlink ]
@@ -289,7 +302,7 @@ unlink:
   call void @add(ptr @relume_pool_idle, i64 %less)
   br label %check
 unmap_all:
-  call void @relume_pool_unlock()
+  call void @unlock()
   br label %each
 each:
   %victim = phi ptr [ %dropped, %unmap_all ], [ %next, %unmap_one ]
@@ -389,8 +402,6 @@ no:
 }}
 """
 
-_LOCK = threading.Lock()
-
 
 @cache
 def _source() -> Source:
@@ -400,9 +411,14 @@ def _source() -> Source:
     return Source.of_text(text)
 
 
-@cache
 def engine() -> Engine:
     """The engine of this process, whose plans may use the runtime's functions by name."""
+    with LOCK:
+        return _engine()
+
+
+@cache
+def _engine() -> Engine:
     return Engine(default_cache(), resolve)
 
 
@@ -413,7 +429,7 @@ def resolve(name: str) -> int | None:
 
 def runtime() -> Library:
     """The runtime library, loaded at the first call."""
-    with _LOCK:
+    with LOCK:
         return _load()
 
 

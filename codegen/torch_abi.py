@@ -211,8 +211,13 @@ def _is_pointer(base: int, expected: bool) -> Callable[[int], bool]:
 def _strided_samples() -> list[torch.Tensor]:
     """Tensors of ranks 1 to 5 whose sizes, strides, offsets and element counts differ pairwise."""
     storage = torch.empty(6000)
-    shapes = (((3,), (7,), 101), ((2, 5), (11, 13), 211), ((3, 2, 7), (17, 19, 23), 307))
-    shapes += (((2, 3, 2, 5), (29, 31, 37, 41), 401), ((2, 2, 3, 2, 11), (43, 47, 53, 59, 61), 503))
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...], int]] = [
+        ((3,), (7,), 101),
+        ((2, 5), (11, 13), 211),
+        ((3, 2, 7), (17, 19, 23), 307),
+        ((2, 3, 2, 5), (29, 31, 37, 41), 401),
+        ((2, 2, 3, 2, 11), (43, 47, 53, 59, 61), 503),
+    ]
     return [storage.as_strided(*shape) for shape in shapes]
 
 
@@ -233,7 +238,7 @@ def _probe() -> TensorLayout:
         "storage": storage,
         "storage_data": _storage_data(every),
         "storage_offset": _search(
-            "storage_offset", _IMPL_BYTES, (_word_is(t._cdata, t.storage_offset()) for t in every)
+            "storage_offset", _IMPL_BYTES, (_word_is(t._cdata, int(t.storage_offset())) for t in every)
         ),
         "numel": _search("numel", _IMPL_BYTES, (_word_is(t._cdata, t.numel()) for t in every)),
         "dtype": _search(
@@ -338,9 +343,9 @@ DISPATCH = _find_dispatch_state()
 def is_plain(tensor: torch.Tensor) -> bool:
     """Whether a tensor of exact type is strided, on the CPU, neither conjugate nor negative, and needs no gradient."""
     keys = _keys(tensor)
-    return (keys == _PLAIN_KEYS or keys == _INFERENCE_KEYS) and not (
-        (tensor.requires_grad and torch.is_grad_enabled()) or _is_dual(tensor)
-    )
+    is_tracked = tensor.requires_grad and torch.is_grad_enabled()
+    is_dual = torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
+    return keys in (_PLAIN_KEYS, _INFERENCE_KEYS) and not is_tracked and not is_dual
 
 
 def is_plain_mutable(tensor: torch.Tensor) -> bool:
