@@ -4,6 +4,7 @@
                             │  inline         calls of graphs
                             │  fold           sizes, numbers, dtypes that are known
                             │  invariant      branches on constants, values that go around unchanged
+                            │  unroll         loops of few iterations over tensors
                             │  functionalize  in-place ops on memory of our own become values
                             │  decompose      composite rows
                             │  fold, rules    algebra that is exact
@@ -36,6 +37,7 @@ from ir.passes import (
     invariant,
     licm,
     rules,
+    unroll,
 )
 from ir.passes.infer import infer
 from ir.verify import verify
@@ -54,6 +56,7 @@ PASSES = {
         Pass("inline", inline.run),
         Pass("fold", fold.run),
         Pass("invariant", invariant.run),
+        Pass("unroll", unroll.run),
         Pass("functionalize", functionalize.run),
         Pass("decompose", decompose.run),
         Pass("rules", rules.run),
@@ -67,6 +70,7 @@ PIPELINE = tuple(PASSES[name] for name in (
     "inline",
     "fold",
     "invariant",
+    "unroll",
     "functionalize",
     "decompose",
     "fold",

@@ -1,0 +1,61 @@
+"""Loops of few, known iterations over tensors become straight lines, so that their bodies fuse into one loop nest.
+
+A loop qualifies when it always runs its whole count, computes tensors, and stays below LIMIT nodes in all. Each iteration gets
+a copy of the body with the counter as a constant. Inner loops go first; it ends because every unrolled loop disappears.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ir.builder import Builder
+from ir.graph import Block, Graph, Node, Value, copy_node
+from ir.ops.control import CONSTANT, LOOP
+from ir.types import TensorType
+
+LIMIT = 400  # nodes after unrolling
+
+
+def run(graph: Graph) -> bool:
+    """Unroll what qualifies; whether anything did."""
+    return _run_in(graph.block)
+
+
+def _run_in(block: Block) -> bool:
+    changed = False
+    for node in list(block.nodes):
+        for inner in node.blocks:
+            changed |= _run_in(inner)
+        if node.op is LOOP and (count := _count(node)) is not None:
+            _unroll(node, count)
+            changed = True
+    return changed
+
+
+def _count(node: Node) -> int | None:
+    """How often a qualifying loop runs."""
+    body = node.blocks[0]
+    count = _constant(node.inputs[0])
+    if type(count) is not int or _constant(node.inputs[1]) is not True or _constant(body.returns[0]) is not True:
+        return None
+    is_small = max(count, 0) * sum(1 for _ in body.walk()) <= LIMIT
+    return max(count, 0) if is_small and any(isinstance(v.type, TensorType) for v in node.outputs) else None
+
+
+def _constant(value: Value) -> Any:
+    return value.node.attrs.get("value") if value.node is not None and value.node.op is CONSTANT else None
+
+
+def _unroll(node: Node, count: int) -> None:
+    body = node.blocks[0]
+    builder = Builder.before(node)
+    assert node.block is not None
+    carried = list(node.inputs[2:])
+    for iteration in range(count):
+        env = dict(zip(body.params, [builder.const(iteration), *carried], strict=True))
+        for inner in body.nodes:
+            node.block.insert_before(copy_node(inner, env), node)
+        carried = [env.get(v, v) for v in body.returns[1:]]
+    for output, value in zip(node.outputs, carried, strict=True):
+        output.replace_all_uses_with(value)
+    node.erase()
