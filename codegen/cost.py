@@ -1,6 +1,6 @@
 """What a scalar rule costs, in flop equivalents: the rule is run once on a builder that only counts.
 
-The unit is one slot of a fused multiply-add counted as two, so an addition costs 2 and an inlined exp about 24; the scheduler
+The unit is one slot of a fused multiply-add counted as two, so an addition costs 2 and an inlined exp about 40; the scheduler
 uses costs to choose vector widths, to decide between storing and computing again, and whether threads pay.
 """
 
@@ -9,17 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from codegen.mathlib.work import COST
 from ir import DType, Node, Op, Pointwise, dtypes
 
 EXPENSIVE = 20
 BASIC = 2  # an arithmetic operation, a comparison, a select
 DIVISION = 16
-FUNCTIONS = {
-    "sqrt": 16, "rsqrt": 24, "reciprocal": 16, "exp": 24, "exp2": 22, "expm1": 32, "log": 30, "log2": 30, "log10": 32,
-    "log1p": 40, "sigmoid": 40, "tanh": 36, "sin": 40, "cos": 40, "tan": 60, "asin": 40, "acos": 40, "atan": 40, "atan2": 60,
-    "sinh": 50, "cosh": 50, "asinh": 60, "acosh": 60, "atanh": 60, "erf": 44, "erfc": 80, "erfinv": 80, "lgamma": 200,
-    "digamma": 150, "hypot": 30, "pow": 80, "fmod": 60,
-}
 
 
 def node_cost(node: Node | None) -> int:
@@ -57,7 +52,7 @@ class _Counter:
 
     def __getattr__(self, name: str) -> Any:
         def count(*operands: Any) -> _CountedLane:
-            self.total += FUNCTIONS.get(name, BASIC)
+            self.total += COST.get(name, BASIC)
             return _CountedLane(self, dtypes.float32)
 
         return count
