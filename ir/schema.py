@@ -65,6 +65,11 @@ class Schema:
         return any(a.is_written for a in self.arguments)
 
     @cached_property
+    def returns_any(self) -> bool:
+        """Whether nodes have any number of results: `-> ...`."""
+        return self.text.endswith("-> ...")
+
+    @cached_property
     def index(self) -> dict[str, int]:
         """Position of each parameter by name."""
         return {a.name: i for i, a in enumerate(self.arguments)}

@@ -1,7 +1,7 @@
 """What makes a graph valid. This list is the specification; the code below keeps its order.
 
     links        1  A block lists a node that names the block; a node owns the blocks that name it.
-    definition   2  A value is defined once: as a parameter of one block or as an output of one node.
+    definition   2  A value is defined once: a parameter of one block or an output of one node.
     dominance    3  A definition comes before every read, in the same block or an enclosing one.
     uses         4  `value.uses` lists exactly the reads of it in the graph, returns included.
     arity        5  A node has the inputs and outputs of its schema; `...` allows any further ones.
@@ -166,7 +166,7 @@ def _schema(node: Node) -> Complaints:
     if len(node.inputs) < count or (len(node.inputs) > count and not schema.is_vararg):
         yield 5, f"{schema.qualified} takes {count} inputs, found {len(node.inputs)}"
         return
-    if len(node.outputs) != len(schema.returns) and not schema.is_vararg:
+    if len(node.outputs) != len(schema.returns) and not schema.returns_any:
         yield 5, f"{schema.qualified} has {len(schema.returns)} results, found {len(node.outputs)}"
         return
     if node.blocks:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ir.abstract import Known, is_literal
+from ir.abstract import Known, is_frozen, is_literal
 from ir.builder import Builder
 from ir.dims import Sym
 from ir.dtypes import by_code
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Composite
 from ir.ops.control import LIST
-from ir.types import DTYPE, NONE, ListType, Type, optional
+from ir.types import DTYPE, NONE, ListType, Type, is_subtype, optional
 
 
 def run(graph: Graph, known: Known | None = None) -> bool:
@@ -50,6 +50,8 @@ def _decompose(node: Node, known: Known) -> bool:
         return False
     results = result if isinstance(result, tuple) else (result,)
     for old, value in zip(node.outputs, results, strict=True):
+        if value.node in made and is_subtype(old.type, value.type):
+            value.type = old.type  # inference may have known more
         old.replace_all_uses_with(value)
     node.erase()
     for new in made:
@@ -60,7 +62,8 @@ def _decompose(node: Node, known: Known) -> bool:
 def _argument(value: Value, formal: Type, known: Known) -> Any:
     if value.type == NONE:
         return None
-    if value.node is not None and value.node.op is LIST and isinstance(formal, ListType):
+    is_list = value.node is not None and value.node.op is LIST and is_frozen(value)
+    if value.node is not None and is_list and isinstance(formal, ListType):
         return [_argument(v, formal.element, known) for v in value.node.inputs]
     abstract = known.abstract(value)
     if formal in (DTYPE, optional(DTYPE)) and isinstance(abstract, int):

@@ -80,12 +80,15 @@ def _replace(value: Value, result: Any, known: Known) -> bool:
     if not _is_constant(result) or (isinstance(result, list) and not is_frozen(value)):
         known.record(value, result)
         return False
-    if not value.uses or not isinstance(result, _SCALARS):
+    if not value.uses:
         return False
     assert value.node is not None
     builder = Builder.before(value.node)
-    value.replace_all_uses_with(builder.value(result))
-    return True
+    if isinstance(result, _SCALARS):
+        value.replace_all_uses_with(builder.const(result))
+    elif isinstance(result, list) and isinstance(value.type, ListType):
+        value.replace_all_uses_with(builder.list_(result, value.type.element))
+    return not value.uses
 
 
-_SCALARS = (bool, int, float, complex, str, type(None), DType, list)
+_SCALARS = (bool, int, float, complex, str, type(None), DType)

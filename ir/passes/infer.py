@@ -48,6 +48,7 @@ class _Inference:
     def __init__(self, known: Known, profile: Profile) -> None:
         self.known = known
         self.profile = profile
+        self.declared: dict[Value, T.Type] = {}  # the graph's types: a loop's first round narrows
 
     def block(self, block: Block) -> list[Any]:
         """Evaluate a block; the abstract values of its returns."""
@@ -59,7 +60,7 @@ class _Inference:
     def node(self, node: Node) -> Sequence[Any]:
         """The abstract results of a node."""
         inputs = [self.known.abstract(v) for v in node.inputs]
-        declared = [v.type for v in node.outputs]
+        declared = [self.declared.setdefault(v, v.type) for v in node.outputs]
         if node.op is IF:
             return self._branch(node, inputs[0])
         if node.op is LOOP:
@@ -85,12 +86,13 @@ class _Inference:
         if isinstance(condition, bool):
             return taken if condition else other
         return [
-            join_abstract(a, b, v.type) for a, b, v in zip(taken, other, node.outputs, strict=True)
+            join_abstract(a, b, self.declared[v])
+            for a, b, v in zip(taken, other, node.outputs, strict=True)
         ]
 
     def _loop(self, node: Node, carried: Sequence[Any]) -> Sequence[Any]:
         (body,) = node.blocks
-        declared = [_erased(v.type) for v in node.outputs]
+        declared = [_erased(self.declared[v]) for v in node.outputs]
         while True:
             self.known.record(body.params[0], Unknown(T.INT))
             for value, abstract in zip(body.params[1:], carried, strict=True):

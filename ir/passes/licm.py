@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ir.alias import Aliases
 from ir.graph import Block, Graph, Node, Value
-from ir.op import Control, Opaque, Scalar
+from ir.op import Control, Effect, Opaque, Scalar
 from ir.types import TensorType
 
 
@@ -49,10 +49,10 @@ def _hoist(loop: Node, body: Block, aliases: Aliases) -> bool:
 def _may_move(node: Node, aliases: Aliases) -> bool:
     if node.blocks or not node.op.is_pure:
         return False
-    if not node.inputs and isinstance(node.op.rule, Control):  # a constant
-        return True
     if any(map(aliases.is_written, (*node.inputs, *node.outputs))):
         return False
+    if not node.inputs and isinstance(node.op.rule, Control):  # a constant
+        return node.op.effect is Effect.PURE
     return (not isinstance(node.op.rule, Control | Opaque | Scalar)
             and all(isinstance(v.type, TensorType) and v.type.is_complete and not aliases.escapes(v)
                     for v in node.outputs))
