@@ -34,7 +34,8 @@ class Evaluator(LoopEmitter):
         self.symbols = sorted(_symbols(nest), key=lambda s: s.name)
         self.scalars = list(nest.scalars)
         numbers = [NUMBERS[str(v.type)][0] for v in self.scalars]
-        types = [PTR] * len(self.bases) + [I64] * len(self.symbols) + numbers + [I64, I64]
+        partials = [PTR] if plan.chunk is not None else []
+        types = [PTR] * len(self.bases) + [I64] * len(self.symbols) + numbers + partials + [I64, I64]
         function = ll.Function(module, ll.FunctionType(I32, types), name)
         function.linkage = "internal"
         function.attributes.add("nounwind")
@@ -43,6 +44,8 @@ class Evaluator(LoopEmitter):
         self.base_of = {v: next(args) for v in self.bases}
         self.symbol_of = {s: next(args) for s in self.symbols}
         self.scalar_of = {v: next(args) for v in self.scalars}
+        if partials:
+            self.partials = next(args)
         self.begin, self.end = next(args), next(args)
         self.spills: dict[Key, Spill] = plan_spills(nest)
         self.phase = 0
@@ -227,15 +230,19 @@ class Evaluator(LoopEmitter):
         elif isinstance(step, int) and step == 1:
             self.s.store(pointer, self.s.splat(lane), buffer.dtype, self.mask)
         else:
-            self.s.scatter(pointer, self.s.splat(lane), step if isinstance(step, int) else self.dim(step), buffer.dtype, self.mask)
+            stride = step if isinstance(step, int) else self.dim(step)
+            self.s.scatter(pointer, stride, self.s.splat(lane), buffer.dtype, self.mask)
 
     def _on_fault(self, condition: Lane, reason: str) -> None:
         """Note that a live element faulted; the caller of the kernel bails out."""
         if self.fault_flag is None:
-            entry = ll.IRBuilder(self.function.entry_basic_block)
-            entry.position_at_start(self.function.entry_basic_block)
+            first = self.function.entry_basic_block
+            entry = ll.IRBuilder(first)
+            entry.position_at_start(first)
             self.fault_flag = entry.alloca(I32)
             entry.store(I32(0), self.fault_flag)
+            if self.b.block is first:  # its end has moved
+                self.b.position_at_end(first)
         if self.mask is not None and condition.width > 1:
             condition = condition & self.mask
         raised = self.b.zext(self.s.any(condition), I32)

@@ -1,6 +1,8 @@
 """Emit a scheduled nest as one LLVM function.
 
-    i32 kernel(ptr base ..., i64 symbol ..., number scalar ..., i64 begin, i64 end)       0, or 1 when an element faulted
+    i32 kernel(ptr base ..., i64 symbol ..., number scalar ..., [ptr partials,] i64 begin, i64 end)
+
+Returns 0, or 1 when an element faulted; `partials` only for split rows.
 
 A value is evaluated at an index by evaluating its producer's operands there, down to loads. Each lane is emitted in the
 outermost loop that it depends on (`codegen.evaluate`); this file walks the nest: outer loops, rows, phases, stores.
@@ -8,7 +10,7 @@ outermost loop that it depends on (`codegen.evaluate`); this file walks the nest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +20,8 @@ from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest, Reduce, Root
 from codegen.operands import Known, element_dtype, reduced_axes
-from codegen.rows import RowEmitter
-from codegen.schedule import Schedule
+from codegen.schedule import CHUNKS, Schedule
+from codegen.split import SplitEmitter
 from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, dtypes, opmath, product
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
@@ -37,18 +39,31 @@ class Kernel:
     scalars: list[Value]
     steps: Dim
     can_fault: bool
+    finish: ll.Function | None = None  # combines the chunks of a split row
+    partial_words: int = 0
 
 
 def emit_kernel(module: ll.Module, name: str, nest: Nest, plan: Schedule, known: Known) -> Kernel:
-    """Emit the nest into the module as an internal function."""
-    return KernelEmitter(module, name, nest, plan, known).emit()
+    """Emit the nest into the module as an internal function (two for a split row)."""
+    kernel = KernelEmitter(module, name, nest, plan, known).emit()
+    if plan.chunk is not None:
+        last = KernelEmitter(module, f"{name}.finish", nest, plan, known)
+        kernel.finish = last.emit(last.combine_chunks).function
+        kernel.partial_words = 2 * len(nest.reduces) * CHUNKS
+    return kernel
 
 
-class KernelEmitter(RowEmitter):
+class KernelEmitter(SplitEmitter):
     """Walks one nest."""
 
-    def emit(self) -> Kernel:
-        self._outer(0)
+    def emit(self, walk: Callable[[], None] | None = None) -> Kernel:
+        """The whole function; `walk` emits its work (default: the share of the parallel loop, or all)."""
+        if walk is not None:
+            walk()
+        elif self.plan.chunk is not None:
+            self.chunks()
+        else:
+            self._outer(0)
         self.at(0)
         self.b.ret(self.b.load(self.fault_flag, typ=I32) if self.fault_flag is not None else I32(0))
         return Kernel(self.function, self.nest, self.plan, self.bases, self.symbols, self.scalars, self._steps(),
@@ -57,6 +72,8 @@ class KernelEmitter(RowEmitter):
     def _steps(self) -> Dim:
         if not self.plan.is_parallel:
             return 1
+        if self.plan.chunk is not None:
+            return self.plan.chunks
         var = self.plan.outer[0]
         return (var.extent + (self.width - 1)) // self.width if self._is_stepped(var) else var.extent
 
@@ -95,9 +112,10 @@ class KernelEmitter(RowEmitter):
         if nest.scan is not None:
             self._scan(nest.scan)
             return
-        if nest.reduced:
+        if nest.reduced or nest.reduces:  # a 0-d row has one element and no loop
+            inside = full if nest.reduced else []
             for self.phase in range(nest.phase_count):
-                self.reduce([r for r in nest.reduces if r.phase == self.phase], [r for r in full if r.phase == self.phase])
+                self.reduce([r for r in nest.reduces if r.phase == self.phase], [r for r in inside if r.phase == self.phase])
             self.phase = nest.phase_count
         for root in nest.roots:
             if root not in full or not nest.reduced:
