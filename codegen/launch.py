@@ -25,6 +25,8 @@ def launch(entry: EntryBuilder, kernel: Kernel, arguments: Sequence[ll.Value]) -
     """Emit the call; the status (0: no element faulted) of a kernel that can fault, else None."""
     b = entry.builder
     steps = entry.size(kernel.steps)
+    if kernel.finish is not None:
+        arguments = [*arguments, stack(b, I64, kernel.partial_words)]
     if not kernel.schedule.is_parallel:
         status = b.call(kernel.function, [*arguments, I64(0), steps])
         return b.zext(status, I64) if kernel.can_fault else None
@@ -34,6 +36,8 @@ def launch(entry: EntryBuilder, kernel: Kernel, arguments: Sequence[ll.Value]) -
         b.store(_to_word(b, value), _slot(b, context, k))
     with entry.release_gil():
         call(b, "torch_parallel_for", I64(0), steps, I64(_grain(kernel)), function, context)
+    if kernel.finish is not None:
+        b.call(kernel.finish, [*arguments, I64(0), steps])
     return b.load(_slot(b, context, len(arguments)), typ=I64) if kernel.can_fault else None
 
 

@@ -66,25 +66,33 @@ class RowEmitter(TileEmitter):
 
     def totals(self, accumulators: Sequence[Accumulator], roots: Sequence[Root]) -> list[list[Lane]]:
         """The folded state of every accumulator after the row."""
-        starts = [self._start_total(a) for a in accumulators]
+        starts = [self.start_total(a) for a in accumulators]
         final = self._loops(0, [lane for start in starts for lane in start], accumulators, roots)
         return [lanes if a.is_blocked else self.folded(a.rule, lanes)
                 for a, lanes in zip(accumulators, _split(final, accumulators), strict=True)]
 
-    def _start_total(self, accumulator: Accumulator) -> list[Lane]:
+    def start_total(self, accumulator: Accumulator, width: int | None = None) -> list[Lane]:
+        """The neutral state in front of the row; of `width` 1 for folded states."""
         if not accumulator.is_blocked:
-            return self._start(accumulator)
+            return self._start(accumulator, width)
         zero = self.s.const(0.0, dtypes.float64)
         accumulator.size = 1
         return [self.s.splat(zero) if self.plan.vector is not None and not self.is_along else zero]
 
-    def _start(self, accumulator: Accumulator) -> list[Lane]:
+    def _start(self, accumulator: Accumulator, width: int | None = None) -> list[Lane]:
         """The neutral state, one lane each per vector lane."""
         rule = accumulator.rule
-        first = [self._first_position(accumulator.reduce)] if rule.indexed else []
+        is_wide = self.plan.vector is not None and width != 1
+        first = [self._first_position(accumulator.reduce)] if rule.indexed and is_wide else []
+        if rule.indexed and not is_wide:
+            first = [self.s.const(0, self._position_dtype(accumulator.reduce))]
         lanes = _tuple(rule.init(self.s, accumulator.dtype, *first))
         accumulator.size = len(lanes)
-        return [self.s.splat(lane) if self.plan.vector is not None else lane for lane in lanes]
+        return [self.s.splat(lane) if is_wide else lane for lane in lanes]
+
+    def merged(self, accumulator: Accumulator, old: Sequence[Lane], new: Sequence[Lane]) -> list[Lane]:
+        """Two folded states as one, the first one in front."""
+        return list(_tuple(accumulator.rule.combine(self.s, _single(old), _single(new))))
 
     def _loops(self, level: int, carried: Sequence[Lane], accumulators: Sequence[Accumulator],
                roots: Sequence[Root]) -> list[Lane]:

@@ -6,6 +6,7 @@
     are folded across lanes after the row; when it is an outer variable, each lane keeps its own accumulator.
   * Loops that every access treats as one are merged: the outer variable stays at 0, the inner one runs further.
   * When operands are contiguous along two different variables, both run in square tiles, which are transposed in registers.
+  * A reduction of everything has no outer loop to run in parallel: its row is cut into chunks (`codegen.split`).
   * Vectors may be several registers wide: that unrolls the loop and hides latency where the arithmetic is cheap.
 """
 
@@ -16,9 +17,11 @@ from dataclasses import dataclass
 
 from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest
-from ir import hint, product
+from ir import Dim, hint, product, size_max
 
-CHEAP, MODERATE = 24, 90  # flop equivalents per point: below, vectors of 4 (2) registers
+CHEAP = 24  # flop equivalents per point: below, vectors are 4 registers wide, else 2
+SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
+CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 GRAIN = 1 << 15  # flop equivalents below which a second thread costs more than it saves
 
 
@@ -33,6 +36,13 @@ class Schedule:
     width: int
     is_parallel: bool
     tile: Var | None = None
+    chunk: Dim | None = None  # elements of the outermost reduced loop per chunk, when the row is split
+
+    @property
+    def chunks(self) -> Dim:
+        """How many chunks the row is cut into."""
+        extent = self.reduced[0].extent
+        return 1 if self.chunk is None else (extent + (self.chunk - 1)) // self.chunk
 
     def __str__(self) -> str:
         loops = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.outer]
@@ -54,7 +64,20 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     _move_last(reduced, vector)
     work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, 4)
     width = _width(nest, vector, register_bytes, is_tiled=tile is not None)
-    return Schedule(outer, reduced, vector if width > 1 else None, width, threads and bool(outer) and work > GRAIN, tile)
+    chunk = _chunk(nest, outer, reduced, width) if threads and work > SPLIT_WORK else None
+    is_parallel = threads and work > GRAIN and (bool(outer) or chunk is not None)
+    return Schedule(outer, reduced, vector if width > 1 else None, width, is_parallel, tile, chunk)
+
+
+def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim | None:
+    """The chunk of a row that is worth splitting: nothing but one pass over it, and one row only."""
+    if outer or not reduced or nest.scan is not None or nest.phase_count > 2 or any(r.phase for r in nest.reduces):
+        return None
+    if any(nest.is_full(r.index) for r in nest.roots):
+        return None
+    extent = reduced[0].extent
+    least = max(MIN_CHUNK // max(hint(product(v.extent for v in reduced[1:])), 1), 1)
+    return (size_max(least, (extent + (CHUNKS - 1)) // CHUNKS) + (width - 1)) // width * width
 
 
 def _tile_variable(nest: Nest, outer: list[Var], vector: Var | None) -> Var | None:
@@ -133,7 +156,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
         return 1
     size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None], default=4)
     lanes = register_bytes // max(size, 4)
-    registers = 4 if nest.cost <= CHEAP else 2 if nest.cost <= MODERATE else 1
+    registers = 4 if nest.cost <= CHEAP else 2
     if is_tiled or nest.scan is not None or (not nest.reduces and any(a.buffer is None for a in nest.accesses)):
         registers = 1
     width = lanes * registers

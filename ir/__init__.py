@@ -3,7 +3,18 @@
 from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
 from ir.builder import Builder
-from ir.dims import Assumption, Compound, Dim, Facts, Sym, Symbol, hint, product, symbols_of
+from ir.dims import (
+    Assumption,
+    Compound,
+    Dim,
+    Facts,
+    Sym,
+    Symbol,
+    hint,
+    product,
+    size_max,
+    symbols_of,
+)
 from ir.dims import same as same_dim
 from ir.dtypes import DType, opmath
 from ir.errors import (
@@ -31,6 +42,7 @@ from ir.op import (
     View,
 )
 from ir.passes.infer import infer
+from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.registry import lookup, overloads
 from ir.source import Span
 from ir.strides import view_strides
@@ -82,6 +94,7 @@ __all__ = [
     "MEMORY_FORMAT",
     "NONE",
     "NUMBER",
+    "PASSES",
     "RANGE",
     "STR",
     "TENSOR",
@@ -96,6 +109,7 @@ __all__ = [
     "DType",
     "DictType",
     "Dim",
+    "Dump",
     "Effect",
     "Facts",
     "FutureType",
@@ -144,12 +158,15 @@ __all__ = [
     "lookup",
     "opmath",
     "ops",
+    "optimize",
     "optional",
     "overloads",
     "product",
     "reference",
     "registry",
+    "run_pipeline",
     "same_dim",
+    "size_max",
     "strides",
     "symbols_of",
     "to_torch",
