@@ -1,7 +1,8 @@
-"""The C interfaces that generated code uses, described once: types, signatures by name, field offsets, and how to emit a call.
+"""The C interfaces that generated code uses, described once: types, signatures by name, field
+offsets, and how to emit a call.
 
-`call(builder, "PyFloat_FromDouble", x)` declares the function in the builder's module at first use; the engine binds the
-name when it links. Nothing here knows an address.
+`call(builder, "PyFloat_FromDouble", x)` declares the function in the builder's module at first use;
+the engine binds the name when it links. Nothing here knows an address.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def call(builder: ll.IRBuilder, name: str, *args: ll.Value) -> ll.Value:
 
 
 def external(module: ll.Module, name: str) -> ll.GlobalVariable:
-    """The address of data that some library exports, or of a Python object given to the engine under this name."""
+    """The address of data that some library exports, or of a Python object given to the engine
+    under this name.
+    """
     found = module.globals.get(name)
     return ll.GlobalVariable(module, I8, name) if found is None else found
 

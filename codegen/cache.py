@@ -5,10 +5,11 @@ One file per object, named by the hash of everything that the object depends on:
     magic (8 bytes) | sha256 of the object (32 bytes) | the object
 
 Invariants
-  * A file appears under its name complete (written aside, then renamed), so readers need no lock and several processes may
-    write the same entry at once: the last one wins with equal content.
+  * A file appears under its name complete (written aside, then renamed), so readers need no lock
+    and several processes may write the same entry at once: the last one wins with equal content.
   * A file that fails its checksum is no entry: it is counted, and replaced by the next `put`.
-  * The cache never raises for what the disk does: an unwritable or full directory means no caching, and `counters` says why.
+  * The cache never raises for what the disk does: an unwritable or full directory means no caching,
+    and `counters` says why.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def fingerprint(parts: Iterable[str]) -> str:
 class ObjectCache:
     """A directory of compiled objects with a size cap; the oldest entries go first.
 
-    `counters` holds hits, misses, stores and, by name, what went wrong: `corrupt`, `unreadable`, `unwritable`.
+    `counters` holds hits, misses, stores and, by name, what went wrong: `corrupt`, `unreadable`,
+    `unwritable`.
     """
 
     def __init__(self, directory: Path | None = None, max_bytes: int = 512 << 20) -> None:

@@ -1,18 +1,22 @@
-"""`NativeCallable`: an object whose call goes straight to machine code, and back to Python when there is none.
+"""`NativeCallable`: an object whose call goes straight to machine code, and back to Python when
+there is none.
 
-    obj(...) ── vectorcall slot ──► plan ── guard fails ──► next plan ── ... ──► slow thunk ──► obj._call_slow(...)
-                     │ empty                                   (switched off) forward thunk ──► target(...)
+    obj(...) ── vectorcall slot ──► plan ── guard fails ──► next plan ── ... ──► slow thunk
+                     │    │                                                       │
+                     │    └ (switched off) forward thunk ──► target(...)          ▼
                      └──► type(obj).__call__ ──► obj._call_slow(...)
 
-The C part is one slot: the type below it is made with `PyType_FromSpec` and adds a `vectorcall` pointer to the object. Python
-subclasses get dictionaries, garbage collection and weak references as usual.
+The C part is one slot: the type below it is made with `PyType_FromSpec` and adds a `vectorcall`
+pointer to the object. Python subclasses get dictionaries, garbage collection and weak references as
+usual.
 
 Laws
-  * An address in the slot must have CPython's vectorcall signature and must stay valid as long as the object lives: the
-    owner keeps the library in the object (`keep`), and never drops it, since another thread may be inside.
-  * CPython does not let Python subclasses inherit the flag that enables the slot (3.12 does, unless they define
-    `__call__`); `__init_subclass__` sets it. Where the flags of a type cannot be found, calls take `__call__`: slower,
-    never wrong.
+  * An address in the slot must have CPython's vectorcall signature and must stay valid as long as
+    the object lives: the owner keeps the library in the object (`keep`), and never drops it, since
+    another thread may be inside.
+  * CPython does not let Python subclasses inherit the flag that enables the slot (3.12 does, unless
+    they define `__call__`); `__init_subclass__` sets it. Where the flags of a type cannot be found,
+    calls take `__call__`: slower, never wrong.
 """
 
 from __future__ import annotations
@@ -76,10 +80,24 @@ def _make_type() -> tuple[type, object]:
 
 
 def _flags_offset() -> int | None:
-    """Where a type object keeps its flags: the one offset that fits types of all sorts; None when there is not one."""
-    types: tuple[type, ...] = (object, int, str, dict, type, list, BaseException, VectorcallSlot, _Plain)
+    """Where a type object keeps its flags: the one offset that fits types of all sorts; None
+    when there is not one.
+    """
+    types: tuple[type, ...] = (
+        object,
+        int,
+        str,
+        dict,
+        type,
+        list,
+        BaseException,
+        VectorcallSlot,
+        _Plain,
+    )
     words = range(0, _SLOT * 24, _POINTER)
-    fits = [offset for offset in words if all(_flags(t, offset).value == t.__flags__ for t in types)]
+    fits = [
+        offset for offset in words if all(_flags(t, offset).value == t.__flags__ for t in types)
+    ]
     return fits[0] if len(fits) == 1 else None
 
 
@@ -96,7 +114,9 @@ _FLAGS_OFFSET = _flags_offset()
 
 
 class NativeCallable(VectorcallSlot):  # type: ignore[misc, valid-type]
-    """Base of objects that are called natively; a subclass defines `_call_slow`, which serves every call until an entry is set."""
+    """Base of objects that are called natively; a subclass defines `_call_slow`, which serves
+    every call until an entry is set.
+    """
 
     __slots__ = ("__dict__", "__weakref__", "_kept", "_target")
 
@@ -120,7 +140,9 @@ _enable_vectorcall(NativeCallable)
 
 
 def set_entry(obj: NativeCallable, address: int, keep: object = None) -> None:
-    """Let calls of `obj` go to the machine code at `address` (0: to `__call__`), which lives as long as `keep` does."""
+    """Let calls of `obj` go to the machine code at `address` (0: to `__call__`), which lives as
+    long as `keep` does.
+    """
     if keep is not None:
         obj._kept = (*getattr(obj, "_kept", ()), keep)
     ctypes.c_void_p.from_address(id(obj) + _SLOT).value = address
@@ -136,7 +158,9 @@ def _target_offset() -> int:
     probe, mark = NativeCallable(), object()
     probe._target = mark
     size = NativeCallable.__basicsize__
-    return next(o for o in range(_SLOT + _POINTER, size, _POINTER) if _pointer(probe, o) == id(mark))
+    return next(
+        o for o in range(_SLOT + _POINTER, size, _POINTER) if _pointer(probe, o) == id(mark)
+    )
 
 
 def _pointer(obj: object, offset: int) -> int | None:

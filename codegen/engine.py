@@ -1,16 +1,18 @@
 """The engine: LLVM modules to machine code in memory.
 
-    ll.Module ── text ──► parse ─► verify ─► passes ─► object ──► link ──► Library: addresses by name
+    ll.Module ── text ──► parse ─► verify ─► passes ─► object ──► link ──► Library (addresses)
                   │                                      ▲
                   └── hash with target, pipeline ─► object cache
 
 Invariants
-  * IR holds no address. What a module uses from outside (C API, torch, constants) is declared, and bound by name when the
-    object is linked; so an object made by one process serves every other one.
+  * IR holds no address. What a module uses from outside (C API, torch, constants) is declared, and
+    bound by name when the object is linked; so an object made by one process serves every other
+    one.
   * A module is verified before any pass runs: LLVM crashes on invalid IR.
-  * A `Library` owns its code. Whoever holds an address holds its library, and keeps it until no thread can be inside.
-  * Every use of LLVM goes through one lock; the GIL is not held while LLVM works. The lock is held across a fork, so
-    that no child inherits it taken.
+  * A `Library` owns its code. Whoever holds an address holds its library, and keeps it until no
+    thread can be inside.
+  * Every use of LLVM goes through one lock; the GIL is not held while LLVM works. The lock is held
+    across a fork, so that no child inherits it taken.
 """
 
 from __future__ import annotations
@@ -52,7 +54,12 @@ class Library:
     __slots__ = ("_exports", "_tracker", "compile_seconds", "is_cached", "size")
 
     def __init__(
-        self, tracker: llb.ResourceTracker, exports: Sequence[str], size: int, seconds: float, is_cached: bool
+        self,
+        tracker: llb.ResourceTracker,
+        exports: Sequence[str],
+        size: int,
+        seconds: float,
+        is_cached: bool,
     ) -> None:
         self._tracker = tracker
         self._exports = frozenset(exports)
@@ -89,7 +96,9 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the engine is given: IR text, and the names that it defines for others and takes from others."""
+    """What the engine is given: IR text, and the names that it defines for others and takes from
+    others.
+    """
 
     text: str
     exports: tuple[str, ...]
@@ -97,7 +106,9 @@ class Source:
 
     @staticmethod
     def of(module: ll.Module) -> Source:
-        """Exports are the definitions with external linkage, imports the declarations that are no intrinsics."""
+        """Exports are the definitions with external linkage, imports the declarations that are
+        no intrinsics.
+        """
         exports, imports = [], []
         for value in module.global_values:
             if _is_defined(value):
@@ -111,7 +122,9 @@ class Source:
     def of_text(text: str) -> Source:
         """The same for handwritten IR, where each definition and declaration starts a line."""
         exports = re.findall(r"^(?:define (?!internal)[^@]*)?@([\w.]+)(?:\(| = global)", text, re.M)
-        imports = re.findall(r"^(?:declare [^@]*)?@(?!llvm\.)([\w.]+)(?:\(| = external)", text, re.M)
+        imports = re.findall(
+            r"^(?:declare [^@]*)?@(?!llvm\.)([\w.]+)(?:\(| = external)", text, re.M
+        )
         return Source(text, tuple(exports), tuple(imports))
 
 
@@ -124,7 +137,9 @@ def _is_defined(value: ll.GlobalValue) -> bool:
 class Engine:
     """Compiles and links modules for the host, through an object cache."""
 
-    def __init__(self, objects: ObjectCache | None = None, resolve: Resolver = lambda name: None) -> None:
+    def __init__(
+        self, objects: ObjectCache | None = None, resolve: Resolver = lambda name: None
+    ) -> None:
         self.target = host()
         self.objects = objects
         self._resolve = resolve
@@ -136,7 +151,8 @@ class Engine:
     def load(self, source: ll.Module | Source, imports: Mapping[str, int] | None = None) -> Library:
         """Compile (or take from the cache), link and load a module.
 
-        Names are bound to `imports` first, then to what the engine's resolver knows, then to the process (libc, libm).
+        Names are bound to `imports` first, then to what the engine's resolver knows, then to the
+        process (libc, libm).
         """
         start = time.perf_counter()
         source = source if isinstance(source, Source) else Source.of(source)
@@ -159,9 +175,7 @@ class Engine:
         """Name of the source's object in the cache."""
         return fingerprint((source.text, self.target.key, PIPELINE, llvmlite.__version__))
 
-    def _link(
-        self, body: bytes, source: Source, imports: Mapping[str, int]
-    ) -> llb.ResourceTracker:
+    def _link(self, body: bytes, source: Source, imports: Mapping[str, int]) -> llb.ResourceTracker:
         builder = llb.JITLibraryBuilder().add_object_img(body).add_current_process()
         addresses = {name: imports.get(name) or self._resolve(name) for name in source.imports}
         for name in source.exports:
@@ -193,7 +207,8 @@ def optimized(text: str, target: Target) -> str:
         return str(_optimized(text, target.machine()))
 
 
-# The functions below are called under the lock, and LLVM's objects die when they return: so under the lock, too.
+# The functions below are called under the lock, and LLVM's objects die when they return: so under
+# the lock, too.
 
 
 def _object(text: str, target: Target, opt: int) -> bytes:
@@ -217,10 +232,11 @@ def _optimized(text: str, machine: llb.TargetMachine) -> llb.ModuleRef:
 
 
 def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine) -> None:
-    """Clean up what the builders leave: stack slots, repeated computations, trivial branches, dead code.
+    """Clean up what the builders leave: stack slots, repeated computations, trivial branches, dead
+    code.
 
-    Loops come vectorized and with invariants hoisted, so LLVM's own pipelines (five to ten times slower than this one)
-    find nothing more to do.
+    Loops come vectorized and with invariants hoisted, so LLVM's own pipelines (five to ten times
+    slower than this one) find nothing more to do.
     """
     builder = llb.create_pass_builder(machine, llb.create_pipeline_tuning_options(speed_level=1))
     inline = llb.create_new_module_pass_manager()

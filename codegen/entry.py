@@ -1,32 +1,36 @@
 """The native entry of a plan: guards, unboxing, results, and the ways out.
 
-An entry is a function with CPython's vectorcall signature. Its guards are straight-line code; each one that fails goes to
-the *miss* path, which calls the next entry of the chain with the same arguments (the global `<name>.next`, set when the plan
-is installed: another plan, or at the end the interpreter). A call that passes counts in the global `<name>.hits`; one that
-leaves later, at a `require` of the body, in `<name>.faults` instead.
+An entry is a function with CPython's vectorcall signature. Its guards are straight-line code; each
+one that fails goes to the *miss* path, which calls the next entry of the chain with the same
+arguments (the global `<name>.next`, set when the plan is installed: another plan, or at the end the
+interpreter). A call that passes counts in the global `<name>.hits`; one that leaves later, at a
+`require` of the body, in `<name>.faults` instead.
 
-    args ──► modes ──► each argument: type, fields ──► sizes ──► hits += 1 ──► body ──► box ──► release ──► result
-                │ false         │                        │                      │ require            │ raise_if
-                └───────────────┴────────► miss: release, call next ◄───────────┘    error: release, return NULL
+    args ─► modes ─► each argument: type, fields ─► sizes ─► hits += 1 ─► body ─► box ─► result
+              │ false         │                       │                     │ require  │ raise_if
+              └───────────────┴───► miss: release, call next ◄──────────────┘          ▼
+                                                                 error: release, return NULL
 
 How a plan is emitted (n is a symbolic `Dim`):
 
-    entry = EntryBuilder(module, "entry", [TensorParam(float32, (n,)), TensorParam(float32, (n,)), FloatParam()])
-    a, b, scale = entry.args                     # BoundTensor .data .sizes .strides; BoundScalar .value
-    out = entry.alloc(float32, (n,))             # Output .data; released on every way out that does not return it
+    vector = TensorParam(float32, (n,))
+    entry = EntryBuilder(module, "entry", [vector, vector, FloatParam()])
+    a, b, scale = entry.args          # BoundTensor .data .sizes .strides; BoundScalar .value
+    out = entry.alloc(float32, (n,))  # .data; released on every way out that does not return it
     entry.builder.call(kernel, [a.data, b.data, out.data, entry.size(n), scale.value])
-    entry.finish(entry.box(out))                 # also box_int, box_float, box_bool, box_object, box_sequence
+    entry.finish(entry.box(out))      # also box_int, box_float, box_bool, box_object, ...
     entry.close()
 
     library = engine().load(module, entry.imports)
     set_entry(function, install(library), keep=(library, entry.constants))
 
 Rules for bodies
-  * Emit through `entry.builder`; blocks may be added freely. `finish` ends a path, and there may be several; `close` comes
-    last.
-  * `require(condition)` leaves to the miss path: only while nothing visible was done (no argument written). After that,
-    only `raise_if`.
-  * What must be released is `own`ed: it is kept in a stack slot that every way out looks at. `take` ends the ownership.
+  * Emit through `entry.builder`; blocks may be added freely. `finish` ends a path, and there may be
+    several; `close` comes last.
+  * `require(condition)` leaves to the miss path: only while nothing visible was done (no argument
+    written). After that, only `raise_if`.
+  * What must be released is `own`ed: it is kept in a stack slot that every way out looks at. `take`
+    ends the ownership.
   * Between `release_gil` and its end the body neither leaves nor touches Python objects.
 """
 
@@ -35,7 +39,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from types import CellType
 
 import llvmlite.ir as ll
@@ -71,7 +76,9 @@ _LIKELY = (1 << 20, 1)
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A resource of the entry: `slot` holds it until it is taken, then null; `release` names the function that frees it."""
+    """A resource of the entry: `slot` holds it until it is taken, then null; `release` names the
+    function that frees it.
+    """
 
     slot: ll.Value
     release: str
@@ -79,7 +86,9 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A tensor that torch made for the entry: its elements, and the handle that becomes the Python object."""
+    """A tensor that torch made for the entry: its elements, and the handle that becomes the
+    Python object.
+    """
 
     data: ll.Value
     handle: Owned
@@ -87,7 +96,9 @@ class Output:
 
 @dataclass(slots=True)
 class Constants:
-    """Python objects that code refers to, each under a name that depends only on the order of first use."""
+    """Python objects that code refers to, each under a name that depends only on the order of
+    first use.
+    """
 
     prefix: str
     _names: dict[int, str] = dataclass_field(default_factory=dict)
@@ -106,7 +117,9 @@ class Constants:
 
 
 class EntryBuilder:
-    """Emits one entry; see the module head. Guards are emitted on construction, then the body's turn begins."""
+    """Emits one entry; see the module head. Guards are emitted on construction, then the body's
+    turn begins.
+    """
 
     def __init__(
         self,
@@ -184,7 +197,7 @@ class EntryBuilder:
     # --- resources ---
 
     def own(self, value: ll.Value, release: str) -> Owned:
-        """Have `value` (a pointer, may be null) freed by the C function `release` on every way out."""
+        """Have `value` (a pointer, may be null) freed by C function `release` on the way out."""
         owned = self._slot(release)
         self.builder.store(value, owned.slot)
         return owned
@@ -201,7 +214,9 @@ class EntryBuilder:
         dims: Sequence[Dim | ll.Value],
         strides: Sequence[Dim | ll.Value] | None = None,
     ) -> Output:
-        """A new dense tensor; large ones come from the buffer pool. `strides` None means contiguous."""
+        """A new dense tensor; large ones come from the buffer pool. `strides` None means
+        contiguous.
+        """
         b = self.builder
         sizes = [self.size(dim) for dim in dims]
         steps = self._contiguous(sizes) if strides is None else [self.size(s) for s in strides]
@@ -211,7 +226,9 @@ class EntryBuilder:
         handle = self._slot("aoti_torch_delete_tensor_object")
         shape, stride = self._array(sizes), self._array(steps)
         dtype_code = I32(dtype.code)
-        data = call(b, "relume_alloc", i64(len(sizes)), shape, stride, dtype_code, count, handle.slot)
+        data = call(
+            b, "relume_alloc", i64(len(sizes)), shape, stride, dtype_code, count, handle.slot
+        )
         is_missing = b.icmp_unsigned("==", b.load(handle.slot, typ=PTR), NULL)
         self.raise_if(is_missing, "RuntimeError", "no memory for a tensor")
         return Output(data, handle)
@@ -231,7 +248,9 @@ class EntryBuilder:
         return emit_size(self.builder, dim, self.symbols)
 
     def mark_written(self, obj: ll.Value) -> None:
-        """Count a write in the version counter of a tensor argument, as eager's in-place operators do."""
+        """Count a write in the version counter of a tensor argument, as eager's in-place
+        operators do.
+        """
         call(self.builder, "relume_bump_version", offset(self.builder, obj, OBJECT_HEAD))
 
     # --- boxing ---
@@ -268,12 +287,16 @@ class EntryBuilder:
         return self.builder.load(owned.slot, typ=PTR)
 
     def call_python(self, function: ll.Value, arguments: Sequence[ll.Value]) -> ll.Value:
-        """Call a Python object with objects; the result is released on every way out, an error is propagated."""
+        """Call a Python object with objects; the result is released on every way out, an error
+        is propagated.
+        """
         b = self.builder
         array = stack(b, PTR, len(arguments))
         for k, argument in enumerate(arguments):
             b.store(argument, b.gep(array, [i64(k)], source_etype=PTR))
-        return self.peek(self._boxed(call(b, "PyObject_Vectorcall", function, array, i64(len(arguments)), NULL)))
+        return self.peek(
+            self._boxed(call(b, "PyObject_Vectorcall", function, array, i64(len(arguments)), NULL))
+        )
 
     def unbox(self, param: Param, obj: ll.Value) -> Bound:
         """Guard and read an object that the body got from elsewhere; a miss starts over."""
@@ -435,7 +458,9 @@ def _if(b: ll.IRBuilder, condition: ll.Value | None) -> Iterator[None]:
 
 
 def install(library: Library, name: str = "entry", following: int | None = None) -> int:
-    """Make a loaded entry ready: misses go to `following` (default: the interpreter). Returns the entry's address."""
+    """Make a loaded entry ready: misses go to `following` (default: the interpreter). Returns
+    the entry's address.
+    """
     library.write_pointer(f"{name}.next", slow_entry() if following is None else following)
     return library.address(name)
 

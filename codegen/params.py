@@ -1,7 +1,9 @@
-"""What an entry expects of each argument: pure descriptions, from which guards and unboxing are emitted.
+"""What an entry expects of each argument: pure descriptions, from which guards and unboxing are
+emitted.
 
-A `Dim` is an integer or a symbolic size (`ir.dims`). A bare symbol is bound where it is met first and compared afterwards;
-any other expression is compared. Symbols are at least 2 by their own law, which the guards enforce.
+A `Dim` is an integer or a symbolic size (`ir.dims`). A bare symbol is bound where it is met first
+and compared afterwards; any other expression is compared. Symbols are at least 2 by their own law,
+which the guards enforce.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from ir import Dim, DType
 class TensorParam:
     """A strided CPU tensor (exact type Tensor or Parameter) that needs no gradient.
 
-    `strides` None means contiguous; an entry None leaves that stride free: its value is in `BoundTensor.strides`.
-    `is_mutated` demands a tensor that may be written (no inference tensor) and unshares copy-on-write memory.
+    `strides` None means contiguous; an entry None leaves that stride free: its value is in
+    `BoundTensor.strides`. `is_mutated` demands a tensor that may be written (no inference tensor)
+    and unshares copy-on-write memory.
     """
 
     dtype: DType
@@ -26,7 +29,9 @@ class TensorParam:
 
     def __str__(self) -> str:
         strides = "" if self.strides is None else f", strides={_list(self.strides)}"
-        return f"{self.dtype.name}{_list(self.dims)}{strides}{', written' if self.is_mutated else ''}"
+        return (
+            f"{self.dtype.name}{_list(self.dims)}{strides}{', written' if self.is_mutated else ''}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class BoolParam:
 
 @dataclass(frozen=True, slots=True)
 class ConstParam:
-    """Exactly this value: the object itself, or for int, float, str and the like an equal one of the same type.
+    """Exactly this value: the object itself, or for int, float, str and the like an equal one of
+    the same type.
 
     With `is_identity` only the object itself will do, whatever its type calls equal.
     """
@@ -99,8 +105,8 @@ Param = TensorParam | IntParam | FloatParam | BoolParam | ConstParam | AnyParam 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact type), the contents of a
-    closure cell, or the attribute `key` of any other object."""
+    """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact
+    type), the contents of a closure cell, or the attribute `key` of any other object."""
 
     holder: object
     key: str

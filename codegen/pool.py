@@ -1,10 +1,13 @@
-"""The pool of large buffers: results and temporaries whose pages are recycled instead of mapped anew.
+"""The pool of large buffers: results and temporaries whose pages are recycled instead of mapped
+anew.
 
-Fresh pages cost more than the arithmetic on them (mapping, first touch and unmapping run at a tenth of the memory's speed).
-So a result of at least `threshold` bytes lives in a buffer that returns to the pool when the last tensor on it dies, from
-whatever thread. At most `limit` bytes stay idle; the longest idle buffers are unmapped first.
+Fresh pages cost more than the arithmetic on them (mapping, first touch and unmapping run at a tenth
+of the memory's speed). So a result of at least `threshold` bytes lives in a buffer that returns to
+the pool when the last tensor on it dies, from whatever thread. At most `limit` bytes stay idle; the
+longest idle buffers are unmapped first.
 
-The pool itself is native (`codegen.runtime`); these are its controls, and the calls for generated code.
+The pool itself is native (`codegen.runtime`); these are its controls, and the calls for generated
+code.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from codegen.runtime import is_loaded, runtime
 
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
-    """Bytes in idle buffers and in all, and how many buffers were mapped and reused since the start."""
+    """Bytes in idle buffers and in all, and how many buffers were mapped and reused since the
+    start.
+    """
 
     idle: int
     mapped: int

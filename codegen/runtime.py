@@ -1,26 +1,33 @@
 """The runtime library: the few native functions that every plan shares, written in LLVM IR.
 
-It is compiled once per machine (then the object cache has it), loaded at the first use of native code, and never unloaded:
-buffers of the pool outlive everything else. Two parts:
+It is compiled once per machine (then the object cache has it), loaded at the first use of native
+code, and never unloaded: buffers of the pool outlive everything else. Two parts:
 
 Thunks, entries of a `NativeCallable` that only pass a call on:
     relume_slow      calls obj._call_slow(*args, **kwargs); the end of every chain of plans
-    relume_forward   calls the object in the instance's `_target` slot; for functions that are switched off
+    relume_forward   calls the object in the `_target` slot; for functions that are switched off
 
-Buffer pool. A buffer is one mapping: a header page, then the data. Of the idle buffers the newest is ready for reuse; the
-others are cold: MADV_FREE lets the kernel take their pages when the machine or the process's group runs short of memory.
-    relume_pool_acquire(bytes)        data of an idle buffer that fits, or of a new mapping; null when there is no memory
-    relume_pool_release(data)         make the buffer idle; the longest idle ones are unmapped beyond `relume_pool_limit`
+Buffer pool. A buffer is one mapping: a header page, then the data. Of the idle buffers the newest
+is ready for reuse; the others are cold: MADV_FREE lets the kernel take their pages when the machine
+or the process's group runs short of memory.
+    relume_pool_acquire(bytes)        data of an idle buffer that fits, or of a new mapping;
+                                      null when there is no memory
+    relume_pool_release(data)         make the buffer idle; the longest idle ones are unmapped
+                                      beyond `relume_pool_limit`
     relume_pool_delete(data, _)       the same, with the signature of torch's deleters
     relume_pool_trim(bytes)           unmap idle buffers until at most `bytes` are idle
     relume_pool_after_fork()          make the pool usable in a forked child
-  No pool function needs the GIL. System calls are made outside of the lock. A fit wastes at most a quarter of the buffer.
+  No pool function needs the GIL. System calls are made outside of the lock. A fit wastes at most a
+  quarter of the buffer.
 
 Results.
-    relume_alloc(rank, sizes, strides, dtype, bytes, &handle)   a new dense tensor; its data pointer, and the handle (null when
-                                      there is no memory). From `relume_pool_threshold` bytes on its memory is a pool buffer.
+    relume_alloc(rank, sizes, strides, dtype, bytes, &handle)
+                                      a new dense tensor: its data pointer, and its handle (null
+                                      when there is no memory); from `relume_pool_threshold` bytes
+                                      on, the memory is a buffer of the pool
     relume_box(handle)                the Python object of a handle, which is consumed
-    relume_is_tracked(autograd_meta)  whether operators would record this tensor: gradient (in grad mode) or tangent
+    relume_is_tracked(autograd_meta)  whether operators would record this tensor: its gradient
+                                      (in grad mode) or its tangent
 """
 
 from __future__ import annotations
@@ -66,7 +73,8 @@ call:
   store ptr %self, ptr %frame
   call void @llvm.memcpy.p0.p0.i64(ptr %rest, ptr %args, i64 %bytes, i1 false)
   %positional = add i64 %nargs, 1
-  %result = call ptr @PyObject_VectorcallMethod(ptr @relume_name_call_slow, ptr %frame, i64 %positional, ptr %kwnames)
+  %result = call ptr @PyObject_VectorcallMethod(ptr @relume_name_call_slow, ptr %frame,
+                                                i64 %positional, ptr %kwnames)
   ret ptr %result
 }}
 
@@ -88,7 +96,7 @@ slow:
 """
 
 _POOL = f"""
-%Buffer = type {{ ptr, i64, i64 }}                      ; next idle buffer, bytes of the mapping, is it cold
+%Buffer = type {{ ptr, i64, i64 }}       ; next idle buffer, bytes of the mapping, is it cold
 declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
 declare i32 @munmap(ptr, i64)
 declare i32 @madvise(ptr, i64, i32)
@@ -125,7 +133,7 @@ entry:
   %held = load i32, ptr @lock_word
   %is_held = icmp ne i32 %held, 0
   br i1 %is_held, label %forget, label %done
-forget:                                                ; by a thread that does not exist here: its list may be torn
+forget:           ; by a thread that does not exist here: its list may be torn
   store ptr null, ptr @idle
   store i64 0, ptr @relume_pool_idle
   store i32 0, ptr @lock_word
@@ -147,7 +155,7 @@ entry:
   %most = add i64 %need, %slack
   call void @lock()
   br label %look
-look:                                                  ; %link is where the pointer to %buffer is kept
+look:             ; %link is where the pointer to %buffer is kept
   %link = phi ptr [ @idle, %entry ], [ %buffer, %next ]
   %buffer = load ptr, ptr %link
   %is_end = icmp eq ptr %buffer, null
@@ -175,7 +183,7 @@ fresh:
   %first = call ptr @map(i64 %need)
   %failed = icmp eq ptr %first, null
   br i1 %failed, label %again, label %done
-again:                                                 ; no memory: give back what is idle and try once more
+again:            ; no memory: give back what is idle and try once more
   call void @relume_pool_trim(i64 0)
   %second = call ptr @map(i64 %need)
   br label %done
@@ -203,7 +211,7 @@ some:
   %tail = inttoptr i64 %end to ptr
   call void @unmap(ptr %raw, i64 %before)
   call void @unmap(ptr %tail, i64 %after)
-  %advised = call i32 @madvise(ptr %buffer, i64 %size, i32 14)   ; MADV_HUGEPAGE; a refusal changes nothing
+  %advised = call i32 @madvise(ptr %buffer, i64 %size, i32 14) ; MADV_HUGEPAGE, or not
   %size_at = getelementptr %Buffer, ptr %buffer, i32 0, i32 1
   store i64 %size, ptr %size_at
   call void @add(ptr @relume_pool_mapped, i64 %size)
@@ -223,7 +231,7 @@ done:
   ret void
 }}
 
-define internal void @cool(ptr %buffer) {{               ; under the lock: nobody may start to write meanwhile
+define internal void @cool(ptr %buffer) {{ ; under the lock: nobody may start to write meanwhile
 entry:
   %is_none = icmp eq ptr %buffer, null
   br i1 %is_none, label %done, label %test
@@ -321,7 +329,7 @@ done:
 }}
 """
 
-_RESULTS = f"""
+_RESULTS = """
 declare i32 @aoti_torch_empty_strided(i64, ptr, ptr, i32, i32, i32, ptr)
 declare i32 @aoti_torch_get_data_ptr(ptr, ptr)
 declare i32 @aoti_torch_delete_tensor_object(ptr)
@@ -329,7 +337,8 @@ declare i32 @torch_from_blob(ptr, i64, ptr, ptr, i64, i32, i32, i32, ptr, i32, p
 declare ptr @relume_wrap_stealing(ptr)
 @relume_pool_threshold = global i64 0
 
-define ptr @relume_alloc(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %bytes, ptr %handle) {{
+define ptr @relume_alloc(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %bytes,
+                         ptr %handle) {
 entry:
   %data_at = alloca ptr
   store ptr null, ptr %data_at
@@ -341,8 +350,9 @@ pooled:
   %is_none = icmp eq ptr %buffer, null
   br i1 %is_none, label %small, label %wrap
 wrap:
-  %refused = call i32 @torch_from_blob(ptr %buffer, i64 %rank, ptr %sizes, ptr %strides, i64 0, i32 %dtype, i32 0, i32 -1,
-                                       ptr %handle, i32 0, ptr null, i64 0, ptr @relume_pool_delete, ptr null)
+  %refused = call i32 @torch_from_blob(ptr %buffer, i64 %rank, ptr %sizes, ptr %strides, i64 0,
+                                       i32 %dtype, i32 0, i32 -1, ptr %handle, i32 0, ptr null,
+                                       i64 0, ptr @relume_pool_delete, ptr null)
   %is_wrapped = icmp eq i32 %refused, 0
   br i1 %is_wrapped, label %large, label %back
 large:
@@ -351,7 +361,8 @@ back:
   call void @relume_pool_release(ptr %buffer)
   br label %small
 small:
-  %failed = call i32 @aoti_torch_empty_strided(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i32 0, i32 -1, ptr %handle)
+  %failed = call i32 @aoti_torch_empty_strided(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype,
+                                               i32 0, i32 -1, ptr %handle)
   %is_made = icmp eq i32 %failed, 0
   br i1 %is_made, label %made, label %none
 made:
@@ -362,13 +373,13 @@ made:
 none:
   store ptr null, ptr %handle
   ret ptr null
-}}
+}
 
-define ptr @relume_box(ptr %handle) {{
+define ptr @relume_box(ptr %handle) {
   %object = call ptr @relume_wrap_stealing(ptr %handle)
   %ignored = call i32 @aoti_torch_delete_tensor_object(ptr %handle)
   ret ptr %object
-}}
+}
 
 """
 
@@ -423,7 +434,9 @@ def _engine() -> Engine:
 
 
 def resolve(name: str) -> int | None:
-    """Address of a symbol that generated code refers to: the runtime's, then torch's, CPython's and the process's."""
+    """Address of a symbol that generated code refers to: the runtime's, then torch's, CPython's
+    and the process's.
+    """
     return runtime().address(name) if name in _source().exports else torch_abi.address(name)
 
 

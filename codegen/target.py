@@ -1,8 +1,8 @@
 """The machine that code is generated for: triple, CPU, features, vector width and cache sizes.
 
-Invariants: a `Target` is immutable and hashable, and everything in it that changes code is part of `key`, so that an object
-cached for one machine is never loaded on another. Targets of other machines can be described too (`describe`); their
-objects can be emitted and inspected, not run.
+Invariants: a `Target` is immutable and hashable, and everything in it that changes code is part of
+`key`, so that an object cached for one machine is never loaded on another. Targets of other
+machines can be described too (`describe`); their objects can be emitted and inspected, not run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def host() -> Target:
     """The machine that this process runs on."""
     features = llb.get_host_cpu_features().flatten()
     if _vector_bytes(features) == 64:
-        features += ",-prefer-256-bit"  # LLVM splits 64-byte vectors on such machines unless told not to
+        features += (
+            ",-prefer-256-bit"  # LLVM splits 64-byte vectors on such machines unless told not to
+        )
     return Target(
         triple=llb.get_process_triple(),
         cpu=llb.get_host_cpu_name(),
@@ -91,7 +93,9 @@ def _vector_bytes(features: str) -> int:
 
 
 def _cache_sizes() -> tuple[int, int, int]:
-    """Data or unified caches of CPU 0 as Linux reports them; defaults for levels it does not report."""
+    """Data or unified caches of CPU 0 as Linux reports them; defaults for levels it does not
+    report.
+    """
     sizes = list(_DEFAULT_CACHES)
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         level, kind = _read(index / "level"), _read(index / "type")

@@ -1,7 +1,9 @@
-"""Reading a tensor object's fields in generated code: directly by `torch_abi.LAYOUT`, or through torch's C functions.
+"""Reading a tensor object's fields in generated code: directly by `torch_abi.LAYOUT`, or through
+torch's C functions.
 
-Both readers answer the same questions. `DirectReader` costs about 1 ns a field. `ShimReader` serves builds of torch whose
-layout the probe did not understand: whether a tensor is plain is then asked of Python.
+Both readers answer the same questions. `DirectReader` costs about 1 ns a field. `ShimReader` serves
+builds of torch whose layout the probe did not understand: whether a tensor is plain is then asked
+of Python.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from ir import DType
 
 
 class Guards(Protocol):
-    """Where a reader takes its tests: each `require` leaves for the miss path when its condition is false."""
+    """Where a reader takes its tests: each `require` leaves for the miss path when its condition
+    is false.
+    """
 
     @property
     def builder(self) -> ll.IRBuilder: ...
@@ -28,7 +32,9 @@ class Guards(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TensorFields:
-    """The fields of one tensor argument, after its guards: arrays of sizes and strides, and the data pointer."""
+    """The fields of one tensor argument, after its guards: arrays of sizes and strides, and the
+    data pointer.
+    """
 
     sizes: ll.Value
     strides: ll.Value
@@ -39,7 +45,9 @@ class TensorFields:
 class Reader(Protocol):
     """Guards and reads a tensor object whose exact type is already known."""
 
-    def read(self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool) -> TensorFields: ...
+    def read(
+        self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool
+    ) -> TensorFields: ...
 
 
 def reader() -> Reader:
@@ -53,7 +61,9 @@ class DirectReader:
 
     at: TensorLayout
 
-    def read(self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool) -> TensorFields:
+    def read(
+        self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool
+    ) -> TensorFields:
         b, at = guards.builder, self.at
         impl = field(b, obj, at.impl, PTR)
         guards.require(self._is_plain(b, impl, dtype, rank, is_mutated))
@@ -62,7 +72,9 @@ class DirectReader:
         data = _mutable_data(b, obj) if is_mutated else self._data(b, impl, dtype)
         return TensorFields(sizes, strides, data, field(b, impl, at.numel))
 
-    def _is_plain(self, b: ll.IRBuilder, impl: ll.Value, dtype: DType, rank: int, is_mutated: bool) -> ll.Value:
+    def _is_plain(
+        self, b: ll.IRBuilder, impl: ll.Value, dtype: DType, rank: int, is_mutated: bool
+    ) -> ll.Value:
         at = self.at
         keys = field(b, impl, at.key_set)
         if not is_mutated:
@@ -99,11 +111,17 @@ class DirectReader:
 class ShimReader:
     """Calls torch's C functions; a tensor's object head is followed by what they call a handle."""
 
-    def read(self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool) -> TensorFields:
+    def read(
+        self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool
+    ) -> TensorFields:
         b = guards.builder
-        guards.require(ask(guards, torch_abi.is_plain_mutable if is_mutated else torch_abi.is_plain, obj))
+        guards.require(
+            ask(guards, torch_abi.is_plain_mutable if is_mutated else torch_abi.is_plain, obj)
+        )
         handle = offset(b, obj, abi.OBJECT_HEAD)
-        is_dtype = b.icmp_unsigned("==", _out(b, "aoti_torch_get_dtype", handle, I32), I32(dtype.code))
+        is_dtype = b.icmp_unsigned(
+            "==", _out(b, "aoti_torch_get_dtype", handle, I32), I32(dtype.code)
+        )
         is_rank = b.icmp_unsigned("==", _out(b, "aoti_torch_get_dim", handle, I64), i64(rank))
         guards.require(b.and_(is_dtype, is_rank))
         sizes = _out(b, "aoti_torch_get_sizes", handle, PTR)

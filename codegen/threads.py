@@ -1,4 +1,6 @@
-"""Loops over threads in generated code: torch's own pool through its C interface, so `torch.set_num_threads` holds."""
+"""Loops over threads in generated code: torch's own pool through its C interface, so
+`torch.set_num_threads` holds.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ def emit_parallel_for(
     body: ll.Function,
     context: ll.Value = NULL,
 ) -> None:
-    """Call `body(begin, end, context)` on parts of a range, each of at least `grain` steps, on several threads.
+    """Call `body(begin, end, context)` on parts of a range, each of at least `grain` steps, on
+    several threads.
 
-    Runs here, in one part, when the range is short, inside another parallel loop, or where torch has no such function.
+    Runs here, in one part, when the range is short, inside another parallel loop, or where torch
+    has no such function.
     """
     if body.ftype != RANGE_TYPE:
         raise TypeError(f"{body.name}: a parallel body takes (i64 begin, i64 end, ptr context)")

@@ -2,21 +2,24 @@
 
 Two kinds of facts, both found at import and never assumed:
 
-Symbols. `address(name)` looks a C name up in libtorch_cpu, libc10, libtorch_python and the process. C names (`aoti_torch_*`,
-`torch_*`, BLAS) are torch's stable ABI; the few C++ names used are listed in `CPP_SYMBOLS` under short C names, and each user
-of one has a way without it.
+Symbols. `address(name)` looks a C name up in libtorch_cpu, libc10, libtorch_python and the process.
+C names (`aoti_torch_*`, `torch_*`, BLAS) are torch's stable ABI; the few C++ names used are listed
+in `CPP_SYMBOLS` under short C names, and each user of one has a way without it.
 
-Layout. Reading a field of a TensorImpl takes 1 ns, asking torch for it through any interface 10 to 50. So `_probe` makes a few
-tensors whose fields are known through Python, and searches each field's offset in their memory:
+Layout. Reading a field of a TensorImpl takes 1 ns, asking torch for it through any interface 10 to
+50. So `_probe` makes a few tensors whose fields are known through Python, and searches each field's
+offset in their memory:
 
-    PyObject        head | impl ──► TensorImpl   .. storage ──► StorageImpl  .. data
-                                                 .. autograd_meta ──► AutogradMeta .. grad_fn, requires_grad, forward_grad
-                                                 .. rank, sizes[5], strides[5] (or a pointer to both), storage_offset, numel,
-                                                    dtype (u16), key_set (u64)
+    PyObject    head | impl ──► TensorImpl
+    TensorImpl  storage ──► StorageImpl, autograd_meta ──► AutogradMeta, rank,
+                sizes[5], strides[5] (or one pointer to both), storage_offset, numel,
+                dtype (u16), key_set (u64)
+    StorageImpl data         AutogradMeta grad_fn, requires_grad, forward_grad
 
-Laws of the probe: an offset counts only when it is the one that fits every sample (else `LAYOUT` is None and `LAYOUT_REASON`
-says which field); the samples differ in every field. One comparison of `key_set` with the value of a plain CPU tensor then
-excludes conjugate and negative views, sparse, quantized, meta, fake and functorch tensors, and subclasses with a Python key.
+Laws of the probe: an offset counts only when it is the one that fits every sample (else `LAYOUT` is
+None and `LAYOUT_REASON` says which field); the samples differ in every field. One comparison of
+`key_set` with the value of a plain CPU tensor then excludes conjugate and negative views, sparse,
+quantized, meta, fake and functorch tensors, and subclasses with a Python key.
 """
 
 from __future__ import annotations
@@ -32,13 +35,14 @@ from ir import dtypes
 
 POINTER = ctypes.sizeof(ctypes.c_void_p)
 OBJECT_HEAD = object.__basicsize__
-"""Bytes of a PyObject head: the field after it is the `at::Tensor` of a tensor object, so its address is an AOTI handle."""
+"""Bytes of a PyObject head: the field after it is the `at::Tensor` of a tensor object, so its
+address is an AOTI handle.
+"""
 INLINE_RANK = 5
 """Sizes and strides of tensors up to this rank are stored inside the TensorImpl."""
 
 CPP_SYMBOLS = {
     "relume_wrap_stealing": "_Z16THPVariable_WrapON2at10TensorBaseE",
-    "relume_empty_strided": "_ZN2at6detail17empty_strided_cpuEN3c108ArrayRefIlEES3_NS1_10ScalarTypeEb",
     "relume_function_modes": "_ZN2at4impl27torch_function_mode_enabledEv",
     "relume_bump_version": "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",
 }
@@ -46,17 +50,24 @@ _DISPATCH_TLS = "_ZN3c104impl26raw_local_dispatch_key_setE"
 
 
 def _libraries() -> tuple[ctypes.CDLL, ...]:
-    """The shared objects of torch that are already loaded, then the process itself (CPython, libc, libm)."""
+    """The shared objects of torch that are already loaded, then the process itself (CPython,
+    libc, libm).
+    """
     folder = Path(torch.__file__).parent / "lib"
     names = ("libtorch_cpu.so", "libc10.so", "libtorch_python.so")
-    return (*(ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()), ctypes.CDLL(None))
+    return (
+        *(ctypes.CDLL(str(folder / name)) for name in names if (folder / name).exists()),
+        ctypes.CDLL(None),
+    )
 
 
 _LIBRARIES = _libraries()
 
 
 def address(name: str) -> int | None:
-    """Address of a C symbol (or of a name of `CPP_SYMBOLS`), None when this build of torch does not have it."""
+    """Address of a C symbol (or of a name of `CPP_SYMBOLS`), None when this build of torch does
+    not have it.
+    """
     if name in _OWN:
         return _OWN[name]
     linked = CPP_SYMBOLS.get(name, name)
@@ -77,15 +88,17 @@ _OWN = {"relume_tensor_type": id(torch.Tensor), "relume_parameter_type": id(torc
 """Addresses that no library exports: the two types of plain tensors, and the data found below."""
 
 
-# --- dispatch state of a thread --------------------------------------------------------------------------------------
+# --- dispatch state of a thread ---
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchState:
-    """How native code learns that modes are active: autocast, functorch, tracing, Python dispatch, profiling keys.
+    """How native code learns that modes are active: autocast, functorch, tracing, Python dispatch,
+    profiling keys.
 
-    A thread's state is a pair of words (included, excluded keys, each relative to the default, so normally zero).
-    The bits below are set by `torch.inference_mode`, which changes no result and stays on the fast path.
+    A thread's state is a pair of words (included, excluded keys, each relative to the default, so
+    normally zero). The bits below are set by `torch.inference_mode`, which changes no result and
+    stays on the fast path.
     """
 
     inference_included: int
@@ -93,7 +106,9 @@ class DispatchState:
 
 
 DISPATCH_TLS = "relume_dispatch_tls"
-"""Name of the {module, offset} pair to be given to `__tls_get_addr`, which returns the address of the pair of words."""
+"""Name of the {module, offset} pair to be given to `__tls_get_addr`, which returns the address
+of the pair of words.
+"""
 
 
 _KEPT: list[object] = []
@@ -101,7 +116,9 @@ _KEPT: list[object] = []
 
 
 def _find_dispatch_state() -> DispatchState | None:
-    """Registers `DISPATCH_TLS` and reads what inference mode changes; None without ELF thread-local storage."""
+    """Registers `DISPATCH_TLS` and reads what inference mode changes; None without ELF
+    thread-local storage.
+    """
     index = _tls_index(_DISPATCH_TLS)
     if index is None:
         return None
@@ -119,7 +136,9 @@ def _find_dispatch_state() -> DispatchState | None:
 
 
 def _tls_index(name: str) -> ctypes.Array[ctypes.c_uint64] | None:
-    """The {module, offset} pair of a thread-local variable of libc10, None where the loader does not tell."""
+    """The {module, offset} pair of a thread-local variable of libc10, None where the loader does
+    not tell.
+    """
     library = _LIBRARIES[1] if len(_LIBRARIES) == 4 else None
     process = _LIBRARIES[-1]
     if library is None or not (hasattr(process, "dlinfo") and hasattr(process, "__tls_get_addr")):
@@ -137,12 +156,14 @@ def _tls_index(name: str) -> ctypes.Array[ctypes.c_uint64] | None:
     return (ctypes.c_uint64 * 2)(module.value, here - base.value)
 
 
-# --- layout of a tensor ----------------------------------------------------------------------------------------------
+# --- layout of a tensor ---
 
 
 @dataclass(frozen=True, slots=True)
 class TensorLayout:
-    """Byte offsets of fields, by the struct that holds them (see the picture above), and the key sets of plain tensors."""
+    """Byte offsets of fields, by the struct that holds them (see the picture above), and the key
+    sets of plain tensors.
+    """
 
     impl: int
     storage: int
@@ -178,7 +199,11 @@ def _words(base: int, offset: int, count: int = 1) -> tuple[int, ...]:
 
 
 def _search(
-    field: str, size: int, samples: Iterable[Callable[[int], bool]], step: int = POINTER, start: int = 0
+    field: str,
+    size: int,
+    samples: Iterable[Callable[[int], bool]],
+    step: int = POINTER,
+    start: int = 0,
 ) -> int:
     """The only offset below `size` for which every sample's predicate holds."""
     tests = list(samples)
@@ -200,14 +225,6 @@ def _u16_is(base: int, value: int) -> Callable[[int], bool]:
     return lambda offset: ctypes.c_uint16.from_address(base + offset).value == value
 
 
-def _byte_is(base: int, value: int) -> Callable[[int], bool]:
-    return lambda offset: ctypes.c_uint8.from_address(base + offset).value == value
-
-
-def _is_pointer(base: int, expected: bool) -> Callable[[int], bool]:
-    return lambda offset: (_words(base, offset)[0] > 0xFFFF) == expected
-
-
 def _strided_samples() -> list[torch.Tensor]:
     """Tensors of ranks 1 to 5 whose sizes, strides, offsets and element counts differ pairwise."""
     storage = torch.empty(6000)
@@ -223,39 +240,64 @@ def _strided_samples() -> list[torch.Tensor]:
 
 def _probe() -> TensorLayout:
     strided = _strided_samples()
-    plain = [torch.empty(2), torch.empty((2, 3), dtype=torch.int64), torch.empty(()), torch.empty(0)]
+    plain = [
+        torch.empty(2),
+        torch.empty((2, 3), dtype=torch.int64),
+        torch.empty(()),
+        torch.empty(0),
+    ]
     typed = [torch.empty(1, dtype=getattr(torch, dtype.name)) for dtype in dtypes.COMPILED]
     codes = [dtype.code for dtype in dtypes.COMPILED]
     every = strided + plain
     rank = _search("rank", _IMPL_BYTES, (_word_is(t._cdata, t.dim()) for t in every))
-    sizes = _search("sizes", _IMPL_BYTES, (_words_are(t._cdata, t.shape) for t in strided), start=rank)
-    storage = _search("storage", _IMPL_BYTES, (_word_is(t._cdata, t.untyped_storage()._cdata) for t in every))
+    sizes = _search(
+        "sizes", _IMPL_BYTES, (_words_are(t._cdata, t.shape) for t in strided), start=rank
+    )
+    storage = _search(
+        "storage", _IMPL_BYTES, (_word_is(t._cdata, t.untyped_storage()._cdata) for t in every)
+    )
     layout = {
         "impl": _search("impl", 48, (_word_is(id(t), t._cdata) for t in every), start=OBJECT_HEAD),
         "rank": rank,
         "sizes": sizes,
-        "strides": _search("strides", _IMPL_BYTES, (_words_are(t._cdata, t.stride()) for t in strided), start=sizes),
+        "strides": _search(
+            "strides", _IMPL_BYTES, (_words_are(t._cdata, t.stride()) for t in strided), start=sizes
+        ),
         "storage": storage,
         "storage_data": _storage_data(every),
         "storage_offset": _search(
-            "storage_offset", _IMPL_BYTES, (_word_is(t._cdata, int(t.storage_offset())) for t in every)
+            "storage_offset",
+            _IMPL_BYTES,
+            (_word_is(t._cdata, int(t.storage_offset())) for t in every),
         ),
         "numel": _search("numel", _IMPL_BYTES, (_word_is(t._cdata, t.numel()) for t in every)),
         "dtype": _search(
-            "dtype", _IMPL_BYTES, (_u16_is(t._cdata, code) for t, code in zip(typed, codes, strict=True)), step=2
+            "dtype",
+            _IMPL_BYTES,
+            (_u16_is(t._cdata, code) for t, code in zip(typed, codes, strict=True)),
+            step=2,
         ),
-        "key_set": _search("key_set", _IMPL_BYTES, (_word_is(t._cdata, _keys(t)) for t in [*every, torch.empty(1).conj(), torch._neg_view(plain[0])])),
+        "key_set": _search(
+            "key_set",
+            _IMPL_BYTES,
+            (
+                _word_is(t._cdata, _keys(t))
+                for t in [*every, torch.empty(1).conj(), torch._neg_view(plain[0])]
+            ),
+        ),
         "plain_keys": _keys(plain[0]),
         "inference_keys": _inference_keys(),
     }
     if any(_keys(t) != layout["plain_keys"] for t in [*every, *typed]):
         raise _ProbeFailed("key_set: plain tensors differ")
     _check_out_of_line(rank, sizes)
-    return TensorLayout(**layout, **_probe_autograd(plain))
+    return TensorLayout(**layout, **_probe_autograd())
 
 
 def _storage_data(samples: Sequence[torch.Tensor]) -> int:
-    """The data pointer may be kept twice (pointer and owner of the memory): the first is the pointer."""
+    """The data pointer may be kept twice (pointer and owner of the memory): the first is the
+    pointer.
+    """
 
     def fits(offset: int) -> bool:
         storages = [t.untyped_storage() for t in samples]
@@ -277,59 +319,96 @@ def _inference_keys() -> int:
 
 
 def _check_out_of_line(rank: int, sizes: int) -> None:
-    """Above `INLINE_RANK` dimensions one pointer in the place of `sizes` leads to all sizes, then all strides."""
+    """Above `INLINE_RANK` dimensions one pointer in the place of `sizes` leads to all sizes,
+    then all strides.
+    """
     big = torch.empty((1, 2, 1, 3, 1, 5, 1)).transpose(1, 5)
-    if _words(big._cdata, rank) != (7,) or _words(_words(big._cdata, sizes)[0], 0, 14) != (*big.shape, *big.stride()):
+    if _words(big._cdata, rank) != (7,) or _words(_words(big._cdata, sizes)[0], 0, 14) != (
+        *big.shape,
+        *big.stride(),
+    ):
         raise _ProbeFailed("sizes: no out-of-line array above rank 5")
 
 
-def _probe_autograd(plain: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Offsets in the autograd metadata, from leaves with and without requires_grad, a result, and a dual tensor."""
-    leaves = [torch.empty(2).requires_grad_(), torch.nn.Parameter(torch.empty(3))]
-    with torch.inference_mode(False), torch.enable_grad():
+def _probe_autograd() -> dict[str, int]:
+    """Offsets of the autograd metadata and in it.
+
+    Its struct has gaps with arbitrary content, so each sample is strict: one and the same tensor
+    before and after a change, the address of a node that Python knows too, a shared pointer with
+    its control block.
+    """
+    leaves = [torch.empty(2), torch.empty(3, dtype=torch.float64)]
+    before = [_words(t._cdata, 0, _IMPL_BYTES // POINTER) for t in leaves]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    appeared = [_word_appears(t._cdata, words) for t, words in zip(leaves, before, strict=True)]
+    meta = _search("autograd_meta", _IMPL_BYTES, appeared)
+
+    def metas(tensors: Iterable[torch.Tensor]) -> list[int]:
+        return [_words(t._cdata, meta)[0] for t in tensors]
+
+    with torch.enable_grad():
         results = [leaf.neg() for leaf in leaves]
-    frozen = [
-        torch.empty(2).requires_grad_().requires_grad_(False),
-        torch.nn.Parameter(torch.empty(3), requires_grad=False),
-        plain[0].view_as(plain[0]),
+    nodes = [_words(id(t.grad_fn), OBJECT_HEAD)[0] for t in results]
+    return {
+        "autograd_meta": meta,
+        "meta_grad_fn": _search(
+            "grad_fn",
+            _META_BYTES,
+            [_word_is(base, node) for base, node in zip(metas(results), nodes, strict=True)]
+            + [_word_is(base, 0) for base in metas(leaves)],
+        ),
+        "meta_requires_grad": _probe_requires_grad(leaves, metas(leaves)),
+        "meta_forward_grad": _probe_forward_grad(metas, leaves),
+    }
+
+
+def _word_appears(base: int, before: Sequence[int]) -> Callable[[int], bool]:
+    """Whether the word at an offset was null and is not any more."""
+    return lambda offset: before[offset // POINTER] == 0 and _words(base, offset)[0] != 0
+
+
+def _probe_requires_grad(leaves: Sequence[torch.Tensor], bases: Sequence[int]) -> int:
+    """The byte that is 1 while a leaf requires grad and 0 after it was told not to."""
+    on = [bytes((ctypes.c_uint8 * _META_BYTES).from_address(base)) for base in bases]
+    for leaf in leaves:
+        leaf.requires_grad_(False)
+    off = [bytes((ctypes.c_uint8 * _META_BYTES).from_address(base)) for base in bases]
+    changes = [
+        lambda offset, a=a, b=b: (a[offset], b[offset]) == (1, 0)
+        for a, b in zip(on, off, strict=True)
     ]
-    meta = _search(
-        "autograd_meta",
-        _IMPL_BYTES,
-        [_is_pointer(t._cdata, expected=False) for t in plain]
-        + [_is_pointer(t._cdata, expected=True) for t in leaves + results],
-    )
+    return _search("requires_grad", _META_BYTES, changes, step=1)
+
+
+def _probe_forward_grad(
+    metas: Callable[[Iterable[torch.Tensor]], list[int]], leaves: Sequence[torch.Tensor]
+) -> int:
+    """The shared pointer (object, control block 16 bytes before it) that only a dual tensor has."""
     level = torch._C._enter_dual_level()
     try:
-        dual = torch._C._VariableFunctions._make_dual(torch.empty(2), torch.empty(2), level=level)
-        fields = _probe_meta(*([_words(t._cdata, meta)[0] for t in ts] for ts in (leaves, frozen, results, [dual])))
+        samples = [(torch.empty(2), torch.empty(2)) for _ in leaves]
+        duals = [torch._C._VariableFunctions._make_dual(*sample, level=level) for sample in samples]
+        tests = [_is_shared_pointer(base) for base in metas(duals)]
+        tests += [_word_is(base, 0) for base in metas(leaves)]
+        return _search("forward_grad", _META_BYTES, tests)
     finally:
         torch._C._exit_dual_level(level=level)
-    return {"autograd_meta": meta, **fields}
 
 
-def _probe_meta(leaves: list[int], frozen: list[int], results: list[int], duals: list[int]) -> dict[str, int]:
-    """Fields of AutogradMeta, given addresses of it. A shared pointer takes two words: the first one is meant."""
-    untracked = [base for base in (*leaves, *frozen) if base]
-    grad_fn = [_is_pointer(base, expected=False) for base in untracked] + [_is_pointer(base, expected=True) for base in results]
-    requires = [_byte_is(base, 1) for base in leaves] + [_byte_is(base, 0) for base in (*frozen, *results) if base]
-    forward = [_is_pointer(base, expected=False) for base in (*untracked, *results)]
-    forward += [_is_pointer(base, expected=True) for base in duals]
-    pairs = [o for o in range(POINTER, _META_BYTES, POINTER) if all(test(o) for test in forward)]
-    if not pairs or pairs not in ([pairs[0]], [pairs[0], pairs[0] + POINTER]):
-        raise _ProbeFailed(f"forward_grad: {len(pairs)} offsets fit")
-    return {
-        "meta_grad_fn": _search("grad_fn", _META_BYTES, grad_fn, start=POINTER),
-        "meta_requires_grad": _search("requires_grad", _META_BYTES, requires, step=1, start=POINTER),
-        "meta_forward_grad": pairs[0],
-    }
+def _is_shared_pointer(base: int) -> Callable[[int], bool]:
+    def test(offset: int) -> bool:
+        pointer, control = _words(base, offset, 2)
+        return control != 0 and pointer == control + 2 * POINTER
+
+    return test
 
 
 def _find_layout() -> tuple[TensorLayout | None, str]:
     try:
         with torch.inference_mode(False):
             return _probe(), ""
-    except _ProbeFailed as failure:
+    except (_ProbeFailed, AttributeError, RuntimeError) as failure:  # also: torch has changed
         return None, str(failure)
 
 
@@ -337,11 +416,13 @@ LAYOUT, LAYOUT_REASON = _find_layout()
 DISPATCH = _find_dispatch_state()
 
 
-# --- the same questions in Python, for builds of torch where they have no native answer ------------------------------
+# --- the same questions in Python, for builds of torch where they have no native answer ---
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether a tensor of exact type is strided, on the CPU, neither conjugate nor negative, and needs no gradient."""
+    """Whether a tensor of exact type is strided, on the CPU, neither conjugate nor negative, and
+    needs no gradient.
+    """
     keys = _keys(tensor)
     is_tracked = tensor.requires_grad and torch.is_grad_enabled()
     is_dual = torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None

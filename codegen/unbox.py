@@ -1,13 +1,15 @@
-"""Guards and unboxing of arguments: from `PyObject*` to the SSA values that a plan's body works with.
+"""Guards and unboxing of arguments: from `PyObject*` to the SSA values that a plan's body works
+with.
 
-Cheap tests come first and each parameter leaves at once; comparisons of sizes and strides are collected, since one symbol
-may be bound by a later argument, and tested together at the end.
+Cheap tests come first and each parameter leaves at once; comparisons of sizes and strides are
+collected, since one symbol may be bound by a later argument, and tested together at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field as dataclass_field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import singledispatch
 
 import llvmlite.ir as ll
@@ -34,7 +36,9 @@ _PY_EQ = 2
 
 @dataclass(frozen=True, slots=True)
 class BoundTensor:
-    """A tensor argument: where its elements are, and its sizes and strides (in elements) as i64 values."""
+    """A tensor argument: where its elements are, and its sizes and strides (in elements) as i64
+    values.
+    """
 
     obj: ll.Value
     param: TensorParam
@@ -77,7 +81,7 @@ Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence | BoundConstant
 
 
 def variables(bounds: Iterable[Bound]) -> Iterator[Bound]:
-    """What varies among arguments, in order: the items of sequences one by one, constants left out."""
+    """What varies among arguments, in order: items of sequences one by one, constants left out."""
     for bound in bounds:
         if isinstance(bound, BoundSequence):
             yield from variables(bound.items)
@@ -107,7 +111,10 @@ class Unboxer:
     def finish(self) -> None:
         """Emit the comparisons that were waiting for symbols."""
         b = self.builder
-        tests = [b.icmp_signed("==", value, emit_size(b, dim, self.symbols)) for value, dim in self._pending]
+        tests = [
+            b.icmp_signed("==", value, emit_size(b, dim, self.symbols))
+            for value, dim in self._pending
+        ]
         tests += [b.icmp_signed(">=", value, i64(_MINIMUM)) for value in self.symbols.values()]
         self._pending.clear()
         if tests:
@@ -136,7 +143,9 @@ class Unboxer:
         self.type_is(obj, "relume_tensor_type", "relume_parameter_type")
         rank = len(param.dims)
         fields = self._reader.read(self.guards, obj, param.dtype, rank, param.is_mutated)
-        sizes = tuple(self.bind(dim, self._item(fields.sizes, k)) for k, dim in enumerate(param.dims))
+        sizes = tuple(
+            self.bind(dim, self._item(fields.sizes, k)) for k, dim in enumerate(param.dims)
+        )
         strides = self._strides(param, fields)
         self._require_memory(param, fields)
         return BoundTensor(obj, param, fields.data, sizes, strides)
@@ -145,7 +154,7 @@ class Unboxer:
         return field(self.builder, array, 8 * k)
 
     def _strides(self, param: TensorParam, fields: TensorFields) -> tuple[ll.Value, ...]:
-        """Strides of dims of size 1, and all of empty tensors, mean nothing and are not compared."""
+        """Strides of dims of size 1, and all of empty tensors, mean nothing: not compared."""
         wanted = contiguous_strides(param.dims) if param.strides is None else param.strides
         is_empty = any(_is(dim, 0) for dim in param.dims)
         found = []
@@ -230,7 +239,9 @@ def _(param: FloatParam, obj: ll.Value, u: Unboxer) -> Bound:
         return BoundScalar(obj, field(u.builder, obj, abi.FLOAT_VALUE, DOUBLE))
     b = u.builder
     slot = abi.stack(b, DOUBLE)
-    is_float = b.icmp_unsigned("==", field(b, obj, abi.OBJECT_TYPE, PTR), external(b.module, "PyFloat_Type"))
+    is_float = b.icmp_unsigned(
+        "==", field(b, obj, abi.OBJECT_TYPE, PTR), external(b.module, "PyFloat_Type")
+    )
     with b.if_else(is_float, likely=True) as (then, otherwise):
         with then:
             b.store(field(b, obj, abi.FLOAT_VALUE, DOUBLE), slot)
@@ -257,7 +268,9 @@ def _(param: ConstParam, obj: ll.Value, u: Unboxer) -> Bound:
         u.guards.require(b.icmp_signed("==", _int_value(u, obj), i64(value)))
     elif type(value) is float:
         u.type_is(obj, "PyFloat_Type")
-        bits = b.bitcast(ll.Constant(DOUBLE, value), I64)  # by bits: -0.0 is not 0.0, and NaN equals itself
+        bits = b.bitcast(
+            ll.Constant(DOUBLE, value), I64
+        )  # by bits: -0.0 is not 0.0, and NaN equals itself
         u.guards.require(b.icmp_unsigned("==", field(b, obj, abi.FLOAT_VALUE), bits))
     elif param.is_identity:
         u.guards.require(b.icmp_unsigned("==", obj, u.guards.constant(value)))

@@ -1,4 +1,4 @@
-"""The object cache: whatever is on the disk, `get` returns a sound object or none, and nothing raises."""
+"""The object cache: whatever is on the disk, `get` gives a sound object or none."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_borders_of_parts_count() -> None:
     assert fingerprint(["ab"]) != fingerprint(["ab", ""])
 
 
-@pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: d + b"x", lambda d: b"", lambda d: d[:5] + b"?" + d[6:]])
+@pytest.mark.parametrize(
+    "damage", [lambda d: d[:-1], lambda d: d + b"x", lambda d: b"", lambda d: d[:5] + b"?" + d[6:]]
+)
 def test_damaged_entries_are_replaced(tmp_path: Path, damage) -> None:
     cache = ObjectCache(tmp_path)
     cache.put(KEY, b"object")

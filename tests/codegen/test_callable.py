@@ -1,4 +1,4 @@
-"""`NativeCallable`: every kind of call reaches the entry, and objects live and die like any other."""
+"""`NativeCallable`: every kind of call reaches the entry; objects live and die like others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class Function(NativeCallable):
 
     def _call_slow(self, *args: Any, **kwargs: Any) -> Any:
         return (self.name, args, kwargs)
+
+    def myself(self) -> Function:
+        return self
 
 
 @pytest.fixture(params=["none", "slow", "forward without target"])
@@ -129,7 +132,7 @@ def test_forward_calls_the_target() -> None:
 def test_garbage_collection() -> None:
     f = Function()
     f.me = f
-    f._target = lambda: f
+    f._target = f.myself
     set_entry(f, forward_entry())
     watch = weakref.ref(f)
     assert f() is f

@@ -1,4 +1,4 @@
-"""The engine: text to running code, names bound at link time, code freed with its library, the cache in between."""
+"""The engine: text to running code, names bound at link time, code freed with its library."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ def test_missing_names_are_an_error() -> None:
 
 
 def test_process_symbols_are_found() -> None:
-    text = "declare double @cos(double)\ndefine double @f(double %x) {\n  %y = call double @cos(double %x)\n  ret double %y\n}"
+    text = """
+declare double @cos(double)
+define double @f(double %x) {
+  %y = call double @cos(double %x)
+  ret double %y
+}"""
     library = Engine().load(Source.of_text(text))
     assert ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("f"))(0.0) == 1.0
 
@@ -177,7 +182,9 @@ def test_a_fork_while_another_thread_compiles() -> None:
         for _ in range(5):
             child = os.fork()
             if child == 0:
-                os._exit(0 if square(engine.load(Source.of_text(SQUARE), {"given": GIVEN})) == 50 else 1)
+                os._exit(
+                    0 if square(engine.load(Source.of_text(SQUARE), {"given": GIVEN})) == 50 else 1
+                )
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     finally:
         stop.set()

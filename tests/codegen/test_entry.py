@@ -1,4 +1,4 @@
-"""Native entries: what passes the guards computes, what does not reaches the next entry unchanged, nothing leaks."""
+"""Native entries: what passes the guards computes, the rest reaches the next entry unchanged."""
 
 from __future__ import annotations
 
@@ -316,7 +316,9 @@ def test_shape_relations() -> None:
     assert is_miss(function(torch.randn(20), t, torch.randn(4, 1, 3)))
     assert is_miss(function(torch.randn(21), t.contiguous(), torch.randn(4, 1, 3)))
     assert is_miss(function(torch.randn(21), t, torch.randn(4, 1, 4)))
-    strange = torch.empty_strided((4, 1, 3), (3, 77, 1))  # the stride of a dim of size 1 means nothing
+    strange = torch.empty_strided(
+        (4, 1, 3), (3, 77, 1)
+    )  # the stride of a dim of size 1 means nothing
     assert function(torch.randn(21), t, strange) is None
 
 

@@ -1,4 +1,4 @@
-"""The layout probe: found here, right on tensors that it has not seen, and refusing samples that do not fit."""
+"""The layout probe: right on tensors that it has not seen, refusing samples that do not fit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ TENSORS = {
     "parameter": lambda: torch.nn.Parameter(torch.randn(3)),
     "result": lambda: torch.randn(3, requires_grad=True) * 2,
     "resized": lambda: torch.randn(3).resize_(50),
-    **{d.name: lambda d=d: torch.zeros(3, 2, dtype=getattr(torch, d.name)) for d in dtypes.COMPILED},
+    **{
+        d.name: lambda d=d: torch.zeros(3, 2, dtype=getattr(torch, d.name)) for d in dtypes.COMPILED
+    },
 }
 
 
@@ -99,7 +101,13 @@ def test_a_misunderstood_field_gives_a_reason(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_symbols() -> None:
-    for name in ("sgemm_", "torch_parallel_for", "aoti_torch_empty_strided", "PyObject_Vectorcall", "relume_tensor_type"):
+    for name in (
+        "sgemm_",
+        "torch_parallel_for",
+        "aoti_torch_empty_strided",
+        "PyObject_Vectorcall",
+        "relume_tensor_type",
+    ):
         assert has(name)
     assert address("relume_tensor_type") == id(torch.Tensor)
     assert address("no_such_symbol_anywhere") is None
