@@ -83,7 +83,7 @@ class _Source:
         self.callees = callees
         self.globals: dict[str, Any] = {"_explain": self._explain}
         self.nodes: list[Node | None] = []
-        self.name = re.sub(r"\W", "_", graph.name) or "graph"
+        self.name = "run_" + re.sub(r"\W", "_", graph.name)  # no name of `bind`
         self._lines: list[str] = []
         self._names: dict[Value, str] = {}
         self._indent = 0
@@ -94,6 +94,7 @@ class _Source:
         """The compiled function; with `observed`, its first parameter sees every result."""
         exec(compile(self.text, f"<graph {self.name}>", "exec"), self.globals)
         function: Callable[..., Any] = self.globals[self.name]
+        function.__name__ = function.__qualname__ = self.name.removeprefix("run_")
         return function
 
     def _explain(self, error: Exception) -> None:

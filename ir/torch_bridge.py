@@ -102,6 +102,7 @@ def _is_random(schema: Schema) -> bool:
 _PYTHON_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "aten::tensor": torch.tensor,
     "aten::as_tensor": torch.as_tensor,
+    "prim::layout": lambda tensor: tensor.layout,
 }
 
 

@@ -22,8 +22,10 @@ from jit.script.expressions import spread
 from jit.script.frame import Frame, expression
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
+from jit.script.scope import select
 from jit.script.values import (
     Arguments,
+    ChoiceOf,
     Closure,
     Keywords,
     Method,
@@ -95,6 +97,10 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
             return call_object(frame, obj, name, given)
         case Method(owner, name):
             return call_method(frame, owner, name, given)
+        case ChoiceOf(test, then, orelse):
+            return select(
+                frame, test, lambda: call(frame, then, given), lambda: call(frame, orelse, given)
+            )
         case Closure():
             return frame.unit.services.call_closure(frame, function, given)
         case PartialOf(inner, args, kwargs):

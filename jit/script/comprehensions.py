@@ -37,8 +37,7 @@ def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
     def emit() -> None:
         item = frame.value(node.elt, element)
         if result in frame.unit.untyped:
-            frame.unit.untyped.discard(result)
-            result.type = ListType(item.type)
+            frame.unit.untyped.settle(result, ListType(item.type))
         frame.op("aten::append", result, item)
 
     _generate(frame, node, node.generators, emit)
@@ -55,8 +54,7 @@ def _dict(frame: Frame, node: ast.DictComp) -> Operand:
     def emit() -> None:
         key, item = frame.value(node.key), frame.value(node.value)
         if result in frame.unit.untyped:
-            frame.unit.untyped.discard(result)
-            result.type = DictType(key.type, item.type)
+            frame.unit.untyped.settle(result, DictType(key.type, item.type))
         frame.op("aten::_set_item", result, key, item)
 
     _generate(frame, node, node.generators, emit)

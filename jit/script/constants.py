@@ -17,6 +17,7 @@ from ir import NONE, DictType, ListType, TupleType, Type, Value
 from jit.script.annotate import named_tuple_type
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
+from jit.script.templates import comprehend
 from jit.script.values import (
     Closure,
     Items,
@@ -150,8 +151,8 @@ def materialize(frame: Frame, operand: Static) -> Value:
     match operand:
         case Items(items):
             return make_tuple(frame, [frame.require(i) for i in items])
-        case RangeOf(start, stop, step):
-            return frame.op("aten::list", frame.op("prim::range", start, stop, step))
+        case RangeOf():
+            return frame.require(comprehend(frame, "[x for x in source]", operand))
         case PyObject(obj, name):
             lifted = lift(frame, obj, name)
             if isinstance(lifted, Value):

@@ -215,6 +215,7 @@ class Loop:
     conflicts: dict[str, str] = field(default_factory=dict)
     before: Scope = field(default_factory=dict)
     stored: list[str] = field(default_factory=list)
+    opened: set[Value] = field(default_factory=set)  # empty lists whose type was open before
 
     def emit(self) -> None:
         """Compile the loop; the frame's scope is then the one after it."""
@@ -225,6 +226,8 @@ class Loop:
                 binding = self.before.get(key)
                 if isinstance(binding, Value):
                     self.carried[key] = binding.type
+                    if binding in self.frame.unit.untyped:
+                        self.opened.add(binding)
         while True:
             made, start = self._attempt()
             if not self._settle(self.frame.scope, start):
@@ -242,8 +245,9 @@ class Loop:
         index = block.add_param(INT)
         scope: Scope = {**self.before, SKIP: False, STOP: False}
         scope.update({name: Unbound(reason) for name, reason in self.conflicts.items()})
-        for name, type_ in self.carried.items():
-            scope[name] = block.add_param(type_)
+        for (name, type_), value in zip(self.carried.items(), starts, strict=True):
+            scope[name] = param = block.add_param(type_)
+            frame.unit.untyped.follow(param, value)
         scope[RETURNED] = False  # or there would be no such iteration
         frame.scope = dict(scope)
         with frame.inside(block):
@@ -340,6 +344,10 @@ class Loop:
         return True
 
     def _widen(self, name: str, type_: Type) -> bool:
+        begin = self.before.get(name)
+        if isinstance(begin, Value) and begin in self.opened and begin.type != self.carried[name]:
+            self.opened.discard(begin)
+            return self._carry(name, begin.type)  # an empty list that has found its type
         joined = merge_types(self.carried[name], type_)
         if joined is None:
             return self._conflict(
@@ -366,6 +374,9 @@ class Loop:
                 block.add_return(self._end_value(end, name, type_))
         for name, type_ in self.carried.items():
             after[name] = made.add_output(type_)
+        for output, param in zip(made.outputs, block.params[1:], strict=True):
+            output.type = param.type  # an empty list may have found its type in the body
+            frame.unit.untyped.follow(output, param)
         frame.scope = after
         self.broke = after.pop(BROKE, False)
         _leave_loop(frame)

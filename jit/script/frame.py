@@ -41,6 +41,7 @@ from ir import (
 from jit.script.names import stored_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
+from jit.script.untyped import Untyped
 from jit.script.values import Arguments, Closure, Operand, Static, Unbound
 
 Binding = Operand | bool
@@ -109,9 +110,7 @@ class Unit:
     active: list[FunctionType] = field(
         default_factory=list
     )  # functions whose bodies are being compiled
-    untyped: set[Value] = field(
-        default_factory=set
-    )  # empty lists and dicts whose element type is still open
+    untyped: Untyped = field(default_factory=Untyped)
     refined: dict[Value, Value] = field(
         default_factory=dict
     )  # result of a refining cast -> what it was made from

@@ -153,5 +153,5 @@ def _delete_slice(
 def _adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> None:
     """An empty dict whose types were left open takes those of its first entry."""
     if container in frame.unit.untyped and isinstance(container.type, DictType):
-        frame.unit.untyped.discard(container)
-        container.type = DictType(frame.require(key).type, frame.require(item).type)
+        types = DictType(frame.require(key).type, frame.require(item).type)
+        frame.unit.untyped.settle(container, types)

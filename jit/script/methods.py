@@ -150,14 +150,12 @@ def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None
     position = {"append": 0, "insert": 1, "setdefault": 1}.get(name)
     if owner not in frame.unit.untyped or position is None or len(given.args) <= position:
         return
-    frame.unit.untyped.discard(owner)
-    item = frame.require(given.args[position])
+    item = frame.require(given.args[position]).type
     if isinstance(owner.type, ListType):
-        owner.type = ListType(
-            item.type.erased() if isinstance(item.type, TensorType) else item.type
-        )
+        element = item.erased() if isinstance(item, TensorType) else item
+        frame.unit.untyped.settle(owner, ListType(element))
     elif isinstance(owner.type, DictType):
-        owner.type = DictType(frame.require(given.args[0]).type, item.type)
+        frame.unit.untyped.settle(owner, DictType(frame.require(given.args[0]).type, item))
 
 
 def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:

@@ -21,12 +21,14 @@ from ir import (
     NONE,
     NUMBER,
     STR,
+    TENSOR,
     DictType,
     ListType,
     SetType,
     TensorType,
     TupleType,
     Type,
+    UnionType,
     Value,
 )
 from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
@@ -48,6 +50,12 @@ class Operator:
     scalar: str
     inplace: str | None
     commutes: bool = False
+
+    @property
+    def augmented(self) -> Callable[[Any, Any], Any]:
+        """Python's function for the augmented assignment."""
+        found: Callable[[Any, Any], Any] = getattr(operator, f"i{self.python.__name__.rstrip('_')}")
+        return found
 
 
 BINARY: dict[type[ast.operator], Operator] = {
@@ -150,6 +158,8 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
         return _reflected(frame, row, a, b)
     if is_tensor(a):
         return frame.op(row.tensor, a, b)
+    if isinstance(a.type, UnionType) or isinstance(b.type, UnionType):
+        return _on_unions(frame, row.python, a, b)
     if a.type == STR and row.symbol == "%":
         return _percent_format(frame, a, b)
     if row.symbol == "**" and a.type == b.type == INT:
@@ -160,6 +170,13 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     return frame.op_or_python(
         row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b
     )
+
+
+def _on_unions(frame: Frame, function: Callable[..., Any], a: Value, b: Value) -> Value:
+    """An operand that is a number or a tensor, as the run tells: Python decides."""
+    tensor = is_tensor(a) or is_tensor(b)
+    union = a.type if isinstance(a.type, UnionType) else b.type
+    return frame.python(function, [a, b], TENSOR if tensor else union)
 
 
 def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
@@ -190,23 +207,23 @@ def _reflected(frame: Frame, row: Operator, number: Value, tensor: Value) -> Val
 def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
     """`left op= right`: the object is changed where its type has an in-place form, as in Python."""
     row = BINARY[type(op)]
+    if isinstance(left, Value) and isinstance(left.type, UnionType):
+        return _on_unions(frame, row.augmented, left, frame.require(right))
     if is_tensor(left) and row.inplace:
         return frame.op(row.inplace, left, right)
     if isinstance(left, Value) and isinstance(left.type, ListType) and row.symbol == "+":
-        adopt_element(frame, left, right)
-        return frame.op("aten::add_", left, as_list(frame, right))
+        addition = as_list(frame, right)
+        adopt_element(frame, left, addition)
+        return frame.op("aten::add_", left, addition)
     return binary(frame, op, left, right)
 
 
 def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
     """An empty list whose element type was left open takes that of the first list added to it."""
-    if (
-        container in frame.unit.untyped
-        and isinstance(addition, Value)
-        and isinstance(addition.type, ListType)
-    ):
-        frame.unit.untyped.discard(container)
-        container.type = addition.type
+    if not isinstance(addition, Value) or not isinstance(addition.type, ListType):
+        return
+    if container in frame.unit.untyped and addition not in frame.unit.untyped:
+        frame.unit.untyped.settle(container, addition.type)
 
 
 def as_list(frame: Frame, operand: Operand) -> Value:
@@ -358,15 +375,19 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
 
 
 def _in_tuple(frame: Frame, items: list[Operand], item: Operand) -> Value:
-    result = frame.constant(False)
+    result: Value | None = None
     for candidate in items:
         if not _comparable(item, candidate):
             continue
         equal = compare(frame, ast.Eq(), item, candidate)
         if is_tensor(equal):
             equal = frame.op("aten::Bool", equal)
-        result = fold(frame, operator.or_, result, equal) or frame.op("aten::__or__", result, equal)
-    return result
+        if result is not None:
+            equal = fold(frame, operator.or_, result, equal) or frame.op(
+                "aten::__or__", result, equal
+            )
+        result = equal
+    return frame.constant(False) if result is None else result
 
 
 def _comparable(a: Operand, b: Operand) -> bool:

@@ -16,6 +16,7 @@ from jit.script.constants import make_dict, make_list
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
 from jit.script.rules import RULES, Rule, rule
+from jit.script.templates import comprehend, template
 from jit.script.values import (
     Arguments,
     CountOf,
@@ -120,25 +121,6 @@ def collect(frame: Frame, operand: Operand) -> Operand:
     return comprehend(frame, "[x for x in source]", operand)
 
 
-def comprehend(frame: Frame, text: str, source: Operand) -> Operand:
-    """Evaluate a comprehension of ours over an operand; its names get a `$` so that they meet no
-    name of the user.
-    """
-    frame.scope["$source"] = source
-    try:
-        return frame.evaluate(_template(text).body[0].value)  # type: ignore[attr-defined]
-    finally:
-        frame.scope.pop("$source", None)
-
-
-def _template(text: str) -> ast.Module:
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            node.id = f"${node.id}"
-    return tree
-
-
 @rule(tuple)
 def _tuple(frame: Frame, given: Arguments) -> Operand:
     if not given.args:
@@ -204,7 +186,7 @@ def _sum_objects(frame: Frame, value: Value, start: Operand | None) -> Operand:
     rest = frame.op("aten::slice", value, 1, None, 1)
     frame.scope["$total"] = first
     frame.scope["$rest"] = rest
-    frame.execute(_template("for item in rest: total = total + item").body[0])
+    frame.execute(template("for item in rest: total = total + item").body[0])
     result = frame.scope.pop("$total")
     frame.scope.pop("$rest")
     frame.scope.pop("$item", None)

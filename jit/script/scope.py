@@ -14,9 +14,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ir import BOOL, COMPLEX, FLOAT, INT, NUMBER, Block, Node, Type, Value, join
+from ir import (
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INT,
+    NUMBER,
+    TENSOR,
+    Block,
+    Node,
+    TensorType,
+    Type,
+    UnionType,
+    Value,
+    join,
+)
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
-from jit.script.values import Operand, Unbound
+from jit.script.values import ChoiceOf, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
 _SCALARS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
@@ -27,9 +41,23 @@ def merge_types(a: Type, b: Type) -> Type | None:
     kinds.
     """
     joined = join(a, b)
-    if joined is None and a in _SCALARS and b in _SCALARS:
+    if joined is not None:
+        return joined
+    if a in _SCALARS and b in _SCALARS:
         return NUMBER
-    return joined
+    return _number_or_tensor(
+        [m for t in (a, b) for m in (t.members if isinstance(t, UnionType) else (t,))]
+    )
+
+
+def _number_or_tensor(members: list[Type]) -> Type | None:
+    """`total = 0` before a loop that adds tensors: a union, on which operators call back."""
+    tensors = [m for m in members if isinstance(m, TensorType)]
+    numbers = [m for m in members if m in _SCALARS]
+    if not tensors or not numbers or len(tensors) + len(numbers) != len(members):
+        return None
+    number = numbers[0] if len(set(numbers)) == 1 else NUMBER
+    return UnionType((number, TENSOR))
 
 
 @dataclass(slots=True)
@@ -167,6 +195,12 @@ class _Merger:
                 return before
         if isinstance(left, bool | Value) and isinstance(right, bool | Value):
             return self._join(name, left, right)
+        if (
+            isinstance(left, Static)
+            and isinstance(right, Static)
+            and Unbound not in (type(left), type(right))
+        ):
+            return ChoiceOf(self.node.inputs[0], left, right)
         described = [
             o.describe() if not isinstance(o, bool | Value) else "a value" for o in (left, right)
         ]
@@ -246,9 +280,9 @@ def check_bound(frame: Frame, name: str) -> None:
     frame.scope.pop(f"{name}?", None)
 
 
-def raise_exception(frame: Frame, cls: type[BaseException], message: str | Value) -> None:
+def raise_exception(frame: Frame, cls: type[BaseException], message: str | Value | None) -> None:
     """Raise on this path; nothing after it is reached."""
-    text = message if isinstance(message, Value) else frame.constant(message)
-    frame.node("prim::RaiseException", [text], exception=cls)
+    text = frame.constant(message) if isinstance(message, str) else message
+    frame.node("prim::RaiseException", [] if text is None else [text], exception=cls)
     for flag in (DEAD, SKIP, STOP):
         frame.scope[flag] = True

@@ -159,7 +159,7 @@ def _assert(frame: Frame, node: ast.Assert) -> None:
 
     def fail() -> None:
         refine(frame, test.when_false)
-        message = "" if node.msg is None else _text(frame, frame.evaluate(node.msg))
+        message = None if node.msg is None else _text(frame, frame.evaluate(node.msg))
         raise_exception(frame, AssertionError, message)
 
     if isinstance(test.value, bool):
@@ -195,7 +195,7 @@ def _raise(frame: Frame, node: ast.Raise) -> None:
         raise frame.unsupported("raise takes an exception class or a call of one in compiled code")
     if len(args) > 1:
         raise frame.unsupported("exceptions raised in compiled code take one argument, the message")
-    message = _text(frame, frame.evaluate(args[0])) if args else ""
+    message = _text(frame, frame.evaluate(args[0])) if args else None
     raise_exception(frame, cls.obj, message)
 
 

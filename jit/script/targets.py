@@ -54,6 +54,9 @@ def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None
     star = next((i for i, t in enumerate(targets) if isinstance(t, ast.Starred)), None)
     if is_tuple(operand):
         items = elements(frame, operand)
+    elif star is not None and isinstance(operand, Value) and isinstance(operand.type, ListType):
+        _unpack_list(frame, targets, operand, star)
+        return
     else:
         items = _runtime_elements(frame, operand, len(targets), star is not None)
     if star is None:
@@ -67,6 +70,21 @@ def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None
         pairs = _starred(frame, targets, items, star)
     for target, item in pairs:
         assign(frame, target, item)
+
+
+def _unpack_list(frame: Frame, targets: Sequence[ast.expr], value: Value, star: int) -> None:
+    """`a, *b, c = items` of a list: elements from both ends and the slice between."""
+    tail = len(targets) - star - 1
+    starred = targets[star]
+    assert isinstance(starred, ast.Starred)
+    stop = frame.constant(-tail if tail else None)
+    rest = frame.op("aten::slice", value, frame.constant(star), stop, 1)
+    for i, target in enumerate(targets):
+        if i == star:
+            assign(frame, starred.value, rest)
+        else:
+            position = i if i < star else i - len(targets)
+            assign(frame, target, frame.op("aten::__getitem__", value, position))
 
 
 def _starred(

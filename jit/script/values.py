@@ -156,6 +156,18 @@ class PartialOf(Static):
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceOf(Static):
+    """One of two compile-time operands, by a run-time condition: `sin if c else cos`."""
+
+    condition: Value
+    then: Static
+    orelse: Static
+
+    def describe(self) -> str:
+        return f"{self.then.describe()} or {self.orelse.describe()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Keywords(Static):
     """The `**kwargs` of a function under compilation: names known, each an operand."""
 
