@@ -1,0 +1,69 @@
+"""What became of each node of a plan: which kernels compute it, or a register, or a call back into
+the interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from codegen.nest import Nest
+from codegen.partition import CONTROL, FUSIBLE, STRUCTURE, Callback, Group, Item
+from codegen.plan import Plan
+from ir import Composite, Node, Scalar, View
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a plan computes a node.
+
+    tier   kernel     fused into those numbered `kernels`; into constants when there are none
+           register   computed by the plan's body
+           control    a native branch or loop
+           view       torch's own view of an object
+           callback   run by the interpreter, because of `reason`, a row of the reason table
+    """
+
+    node: Node
+    tier: str
+    kernels: tuple[int, ...] = ()
+    reason: str | None = None
+
+
+def survey(plan: Plan) -> list[Place]:
+    """The places of all nodes that do work, in order."""
+    values = [(k, _values(kernel.nest)) for k, kernel in enumerate(plan.kernels)]
+    items = [item for items in plan.prepared.items.values() for item in items]
+    return [place for item in items for place in _places(item, values)]
+
+
+def _values(nest: Nest) -> set[object]:
+    """Everything that a nest computes or reads."""
+    computed: set[object] = {value for value, *_ in nest.uses}
+    computed.update(root.value for root in nest.roots)
+    computed.update(value for reduce in nest.reduces for value in reduce.node.outputs)
+    return computed
+
+
+def _places(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
+    if isinstance(item, Group):
+        for node in item.nodes:
+            found = tuple(k for k, values in kernels if not values.isdisjoint(node.outputs))
+            tier = "view" if not found and isinstance(node.op.rule, View) else "kernel"
+            yield Place(node, tier, found)
+    elif isinstance(item, Callback):
+        for node in item.nodes:
+            if node.name not in STRUCTURE:
+                yield Place(node, "callback", reason=_reason(node))
+    elif item.name in CONTROL:
+        yield Place(item, "control")
+    elif item.name not in STRUCTURE:
+        yield Place(item, "register")
+
+
+def _reason(node: Node) -> str:
+    """Why a node is called back: what has a rule for native code lacked facts about its
+    operands.
+    """
+    is_known = isinstance(node.op.rule, (*FUSIBLE, Scalar, Composite)) or node.name in CONTROL
+    return "unknown shape" if is_known else "not native"

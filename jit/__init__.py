@@ -1,0 +1,31 @@
+"""Relume: a just-in-time compiler for PyTorch tensor code on CPUs, with the names and meanings of
+`torch.jit`.
+
+from jit import jit
+
+@jit
+def f(x, y): ...
+
+jit.explain(f), jit.stats(f), jit.compare(f, args)        with `import jit`
+"""
+
+from ir import CompileError, TypeMismatch, UnsupportedError
+from jit.api import jit, script
+from jit.compare import compare
+from jit.explain import explain
+from jit.function import ScriptFunction
+from jit.reasons import JitWarning
+from jit.stats import stats
+
+__all__ = [
+    "CompileError",
+    "JitWarning",
+    "ScriptFunction",
+    "TypeMismatch",
+    "UnsupportedError",
+    "compare",
+    "explain",
+    "jit",
+    "script",
+    "stats",
+]

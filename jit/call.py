@@ -1,0 +1,111 @@
+"""One call of a compiled function: what was passed, in which shape, and which parameter each value
+is for.
+
+The *shape* of a call is its number of positional arguments and its keywords in order. Binding it
+to a signature is done once: positions are bound instead of values, so that each parameter knows
+where a call of that shape keeps its value.
+
+    def f(x, y=2, *rest, scale=1.0)        f(a, b, c, scale=s)        positions 0 1 2 3
+    sources                                x: 0    y: 1    rest: (2,)    scale: 3
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Shape = tuple[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A parameter that was not passed."""
+
+    name: str
+    value: object
+
+
+Source = int | tuple[int, ...] | dict[str, int] | Default
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where the parameters of a function find their values in calls of one shape; `names` are the
+    positions' names.
+    """
+
+    shape: Shape
+    sources: tuple[Source, ...]
+    names: tuple[str, ...]
+
+    def values(self, passed: Sequence[Any]) -> tuple[Any, ...]:
+        """The value of each parameter, given what was passed."""
+        return tuple(_value(source, passed) for source in self.sources)
+
+
+def _value(source: Source, passed: Sequence[Any]) -> Any:
+    match source:
+        case int():
+            return passed[source]
+        case tuple():
+            return tuple(passed[k] for k in source)
+        case dict():
+            return {name: passed[k] for name, k in source.items()}
+        case Default(value=value):
+            return value
+
+
+def bind(signature: inspect.Signature, shape: Shape) -> Binding:
+    """Bind a shape to a signature; TypeError when calls of this shape do not fit."""
+    positional, keywords = shape
+    positions = {name: positional + k for k, name in enumerate(keywords)}
+    found = signature.bind(*range(positional), **positions).arguments
+    sources = tuple(found.get(p.name, _missing(p)) for p in signature.parameters.values())
+    return Binding(shape, sources, _position_names(signature, sources, positional + len(keywords)))
+
+
+def _missing(parameter: inspect.Parameter) -> Source:
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return ()
+    if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        return {}
+    return Default(parameter.name, parameter.default)
+
+
+def _position_names(
+    signature: inspect.Signature, sources: Sequence[Source], count: int
+) -> tuple[str, ...]:
+    names = [""] * count
+    for name, source in zip(signature.parameters, sources, strict=True):
+        match source:
+            case int():
+                names[source] = name
+            case tuple():
+                for k, position in enumerate(source):
+                    names[position] = f"{name}[{k}]"
+            case dict():
+                for key, position in source.items():
+                    names[position] = key
+    return tuple(names)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call under way. `passed` holds the positional arguments, then those passed by keyword."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    passed: tuple[Any, ...]
+    binding: Binding
+
+    def again(self) -> Any:
+        """Repeat the call through the native entry."""
+        return self.function(*self.args, **self.kwargs)
+
+    @property
+    def bound(self) -> tuple[Any, ...]:
+        """The value of each parameter."""
+        return self.binding.values(self.passed)

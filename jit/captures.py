@@ -1,0 +1,86 @@
+"""What a graph reads besides its arguments: captured names whose values are folded in, and tensors
+that it holds.
+
+Values of captured names are guarded at each call; the tensors are read at each call (*extras*:
+arguments that nobody passes), so that optimizer steps, `load_state_dict` and hand-made changes are
+seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import CellType
+from typing import Any
+
+from codegen import Captured, ConstParam, Param, SequenceParam
+from ir import Graph, Node
+from jit.plainness import is_tensor
+from jit.script.resolve import Capture
+
+_BY_VALUE = (int, float, complex, str, bytes, range)
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A value that is read from `holder` under `key` at each call."""
+
+    holder: object
+    key: str
+
+    def read(self) -> Any:
+        """What it is now; LookupError when it is gone."""
+        if isinstance(self.holder, dict):
+            return self.holder[self.key]
+        try:
+            return (
+                self.holder.cell_contents
+                if isinstance(self.holder, CellType)
+                else getattr(self.holder, self.key)
+            )
+        except (ValueError, AttributeError) as error:
+            raise LookupError(self.key) from error
+
+
+def tensor_constants(graph: Graph) -> list[Node]:
+    """The constants of a graph that are tensors, in order."""
+    return [
+        n for n in graph.walk() if n.name == "prim::Constant" and is_tensor(n.attrs.get("value"))
+    ]
+
+
+def tensor_extras(graph: Graph, captures: Sequence[Capture]) -> list[Extra]:
+    """Where to read each tensor constant: its captured name, or a place of our own."""
+    holders = {id(c.value): Extra(c.holder, c.key) for c in captures}
+    tensors = [node.attrs["value"] for node in tensor_constants(graph)]
+    return [holders.get(id(t)) or Extra({"tensor": t}, "tensor") for t in tensors]
+
+
+def guards(captures: Sequence[Capture]) -> list[Captured]:
+    """A guard for every captured name but those of tensors."""
+    return [Captured(c.holder, c.key, _same(c.value)) for c in captures if not is_tensor(c.value)]
+
+
+def _same(value: Any) -> Param:
+    """The guard that a captured value has not changed: plain data by value, everything else by
+    identity.
+    """
+    if type(value) in (list, tuple):
+        return SequenceParam(tuple(map(_same, value)), isinstance(value, list))
+    return ConstParam(value, is_identity=type(value) not in _BY_VALUE)
+
+
+def are_current(captures: Sequence[Capture]) -> bool:
+    """Whether every captured name still holds what was compiled."""
+    return all(is_tensor(c.value) or _equal(c.read(), c.value) for c in captures)
+
+
+def _equal(now: Any, then: Any) -> bool:
+    """What `_same` guards, asked in Python."""
+    if type(now) is not type(then):
+        return False
+    if type(then) in (list, tuple):
+        return len(now) == len(then) and all(map(_equal, now, then))
+    if type(then) is float:
+        return repr(now) == repr(then)
+    return bool(now == then) if type(then) in _BY_VALUE else now is then

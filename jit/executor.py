@@ -1,0 +1,341 @@
+"""The tier state machine of one function: which tier serves a call that no native plan took.
+
+    not plain (gradient, mode, subclass ...) ───► fallback, reason counted
+    cold: fewer calls than `warm` ──────────────► fallback, observed
+    new kind, or sizes that no plan covers ─────► specialize, compile, install; the plan answers
+    limits reached, or refused before ──────────► fallback, reason counted
+    `patience` of those in a row ───────────────► switched off: what misses every plan is forwarded
+
+The fallback is eager's behavior: the decorated Python function itself, or the interpreter for a
+graph without one.
+
+Laws
+  * A call is never lost: whatever goes wrong before a plan runs, the fallback answers.
+  * Nobody waits for a compilation: it holds the function's lock, and other threads that need it go
+    to the fallback.
+  * An installed plan is never freed, since a thread may be inside: plans that another one replaces
+    are retired.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codegen import Plan, Refused, compile_plan, forward_entry, slow_entry
+from ir import Graph, TypeRuleError
+from jit.call import Binding, Call, Source
+from jit.captures import Extra, are_current, guards
+from jit.config import Config
+from jit.plainness import bailout_reason
+from jit.profile import History, Kind, Measured, observe
+from jit.reasons import REASONS, Counters, JitWarning
+from jit.script.resolve import Capture
+from jit.specialize import Given, Specialized, specialize
+
+_KINDS = 256  # kinds that a site remembers
+_FINAL = (
+    "plan limit",
+    "size limit",
+    "capture limit",
+)  # bailouts that, like refusals, will not end by themselves
+
+
+@dataclass(eq=False, slots=True)
+class Compiled:
+    """A plan with what it was made from and what that took."""
+
+    site: Site
+    kind: Kind
+    names: Sequence[str]
+    specialized: Specialized
+    plan: Plan
+    seconds: float
+    faults: int = 0
+    """Faults of the plan that were counted."""
+
+    def guards(self) -> list[str]:
+        """What a call must bring, as readable text."""
+        passed = [
+            f"{name}: {param}" for name, param in zip(self.names, self.plan.params, strict=True)
+        ]
+        captured = [f"captured {c.key}: {c.param}" for c in self.plan.captured]
+        return [*passed, *captured, *map(str, self.specialized.facts.assumptions)]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a kind of arguments has no plan: a row of the reason table, and what exactly was met."""
+
+    reason: str
+    message: str
+
+
+@dataclass(eq=False, slots=True)
+class Site:
+    """The tier state of one graph (one combination of argument types): histories by kind, plans,
+    refusals.
+    """
+
+    graph: Graph
+    captures: Sequence[Capture]
+    extras: Sequence[Extra]
+    is_size: Sequence[bool]
+    is_held: Sequence[bool]
+    """For each parameter of the function, whether it is an object that was known while scripting:
+    no parameter of the graph.
+    """
+    histories: dict[Kind, History] = field(default_factory=dict)
+    plans: dict[Kind, list[Compiled]] = field(default_factory=dict)
+    refused: dict[Kind, Refusal] = field(default_factory=dict)
+    calls: int = 0
+
+    def is_current(self) -> bool:
+        """Whether the captured names still mean what the graph was made from."""
+        return are_current(self.captures)
+
+    def sources(self, binding: Binding) -> list[Source]:
+        """Where a call has the values of the graph's parameters."""
+        return [s for s, is_held in zip(binding.sources, self.is_held, strict=True) if not is_held]
+
+    def held(self, binding: Binding) -> set[int]:
+        """Where a call has the objects that were known while scripting."""
+        pairs = zip(binding.sources, self.is_held, strict=True)
+        return {s for s, is_held in pairs if is_held and isinstance(s, int)}
+
+    def sizes(self, binding: Binding) -> list[bool]:
+        """For each value passed, whether ints there decide sizes."""
+        found = [False] * len(binding.names)
+        for source, is_size in zip(self.sources(binding), self.is_size, strict=True):
+            for position in (
+                (source,)
+                if isinstance(source, int)
+                else source
+                if isinstance(source, tuple)
+                else ()
+            ):
+                found[position] = is_size
+        return found
+
+    def extra_values(self) -> list[Any]:
+        """The tensors that the graph reads itself, as they are now."""
+        return [extra.read() for extra in self.extras]
+
+
+class Executor:
+    """Serves the calls that miss every plan of a function; `install` makes an address the
+    function's entry.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fallback: Callable[[Call], Any],
+        config: Config,
+        install: Callable[[int, object], None],
+    ) -> None:
+        self.name = name
+        self.fallback = fallback
+        self.config = config
+        self.install = install
+        self.counters = Counters()
+        self.compiled: list[Compiled] = []
+        """Everything ever compiled, in order."""
+        self.chain: list[Compiled] = []
+        """The plans that calls try, in order."""
+        self.refused = 0
+        """Calls in a row that were refused for good."""
+        self.is_off = False
+        self.lock = threading.RLock()
+        _ALL.add(self)
+
+    def run(self, site: Site, call: Call) -> Any:
+        """Serve one call."""
+        try:
+            extras = site.extra_values()
+        except LookupError:
+            return self.bail("guard missed", call)
+        values = (*call.passed, *extras)
+        reason = bailout_reason(values) or self._advance(site, call, values)
+        return call.again() if reason is None else self.bail(reason, call)
+
+    def bail(self, reason: str, call: Call) -> Any:
+        """Let the fallback answer; the reason is counted."""
+        self.counters.count(reason)
+        is_final = reason in _FINAL or REASONS[reason].kind == "refuse"
+        self.refused = self.refused + 1 if is_final else 0
+        if self.refused == self.config.patience:
+            self.switch_off()
+        return self.fallback(call)
+
+    def switch_off(self) -> None:
+        """From now on forward what misses every plan."""
+        self.is_off = True
+        self.counters.count("switched off")
+        self.log(REASONS["switched off"].message)
+        self._link()
+
+    def _advance(self, site: Site, call: Call, values: Sequence[Any]) -> str | None:
+        """Observe a plain call and compile when its time has come; None when a plan for it is in
+        place, else why not.
+        """
+        if not self.lock.acquire(blocking=False):
+            return "being compiled"
+        try:
+            kind, measures = self._observe(site, call, values)
+            refusal = site.refused.get(kind)
+            return (
+                refusal.reason
+                if refusal is not None
+                else self._decide(site, call, values, kind, measures)
+            )
+        finally:
+            self.lock.release()
+
+    def _observe(self, site: Site, call: Call, values: Sequence[Any]) -> tuple[Kind, Measured]:
+        kind, measures = observe(values, [*site.sizes(call.binding), *(False for _ in site.extras)])
+        site.calls += 1
+        return (call.binding.shape, *kind), measures
+
+    def _decide(
+        self, site: Site, call: Call, values: Sequence[Any], kind: Kind, measures: Measured
+    ) -> str | None:
+        history = site.histories.get(kind)
+        if history is None:
+            if len(site.histories) >= _KINDS:
+                return "plan limit"
+            history = site.histories[kind] = History(measures)
+        is_new, is_refined = history.add(measures)
+        if site.calls <= self.config.warm:
+            return "observing"
+        plans = site.plans.get(kind, [])
+        if plans and not is_new and not is_refined:
+            return _missed(plans)
+        return self._limit(history, plans) or self._compile(
+            site, call, values, kind, measures, is_refined
+        )
+
+    def _limit(self, history: History, plans: Sequence[Compiled]) -> str | None:
+        if history.compilations >= self.config.respecialize:
+            return "size limit"
+        return None if plans or len(self.chain) < self.config.plans else "plan limit"
+
+    def _compile(
+        self,
+        site: Site,
+        call: Call,
+        values: Sequence[Any],
+        kind: Kind,
+        measures: Measured,
+        is_refined: bool,
+    ) -> str | None:
+        """Make a plan for calls like this one."""
+        history = site.histories[kind]
+        start = time.perf_counter()
+        try:
+            specialized = self._specialize(site, call, values, history, measures)
+            plan = compile_plan(
+                specialized.graph,
+                specialized.params,
+                specialized.known,
+                specialized.facts,
+                keywords=call.binding.shape[1],
+                captured=specialized.captured,
+            )
+        except TypeRuleError as error:
+            self.log(f"not compiled: {error}")
+            return "eager refuses"
+        except Refused as refusal:
+            return self._refuse(site, kind, refusal.reason, str(refusal))
+        except Exception as error:  # noqa: BLE001  the law of lost calls: a bug of ours is reported, and eager answers
+            text = f"{type(error).__name__}: {error}"
+            warnings.warn(
+                f"the compiler failed on {self.name}, which goes on in eager mode: {text}",
+                JitWarning,
+                stacklevel=2,
+            )
+            return self._refuse(site, kind, "compiler error", text)
+        history.compilations += 1
+        seconds = time.perf_counter() - start
+        self.log(f"compiled in {seconds * 1e3:.0f} ms: {len(plan.kernels)} kernels")
+        self._install(
+            Compiled(site, kind, call.binding.names, specialized, plan, seconds), is_refined
+        )
+        return None
+
+    def _specialize(
+        self, site: Site, call: Call, values: Sequence[Any], history: History, measures: Measured
+    ) -> Specialized:
+        binding, count = call.binding, len(call.passed)
+        extras = list(zip(site.extras, values[count:], strict=True))
+        given = Given(call.passed, binding.names, site.sizes(binding), site.held(binding))
+        made = specialize(
+            site.graph,
+            site.sources(binding),
+            given,
+            extras,
+            lambda facts: history.dims(measures, facts),
+        )
+        made.captured.extend(guards(site.captures))
+        return made
+
+    def _refuse(self, site: Site, kind: Kind, reason: str, message: str) -> str:
+        self.log(f"refused: {message}")
+        site.refused[kind] = Refusal(reason, message)
+        return reason
+
+    def _install(self, made: Compiled, is_refined: bool) -> None:
+        """Put a plan in front of the chain; it replaces those of its kind that it generalizes."""
+        plans = made.site.plans.setdefault(made.kind, [])
+        if is_refined:
+            self.chain = [c for c in self.chain if c not in plans]
+            plans.clear()
+        plans.insert(0, made)
+        self.compiled.append(made)
+        self.chain.insert(0, made)
+        self.refused, self.is_off = 0, False
+        self._link()
+
+    def _link(self) -> None:
+        """Let each plan miss to the next one, and make the first one the entry."""
+        following = forward_entry() if self.is_off else slow_entry()
+        for made in reversed(self.chain):
+            following = made.plan.install(following)
+        self.install(following, self.chain[0].plan if self.chain else None)
+
+    def log(self, text: str) -> None:
+        """One line on stderr, when the knob `log` is on."""
+        if self.config.log:
+            print(f"[jit] {self.name}: {text}", file=sys.stderr)
+
+    def renew_locks(self) -> None:
+        """After a fork: threads that held them are gone."""
+        self.lock = threading.RLock()
+        self.counters.renew_lock()
+
+
+def _missed(plans: Sequence[Compiled]) -> str:
+    """Why a call came back from plans that were made for its kind and sizes."""
+    faults = sum(c.plan.faults for c in plans)
+    seen = sum(c.faults for c in plans)
+    for compiled in plans:
+        compiled.faults = compiled.plan.faults
+    return "fault" if faults > seen else "guard missed"
+
+
+_ALL: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for executor in _ALL:
+        executor.renew_locks()
+
+
+os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,286 @@
+"""`ScriptFunction`: a Python function (or graph) behind a native entry.
+
+A call goes to the newest plan by a C function pointer in the object; what no plan serves arrives
+in `_call_slow`, which binds arguments, finds the graph for their types, and leaves the rest to the
+executor.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import importlib
+import inspect
+import pickle
+import threading
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from codegen import NativeCallable, forward_entry, set_entry, slow_entry
+from ir import CompileError, Graph, Interpreter, ObjectType, Type, erased_type_of
+from jit.call import Binding, Call, Shape, bind
+from jit.captures import tensor_extras
+from jit.config import DEFAULT, Config
+from jit.executor import Executor, Refusal, Site
+from jit.numpy_bridge import call_with_arrays, has_arrays
+from jit.plainness import bailout_reason
+from jit.reasons import JitWarning
+from jit.roles import size_roles
+from jit.script import CompiledSource, compile_function
+
+Key = tuple[object, ...]
+_SIGNATURES = 64  # combinations of argument types that one function is scripted for
+
+
+class ScriptFunction(NativeCallable):
+    """A compiled function. Calls are thread-safe; it pickles and copies as the function that it was
+    made from.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        graph: Graph | None = None,
+        *,
+        config: Config = DEFAULT,
+        is_strict: bool = False,
+    ) -> None:
+        """`function` is what eager runs (None when there is only a graph); `graph` fixes the types
+        and answers when no plan does, else each combination of argument types is scripted at its
+        first call. With `is_strict` a construct outside the language is an error.
+        """
+        if function is not None:
+            functools.update_wrapper(self, function)
+        else:
+            assert graph is not None
+            self.__name__ = self.__qualname__ = graph.name
+        self._function = function
+        self._graph = graph
+        self._is_strict = is_strict
+        self._signature = (
+            inspect.signature(function) if function is not None else _signature_of(graph)
+        )
+        self._bindings: dict[Shape, Binding] = {}
+        self._sites: dict[Key, list[Site]] = {}
+        self._refused: dict[Key, Refusal] = {}
+        self._lock = threading.RLock()
+        self._interpreter = Interpreter(graph) if graph is not None else None
+        self._target = self._serve if self._interpreter is not None else function
+        self.executor = Executor(self.__name__, self._fall_back, config, self._install)
+        set_entry(self, slow_entry())
+
+    # --- calls ---
+
+    def _call_slow(self, *args: Any, **kwargs: Any) -> Any:
+        """Serve a call that no plan took."""
+        passed = (*args, *kwargs.values()) if kwargs else args
+        call = Call(
+            self, args, kwargs, passed, self._bind((len(args), tuple(kwargs)), args, kwargs)
+        )
+        reason = bailout_reason(passed)
+        if reason is not None:
+            return self.executor.bail(reason, call)
+        if has_arrays(passed):
+            return call_with_arrays(self, args, kwargs)
+        site = self._site(call)
+        if isinstance(site, str):
+            return self.executor.bail(site, call)
+        return self.executor.run(site, call)
+
+    def _bind(self, shape: Shape, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Binding:
+        """The binding of a call's shape; the TypeError of Python itself when it does not fit."""
+        found = self._bindings.get(shape)
+        if found is None:
+            try:
+                found = self._bindings[shape] = bind(self._signature, shape)
+            except TypeError as error:
+                self.executor.counters.count("call refused")
+                if self._function is not None:
+                    self._function(*args, **kwargs)  # raises, and says it in Python's own words
+                raise TypeError(f"{self.__name__}() {error}") from None
+        return found
+
+    def _fall_back(self, call: Call) -> Any:
+        """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
+        if self._interpreter is not None:
+            return self._interpreter.run(*call.bound)
+        assert self._function is not None
+        return self._function(*call.args, **call.kwargs)
+
+    def _serve(self, *args: Any, **kwargs: Any) -> Any:
+        """The fallback for arguments as they come."""
+        binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
+        return self._fall_back(Call(self, args, kwargs, (*args, *kwargs.values()), binding))
+
+    # --- graphs ---
+
+    def _site(self, call: Call) -> Site | str:
+        """The tier state for these argument types and the present values of captured names; a
+        reason when there is none.
+        """
+        bound = call.bound
+        key = tuple(map(_type_key, bound)) if self._graph is None else ()
+        for site in self._sites.get(key, ()):
+            if site.is_current():
+                return site
+        if key in self._refused:
+            return self._refused[key].reason
+        with self._lock:
+            return self._make_site(key, bound)
+
+    def _make_site(self, key: Key, bound: Sequence[Any]) -> Site | str:
+        if key not in self._sites and len(self._sites) >= _SIGNATURES:
+            return "plan limit"
+        sites = self._sites.setdefault(key, [])
+        for site in sites:
+            if site.is_current():
+                return site
+        if len(sites) >= self.executor.config.respecialize:
+            return "capture limit"
+        try:
+            source = self._compile(key, bound)
+        except CompileError as error:
+            if self._is_strict:
+                raise
+            return self._refuse(key, "not scriptable", error)
+        except Exception as error:  # noqa: BLE001  a bug of ours is reported, and eager answers
+            return self._refuse(key, "compiler error", error)
+        extras = tensor_extras(source.graph, source.captures)
+        held = (
+            [isinstance(k, _Identity) for k in key] if self._graph is None else [False] * len(bound)
+        )
+        sites.insert(0, Site(source.graph, source.captures, extras, size_roles(source.graph), held))
+        return sites[0]
+
+    def _compile(self, key: Key, bound: Sequence[Any]) -> CompiledSource:
+        """Script the function for argument types; objects are known while compiling."""
+        if self._graph is not None:
+            return CompiledSource(self._graph, ())
+        types_ = [k for k in key if isinstance(k, Type)]
+        names = self._signature.parameters
+        known = {
+            n: v for n, k, v in zip(names, key, bound, strict=True) if isinstance(k, _Identity)
+        }
+        return compile_function(self._function, types_, bound=known)
+
+    def _refuse(self, key: Key, reason: str, error: Exception) -> str:
+        """Remember that these argument types have no graph; without any graph all calls go straight
+        to the fallback.
+        """
+        self._refused[key] = Refusal(reason, str(error))
+        code = getattr(self._function, "__code__", None)
+        where = (code.co_filename, code.co_firstlineno) if code else ("<graph>", 1)
+        warnings.warn_explicit(f"{self.__name__} runs in eager mode: {error}", JitWarning, *where)
+        if not any(self._sites.values()):
+            self.executor.is_off = True
+            set_entry(self, forward_entry())
+        return reason
+
+    def _install(self, address: int, plan: object) -> None:
+        set_entry(self, address, keep=plan)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the newest signature (scripted now when annotations tell the types)."""
+        if self._graph is not None:
+            return self._graph
+        for sites in reversed(self._sites.values()):
+            if sites:
+                return sites[0].graph
+        return compile_function(self._function).graph
+
+    # --- explaining ---
+
+    @property
+    def sites(self) -> list[Site]:
+        """The tier state of every combination of argument types."""
+        return [site for sites in self._sites.values() for site in sites]
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """Why argument types have no graph, or kinds of arguments no plan."""
+        return [*self._refused.values(), *(r for site in self.sites for r in site.refused.values())]
+
+    # --- being a function ---
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.__qualname__}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        module, name = self.__module__, self.__qualname__
+        if self._function is None:
+            raise pickle.PicklingError(
+                f"{name} is a graph without a Python function: save it with jit.save"
+            )
+        try:
+            found = _find(module, name)
+        except (ImportError, AttributeError) as error:
+            raise pickle.PicklingError(
+                f"cannot pickle {name}: it is not found as {module}.{name}"
+            ) from error
+        if found is not self and found is not self._function:
+            raise pickle.PicklingError(f"cannot pickle {name}: {module}.{name} is another object")
+        return (_restore, (module, name, self.executor.config, self._is_strict))
+
+    def __copy__(self) -> ScriptFunction:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ScriptFunction:
+        return self
+
+
+class _Identity:
+    """An argument that is known while compiling, as a key: the object itself."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _type_key(value: object) -> object:
+    """The type of an argument; an object with a state of its own (a module, an instance) stands for
+    itself.
+    """
+    type_ = erased_type_of(value)
+    return (
+        _Identity(value)
+        if isinstance(type_, ObjectType) and not isinstance(value, enum.Enum)
+        else type_
+    )
+
+
+def _signature_of(graph: Graph | None) -> inspect.Signature:
+    assert graph is not None
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = [
+        v.name if v.name and v.name.isidentifier() else f"arg{k}"
+        for k, v in enumerate(graph.params)
+    ]
+    return inspect.Signature([inspect.Parameter(name, kind) for name in names])
+
+
+def _find(module: str, name: str) -> Any:
+    """The object of a module and qualified name."""
+    return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def _restore(module: str, name: str, config: Config, is_strict: bool) -> Any:
+    """The compiled function of a reference: the module's own object when it is one, else its
+    function compiled again.
+    """
+    found = _find(module, name)
+    if isinstance(found, ScriptFunction):
+        return found
+    return ScriptFunction(found, config=config, is_strict=is_strict)

@@ -1,0 +1,54 @@
+"""Which calls plans may serve at all: the checks behind the native guards, asked in Python when a
+call has missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from codegen import has_no_modes, is_plain
+
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a value is a tensor, of any class."""
+    return isinstance(value, torch.Tensor)
+
+
+def leaves(values: Iterable[Any]) -> Iterable[Any]:
+    """Values, with those inside lists, tuples and dicts instead of the containers."""
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from leaves(value)
+        elif isinstance(value, dict):
+            yield from leaves(value.values())
+        else:
+            yield value
+
+
+def bailout_reason(values: Iterable[Any]) -> str | None:
+    """The row of the reason table that keeps a call out of the native tier; None when a plan may
+    serve it.
+    """
+    if not has_no_modes():
+        return "dispatch mode"
+    for value in leaves(values):
+        if isinstance(value, torch.Tensor):
+            reason = _tensor_reason(value)
+            if reason is not None:
+                return reason
+        elif type(value) is int and not -(1 << 63) <= value < 1 << 63:
+            return "number out of range"
+    return None
+
+
+def _tensor_reason(tensor: torch.Tensor) -> str | None:
+    if type(tensor) not in _PLAIN_TYPES:
+        return "tensor subclass"
+    if is_plain(tensor):
+        return None
+    return "needs gradient" if tensor.requires_grad and torch.is_grad_enabled() else "tensor layout"

@@ -1,0 +1,222 @@
+"""Write what was observed of a call into a copy of its graph, and into the guards that a plan
+needs.
+
+    call + history ─► typed parameters, sizes constant or symbolic ─► passes ─► Specialized
+                  └─► params and captured (guards)
+
+The graph's own parameters, one for each of the function's, are replaced: what varies becomes a
+parameter in the order of the call (the items of a list one by one), what does not becomes a
+constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from codegen import (
+    Captured,
+    ConstParam,
+    FloatParam,
+    IntParam,
+    Param,
+    Refused,
+    SequenceParam,
+    TensorParam,
+)
+from ir import (
+    FLOAT,
+    INT,
+    Builder,
+    Dim,
+    Facts,
+    Graph,
+    Known,
+    ListType,
+    TensorType,
+    Value,
+    constant_of,
+    contiguous_strides,
+    dtype_of,
+    optimize,
+)
+from jit.call import Default, Source
+from jit.captures import Extra, tensor_constants
+from jit.profile import is_constant
+
+# A list is as good as its items, unless someone changes it or hands the object itself on.
+_HOLDERS = (
+    "prim::Return",
+    "prim::TupleConstruct",
+    "prim::ListConstruct",
+    "prim::DictConstruct",
+    "prim::CallFunction",
+    "prim::PythonOp",
+)
+
+
+@dataclass(slots=True)
+class Specialized:
+    """A graph for one kind of call: its guards, the known values, and what was assumed about
+    sizes.
+    """
+
+    graph: Graph
+    params: list[Param]
+    captured: list[Captured]
+    known: Known
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The values of a call in its own order, with their names; which hold ints that decide sizes;
+    and the positions of objects that the graph was made for.
+    """
+
+    values: Sequence[Any]
+    names: Sequence[str]
+    is_size: Sequence[bool]
+    held: Set[int]
+
+
+def specialize(
+    graph: Graph,
+    sources: Sequence[Source],
+    given: Given,
+    extras: Sequence[tuple[Extra, Any]],
+    sizes: Callable[[Facts], list[Dim]],
+) -> Specialized:
+    """Specialize a graph to calls like this one. `sources` tell where the call has the value of
+    each parameter; `extras` are the tensors that the graph reads itself; `sizes` gives the
+    measures. Raises Refused, or TypeRuleError when eager would refuse the call.
+    """
+    facts = Facts()
+    work = _Specializer(graph.copy(), iter(sizes(facts)))
+    work.arguments(sources, given)
+    work.tensors(extras)
+    known = optimize(work.graph, work.known)
+    return Specialized(work.graph, work.params, work.captured, known, facts)
+
+
+@dataclass(slots=True)
+class _Specializer:
+    graph: Graph
+    measures: Iterator[Dim]
+    params: list[Param] = field(default_factory=list)
+    captured: list[Captured] = field(default_factory=list)
+    known: dict[Value, Any] = field(default_factory=dict)
+    builder: Builder = field(init=False)
+
+    def __post_init__(self) -> None:
+        nodes = self.graph.block.nodes
+        self.builder = Builder.before(nodes[0]) if nodes else Builder(self.graph.block)
+
+    def arguments(self, sources: Sequence[Source], given: Given) -> None:
+        """Replace the graph's parameters by those of the call."""
+        old = list(self.graph.params)
+        operands: dict[int, Value] = {}
+        for k, (value, name, is_size) in enumerate(
+            zip(given.values, given.names, given.is_size, strict=True)
+        ):
+            if k in given.held:
+                self.params.append(ConstParam(value, is_identity=True))
+                continue
+            param, operands[k] = self.operand(value, name, is_size)
+            self.params.append(param)
+        for parameter, source in zip(old, sources, strict=True):
+            found = self.from_source(source, operands)
+            if isinstance(found.type, ListType) and not _is_only_read(parameter):
+                raise Refused(
+                    "argument type",
+                    detail=f"list {parameter.name}, which the function changes or keeps",
+                )
+            parameter.replace_all_uses_with(found)
+        del self.graph.params[: len(old)]
+
+    def from_source(self, source: Source, operands: Mapping[int, Value]) -> Value:
+        """The value of one parameter."""
+        match source:
+            case int():
+                return operands[source]
+            case tuple():
+                return self.builder.tuple_([operands[k] for k in source])
+            case Default(name=name, value=value):
+                return self.default(name, value)
+        raise Refused("argument type", detail="**keywords")
+
+    def default(self, name: str, value: object) -> Value:
+        """A parameter's default: part of the graph. What can change its state is not."""
+        if value is None or isinstance(value, (bool, int, float)) or is_constant(value):
+            return self.builder.const(*constant_of(value))
+        if type(value) is tuple:
+            return self.builder.tuple_([self.default(name, v) for v in value])
+        raise Refused("argument type", detail=f"default of {name}, a {type(value).__qualname__}")
+
+    def tensors(self, extras: Sequence[tuple[Extra, Any]]) -> None:
+        """Turn the tensor constants of the graph into parameters that the entry reads itself."""
+        for node, (extra, tensor) in zip(tensor_constants(self.graph), extras, strict=True):
+            param, value = self.tensor(tensor, extra.key)
+            self.captured.append(Captured(extra.holder, extra.key, param))
+            node.output.replace_all_uses_with(value)
+
+    def operand(self, value: Any, name: str, is_size: bool) -> tuple[Param, Value]:
+        """The guard of one argument, and the value that stands for it."""
+        if isinstance(value, torch.Tensor):
+            return self.tensor(value, name)
+        if type(value) is float:
+            return FloatParam(), self.graph.block.add_param(FLOAT, name)
+        if type(value) is int:
+            return self.integer(value, name, is_size)
+        if type(value) in (list, tuple):
+            return self.sequence(value, name, is_size)
+        if value is not None and not isinstance(value, bool) and not is_constant(value):
+            raise Refused("argument type", detail=f"{name}, a {type(value).__qualname__}")
+        return ConstParam(value), self.builder.const(*constant_of(value))
+
+    def integer(self, value: int, name: str, is_size: bool) -> tuple[Param, Value]:
+        """A number in a register; or a size, constant or symbolic."""
+        dim = self._measure(value) if is_size else None
+        if isinstance(dim, int):
+            return ConstParam(value), self.builder.const(value)
+        made = self.graph.block.add_param(INT, name)
+        if dim is not None:
+            self.known[made] = dim
+        return IntParam(dim), made
+
+    def sequence(self, value: Any, name: str, is_size: bool) -> tuple[Param, Value]:
+        """A tuple or list of its items."""
+        pairs = [self.operand(item, f"{name}[{k}]", is_size) for k, item in enumerate(value)]
+        items = [operand for _, operand in pairs]
+        made = self.builder.list_(items) if type(value) is list else self.builder.tuple_(items)
+        return SequenceParam(tuple(param for param, _ in pairs), type(value) is list), made
+
+    def tensor(self, tensor: torch.Tensor, name: str) -> tuple[Param, Value]:
+        """A tensor of known dtype, with sizes and strides as far as they vary."""
+        dims = tuple(map(self._measure, tensor.shape))
+        dtype = dtype_of(tensor.dtype)
+        if dtype is None:
+            raise Refused("argument type", detail=f"{name}, a tensor of {tensor.dtype}")
+        is_contiguous = tensor.is_contiguous()
+        strides = (
+            contiguous_strides(dims)
+            if is_contiguous
+            else tuple(map(self._measure, tensor.stride()))
+        )
+        type_ = TensorType(dtype, dims, strides, False, "cpu")
+        return TensorParam(
+            dtype, dims, None if is_contiguous else strides
+        ), self.graph.block.add_param(type_, name)
+
+    def _measure(self, value: int) -> Dim:
+        return value if value < 2 else next(self.measures)
+
+
+def _is_only_read(value: Value) -> bool:
+    """Whether nobody changes a list argument or keeps it."""
+    return all(
+        user.op.is_pure and not user.blocks and user.name not in _HOLDERS for user, _ in value.uses
+    )
