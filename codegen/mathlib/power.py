@@ -1,8 +1,8 @@
 """Powers, and what is made from division and square roots.
 
-x**y = 2**(y log2|x|), with log2|x| good to the bits that y can magnify: float32 takes the
-logarithm in float64, float64 in two parts. Exponents known while compiling avoid all that where
-torch does (0, 1, 2, 3, 1/2, -1, -1/2, -2) and for the integers up to 8.
+x**y = 2**(y log2|x|), with the logarithm in two parts, since y magnifies its error. Exponents
+known while compiling avoid all that where torch does (0, 1, 2, 3, 1/2, -1, -1/2, -2) and for the
+integers up to 8.
 
 Measured errors in ulp (float32 / float64):
     pow 0.9 / 1.0 (known small exponents 1.5 / 4), hypot 0.6 / 1.0, rsqrt 1.5 / 1.5, fmod exact
@@ -27,21 +27,23 @@ from codegen.mathlib.floats import (
 )
 from ir import dtypes
 
-# log2(1 + f) / f on |f| <= 1/3, to 2**-36
-_LOG2_FOR_SINGLE = (
-    1.4426950408923904,
-    -0.721347519567871,
-    0.4808983439518052,
-    -0.3606739788754233,
-    0.2885394424401334,
-    -0.24043364537466488,
-    0.20607594364968249,
-    -0.18080641715026252,
-    0.16089184925465194,
-    -0.13745753734206104,
-    0.1235569258465935,
-    -0.16611816039939256,
-    0.15756210719922703,
+# log2(1 + f) on |f| <= 1/3, to 2**-32: the coefficients of f**3, f**2 and f in two parts, then
+# those of f**4 and up
+_LOG2_FIRST = (
+    (0.48089835047721863, -3.514230906276339e-09),
+    (-0.7213475108146667, -9.629815167500055e-09),
+    (1.4426950216293335, 1.925963033500011e-08),
+)
+_LOG2_TAIL = (
+    -0.360673815,
+    0.288535714,
+    -0.240441754,
+    0.206309631,
+    -0.180643529,
+    0.155737966,
+    -0.138891727,
+    0.171203613,
+    -0.161512703,
 )
 # (log((1 + t) / (1 - t)) - 2 t - 2/3 t**3) / t**5 in t**2, on |t| <= 1/5
 _ATANH_TAIL = (
@@ -185,17 +187,35 @@ def _positive_power(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
 
 
 def _power_single(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
-    """The exponent y log2(a) is split in float64, 2**rest is evaluated in float32."""
+    """2**(y log2(a)), the exponent in two parts."""
+    f = SINGLE
+    high, low = _log2_two_parts(s, a)
+    product, error = two_product(s, high, y)
+    t = s.minimum(s.maximum(product, -153.0), 129.0)
+    error = s.where(t == product, s.fma(low, y, error), 0.0)
+    rounder = f.magic + 2 * f.bias
+    biased = t + rounder
+    r = (t - (biased - rounder)) + error
+    return scale(s, f, polynomial(s, r, EXP2_SINGLE), biased)
+
+
+def _log2_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
+    """log2(a) as a sum with relative error near 2**-31; the first part alone where it is infinite.
+
+    Horner's rule in two parts: the product that is added to a constant is less than half of it, so
+    that `constant - total` is exact and the second fma gives the error of the first.
+    """
     f = SINGLE
     m, e = split_float(s, a, f)
-    e = s.where(a < _INFINITY, s.where(a == 0.0, s.const(-_INFINITY, a.dtype), e), a)
-    m, e, y = (s.cast(v, dtypes.float64) for v in (m, e, y))
-    log = s.fma(m, polynomial(s, m, _LOG2_FOR_SINGLE), e * f.unit)
-    t = s.minimum(s.maximum(y * log, -153.0), 129.0)
-    n = s.round(t)
-    r = s.cast(t - n, dtypes.float32)
-    biased = s.cast(n, dtypes.float32) + (f.magic + 2 * f.bias)
-    return scale(s, f, polynomial(s, r, EXP2_SINGLE), biased)
+    e = s.where(a < _INFINITY, s.where(a == 0.0, s.const(-_INFINITY, f.dtype), e), a)
+    high, low = polynomial(s, m, _LOG2_TAIL), s.const(0.0, f.dtype)
+    for constant, rest in _LOG2_FIRST:
+        total = s.fma(m, high, constant)
+        error = s.fma(m, high, constant - total)
+        high, low = total, s.fma(m, low, error) + rest
+    product, error = two_product(s, m, high)
+    total, rest = fast_two_sum(e * f.unit, product)
+    return total, rest + s.fma(m, low, error)
 
 
 def _power_double(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
