@@ -251,7 +251,10 @@ class EntryBuilder:
         """Count a write in the version counter of a tensor argument, as eager's in-place
         operators do.
         """
-        call(self.builder, "relume_bump_version", offset(self.builder, obj, OBJECT_HEAD))
+        if torch_abi.has("relume_bump_version"):
+            call(self.builder, "relume_bump_version", offset(self.builder, obj, OBJECT_HEAD))
+        else:
+            self.call_python(self.constant(torch_abi.increment_version), [obj])
 
     # --- boxing ---
 
@@ -405,7 +408,7 @@ class EntryBuilder:
     def _guard_modes(self) -> None:
         """No mode that changes what operators mean: see `torch_abi.DispatchState`."""
         b, state = self.builder, torch_abi.DISPATCH
-        if state is None:
+        if state is None or not torch_abi.has("relume_function_modes"):
             self.require(ask(self, torch_abi.has_no_modes))
             return
         words = call(b, "__tls_get_addr", external(self.module, torch_abi.DISPATCH_TLS))

@@ -434,6 +434,17 @@ def is_plain_mutable(tensor: torch.Tensor) -> bool:
     return is_plain(tensor) and not tensor.is_inference()
 
 
+def increment_version(tensor: torch.Tensor) -> None:
+    """Count one write to a tensor."""
+    torch.autograd.graph.increment_version(tensor)
+
+
+adopt_handle: Callable[[object], torch.Tensor] = (
+    torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr
+)
+"""The tensor of an AOTI handle, given in a capsule; the handle is consumed."""
+
+
 def has_no_modes() -> bool:
     """Whether no mode is active that changes what operators mean."""
     return not (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codegen import torch_abi
+from codegen import runtime, torch_abi
 from codegen.callable import set_entry
 from codegen.entry import EntryBuilder, hits, install
 from codegen.params import (
@@ -26,6 +27,7 @@ from codegen.params import (
     SequenceParam,
     TensorParam,
 )
+from codegen.runtime import engine
 from codegen.threads import emit_parallel_for, emit_thread_count
 from ir import dtypes
 from ir.dims import Facts
@@ -368,6 +370,25 @@ def test_written_arguments() -> None:
     assert is_miss(function(made))
 
 
+def test_without_torchs_cpp_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every C++ name has a way around it."""
+    monkeypatch.setattr(torch_abi, "CPP_SYMBOLS", dict.fromkeys(torch_abi.CPP_SYMBOLS, "gone"))
+    test_written_arguments()
+    assert not is_miss(plan([VECTOR, VECTOR], chain)(X, X))
+    library = engine().load(runtime._source.__wrapped__(), runtime._OBJECTS)
+    assert "relume_wrap_stealing" not in runtime._source.__wrapped__().imports
+    box = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(library.address("relume_box"))
+    kind = ctypes.CFUNCTYPE(ctypes.c_void_p, *[ctypes.c_void_p] * 6)
+    alloc = kind(library.address("relume_alloc"))
+    handle, size, stride = ctypes.c_void_p(), ctypes.c_int64(5), ctypes.c_int64(1)
+    library.write_i64("relume_pool_threshold", 1 << 40)
+    alloc(1, ctypes.addressof(size), ctypes.addressof(stride), 6, 20, ctypes.addressof(handle))
+    made = box(handle)
+    references = sys.getrefcount(made)
+    assert references == 2
+    assert made.fill_(3).tolist() == [3.0] * 5
+
+
 def test_errors_carry_their_exception() -> None:
     def body(entry: EntryBuilder) -> None:
         b, (x, divisor) = entry.builder, entry.args
@@ -467,8 +488,6 @@ def test_gil_is_released() -> None:
             b.cbranch(b.icmp_signed("==", seen, ll.IntType(64)(0)), wait, done)
             b.position_at_end(done)
         entry.finish(entry.box_int(seen))
-
-    import ctypes
 
     cell = ctypes.c_int64(0)
     function = plan([IntParam()], body)
