@@ -1,12 +1,14 @@
-"""Sizes as integers or symbolic expressions: one shape rule folds constants, relates symbols and emits native arithmetic.
+"""Sizes as integers or symbolic expressions: one shape rule folds constants, relates symbols and
+emits native arithmetic.
 
-A `Sym` is a polynomial over atoms (symbols, and floor divisions, remainders, maxima of polynomials), kept in one normal form,
-so that equal expressions compare equal. Every symbol has a hint (the observed size) and is at least 2: sizes 0 and 1 are
-always specialized, because broadcasting and emptiness decide semantics.
+A `Sym` is a polynomial over atoms (symbols, and floor divisions, remainders, maxima of
+polynomials), kept in one normal form, so that equal expressions compare equal. Every symbol has a
+hint (the observed size) and is at least 2: sizes 0 and 1 are always specialized, because
+broadcasting and emptiness decide semantics.
 
-Comparing expressions answers from their structure and bounds when it can; otherwise from the hints, and records the answer
-as an assumption in the `Facts` that owns the symbols. Assumptions become guards of the plan (law: a decision taken from a
-hint is always guarded).
+Comparing expressions answers from their structure and bounds when it can; otherwise from the hints,
+and records the answer as an assumption in the `Facts` that owns the symbols. Assumptions become
+guards of the plan (law: a decision taken from a hint is always guarded).
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class Compound:
 
 @dataclass(frozen=True, slots=True)
 class Assumption:
-    """A relation ('==', '!=', '<', '<=') between two sizes that held for the hints and must hold at a call."""
+    """A relation ('==', '!=', '<', '<=') between two sizes that held for the hints and must hold
+    at a call."""
 
     relation: str
     left: Dim
@@ -79,17 +82,21 @@ class Sym:
 
     def __init__(self, terms: dict[Monomial, int], facts: Facts) -> None:
         self.terms: tuple[tuple[Monomial, int], ...] = tuple(
-            sorted(((m, c) for m, c in terms.items() if c), key=lambda t: (len(t[0]), str(t[0]))))
+            sorted(((m, c) for m, c in terms.items() if c), key=lambda t: (len(t[0]), str(t[0])))
+        )
         self.facts = facts
         self.hint: int = sum(c * _product(_hint(a) for a in m) for m, c in self.terms)
 
     def __repr__(self) -> str:
-        return " + ".join(_monomial_text(m, c) for m, c in reversed(self.terms)).replace("+ -", "- ") or "0"
+        return (
+            " + ".join(_monomial_text(m, c) for m, c in reversed(self.terms)).replace("+ -", "- ")
+            or "0"
+        )
 
     def __hash__(self) -> int:
         return hash(self.terms)
 
-    # arithmetic -----------------------------------------------------------------------------------------------
+    # arithmetic -----------------------------------------------------------------------------------
     def __add__(self, other: Dim) -> Dim:
         terms = dict(self.terms)
         for m, c in _terms(other):
@@ -133,7 +140,7 @@ class Sym:
     def _compound(self, op: str, left: Dim, right: Dim) -> Dim:
         return Sym({(Compound(op, left, right),): 1}, self.facts)
 
-    # comparison -----------------------------------------------------------------------------------------------
+    # comparison -----------------------------------------------------------------------------------
     def same(self, other: object) -> bool:
         """Equal in normal form; assumes nothing."""
         return isinstance(other, Sym) and self.terms == other.terms
@@ -195,7 +202,11 @@ def symbols_of(dim: Dim) -> set[Symbol]:
     found: set[Symbol] = set()
     for monomial, _ in _terms(dim):
         for atom in monomial:
-            found |= {atom} if isinstance(atom, Symbol) else symbols_of(atom.left) | symbols_of(atom.right)
+            found |= (
+                {atom}
+                if isinstance(atom, Symbol)
+                else symbols_of(atom.left) | symbols_of(atom.right)
+            )
     return found
 
 
@@ -243,7 +254,12 @@ def _atom_value(atom: Atom, values: dict[str, int]) -> int:
 
 
 def _apply(op: str, a: int, b: int) -> int:
-    return {"//": lambda: a // b, "%": lambda: a % b, "max": lambda: max(a, b), "min": lambda: min(a, b)}[op]()
+    return {
+        "//": lambda: a // b,
+        "%": lambda: a % b,
+        "max": lambda: max(a, b),
+        "min": lambda: min(a, b),
+    }[op]()
 
 
 def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:
@@ -262,7 +278,11 @@ def _normal(terms: dict[Monomial, int], facts: Facts) -> Dim:
 
 
 def _hint(atom: Atom) -> int:
-    return atom.hint if isinstance(atom, Symbol) else _apply(atom.op, hint(atom.left), hint(atom.right))
+    return (
+        atom.hint
+        if isinstance(atom, Symbol)
+        else _apply(atom.op, hint(atom.left), hint(atom.right))
+    )
 
 
 def _product(values: Iterable[int]) -> int:
@@ -273,7 +293,8 @@ def _product(values: Iterable[int]) -> int:
 
 
 def _sign(difference: Dim) -> int | None:
-    """-1, 0 or 1 when the bounds of the symbols decide the sign of an expression; None when they do not."""
+    """-1, 0 or 1 when the bounds of the symbols decide the sign of an expression; None when they
+    do not."""
     if not isinstance(difference, Sym):
         return (difference > 0) - (difference < 0)
     if any(not isinstance(a, Symbol) for m, _ in difference.terms for a in m):
@@ -287,7 +308,8 @@ def _sign(difference: Dim) -> int | None:
 
 
 def _shifted(terms: Iterable[tuple[Monomial, int]]) -> dict[Monomial, int]:
-    """The polynomial in t = symbol - MINIMUM >= 0, whose sign is plain when all coefficients agree."""
+    """The polynomial in t = symbol - MINIMUM >= 0, whose sign is plain when all coefficients
+    agree."""
     result: dict[Monomial, int] = {}
     for monomial, coefficient in terms:
         expanded: dict[Monomial, int] = {(): coefficient}

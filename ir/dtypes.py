@@ -1,7 +1,8 @@
 """Element types of tensors: their kind, width, torch's integer code, and the promotion lattice.
 
-Invariants: a `DType` is interned (compare with `is`); `code` is the integer that TorchScript programs and archives use
-for the dtype (uint8 0, int8 1, ... bool 11, bfloat16 15); everything here works without torch.
+Invariants: a `DType` is interned (compare with `is`); `code` is the integer that TorchScript
+programs and archives use for the dtype (uint8 0, int8 1, ... bool 11, bfloat16 15); everything here
+works without torch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """One element type: torch's name, category, width in bits, signedness and torch's integer code."""
+    """One element type: torch's name, category, bits, signedness and torch's integer code."""
 
     name: str
     kind: Kind
@@ -66,7 +67,20 @@ complex128 = DType("complex128", Kind.COMPLEX, 128, 10)
 bool_ = DType("bool", Kind.BOOL, 1, 11, is_signed=False)
 bfloat16 = DType("bfloat16", Kind.FLOAT, 16, 15)
 
-ALL = (uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128, bool_, bfloat16)
+ALL = (
+    uint8,
+    int8,
+    int16,
+    int32,
+    int64,
+    float16,
+    float32,
+    float64,
+    complex64,
+    complex128,
+    bool_,
+    bfloat16,
+)
 COMPILED = tuple(dtype for dtype in ALL if dtype.kind is not Kind.COMPLEX)  # the rest stays opaque
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_CODE = {dtype.code: dtype for dtype in ALL}
@@ -78,7 +92,7 @@ def by_name(name: str) -> DType:
 
 
 def by_code(code: int) -> DType | None:
-    """The dtype of torch's integer code, None for dtypes that stay opaque (quantized, float8, ...)."""
+    """The dtype of torch's integer code, None for dtypes that stay opaque (float8 ...)."""
     return _BY_CODE.get(code)
 
 
@@ -91,7 +105,7 @@ def promote(a: DType, b: DType) -> DType:
         if high is complex64 and low is float64:
             return complex128
         return high
-    if a.kind is Kind.INT and a.is_signed != b.is_signed:  # uint8 with a signed type: the next signed type that holds both
+    if a.kind is Kind.INT and a.is_signed != b.is_signed:  # the next signed type that holds both
         signed = a if a.is_signed else b
         return int16 if signed is int8 else signed
     if a.bits == b.bits:  # float16 with bfloat16
@@ -100,5 +114,5 @@ def promote(a: DType, b: DType) -> DType:
 
 
 def opmath(dtype: DType) -> DType:
-    """The dtype in which lanes compute: float32 for the 16-bit floats, otherwise the dtype itself."""
+    """The dtype in which lanes compute: float32 for 16-bit floats, otherwise the dtype itself."""
     return float32 if dtype is float16 or dtype is bfloat16 else dtype

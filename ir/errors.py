@@ -1,4 +1,5 @@
-"""The exception tree of the compiler. Errors about user code carry a span and print the user's line with a caret."""
+"""The exception tree of the compiler. Errors about user code carry a span and print the user's
+line with a caret."""
 
 from __future__ import annotations
 
@@ -31,4 +32,5 @@ class VerifyError(AssertionError):
 
 
 class TypeRuleError(Exception):
-    """A type rule met operands that eager would refuse (incompatible shapes, dtypes); the interpreter raises the real error."""
+    """A type rule met operands that eager would refuse (incompatible shapes, dtypes); the
+    interpreter raises the real error."""

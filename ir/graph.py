@@ -1,12 +1,14 @@
 """Graph, Block, Node, Value: the typed SSA form. All mutation of structure happens here.
 
-A graph has one block; a block has parameters, nodes in order and returns; a node applies an op to inputs, may own blocks
-(`prim::If`, `prim::Loop`) and defines outputs. Fixed fields, no free-form bag: what a pass learns lives in its own table.
+A graph has one block; a block has parameters, nodes in order and returns; a node applies an op to
+inputs, may own blocks (`prim::If`, `prim::Loop`) and defines outputs. Fixed fields, no free-form
+bag: what a pass learns lives in its own table.
 
 Invariants (checked by `ir.verify`)
-  * A value is defined once, by a block (parameter) or by a node (output), and its definition comes before every use in the
-    same block or an enclosing one.
-  * `value.uses` lists each (node, position) that reads it; block returns are uses by the block's owner, kept apart.
+  * A value is defined once, by a block (parameter) or by a node (output), and its definition comes
+    before every use in the same block or an enclosing one.
+  * `value.uses` lists each (node, position) that reads it; a block's returns are the inputs of its
+    `Return` pseudo node.
 """
 
 from __future__ import annotations
@@ -49,8 +51,14 @@ class Node:
 
     __slots__ = ("attrs", "block", "blocks", "inputs", "op", "outputs", "span")
 
-    def __init__(self, op: Op, inputs: Iterable[Value] = (), types: Iterable[Type] = (), attrs: dict[str, Any] | None = None,
-                 span: Span | None = None) -> None:
+    def __init__(
+        self,
+        op: Op,
+        inputs: Iterable[Value] = (),
+        types: Iterable[Type] = (),
+        attrs: dict[str, Any] | None = None,
+        span: Span | None = None,
+    ) -> None:
         self.op = op
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
@@ -132,7 +140,8 @@ class Return(Node):
 
 
 class Block:
-    """Parameters, nodes in order, returns. `owner` is the node that the block belongs to, None for the graph's own."""
+    """Parameters, nodes in order, returns. `owner` is the node that the block belongs to, None
+    for the graph's own."""
 
     __slots__ = ("nodes", "owner", "params", "returning")
 
@@ -214,7 +223,8 @@ class Graph:
 
 
 def copy_block(source: Block, target: Block, env: dict[Value, Value]) -> None:
-    """Append a copy of `source` (parameters, nodes, returns) to `target`; `env` maps outer and copied values."""
+    """Append a copy of `source` (parameters, nodes, returns) to `target`; `env` maps outer and
+    copied values."""
     for param in source.params:
         env[param] = target.add_param(param.type, param.name)
     for node in source.nodes:

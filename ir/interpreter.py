@@ -48,7 +48,8 @@ class Interpreter:
     __slots__ = ("_callees", "_observed", "_plain", "graph")
 
     def __init__(self, graph: Graph, callees: dict[Graph, Interpreter] | None = None) -> None:
-        """`callees` are the interpreters of called graphs, each made once, so that calls may recurse."""
+        """`callees` are the interpreters of called graphs, each made once, so that calls may
+        recurse."""
         self.graph = graph
         self._callees = {graph: self} if callees is None else callees
         self._plain: Callable[..., Any] | None = None
@@ -155,7 +156,8 @@ class _Source:
             self.line("    _explain(error)")
             if has_contexts:
                 self.line("    while contexts:")
-                self.line("        contexts.pop().__exit__(type(error), error, error.__traceback__)")
+                leave = "__exit__(type(error), error, error.__traceback__)"
+                self.line(f"        contexts.pop().{leave}")
             self.line("    raise")
 
         def finish() -> None:

@@ -1,4 +1,5 @@
-"""Types of Python values, without torch: what constants carry, and what the interpreter meets besides tensors."""
+"""Types of Python values, without torch: what constants carry, and what the interpreter meets
+besides tensors."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def tuple_type(
 
 
 def common_type(types: Iterable[T.Type], empty: T.Type = T.TENSOR) -> T.Type:
-    """The type of a container's elements; Any when they have nothing in common, `empty` for none."""
+    """The type of a container's elements; Any when they differ, `empty` for none."""
     result: T.Type | None = None
     for type_ in types:
         result = type_ if result is None else T.join(result, type_) or T.ANY

@@ -1,7 +1,9 @@
-"""All ops by name: the compiled rows, completed by a source of opaque ones (torch's registry, once the bridge is imported).
+"""All ops by name: the compiled rows, completed by a source of opaque ones (torch's registry, once
+the bridge is imported).
 
-Overload choice depends on order, so for a name that the source knows its order holds, and a row stands in the place of the
-overload of the same qualified name. Rows that the source does not know come first.
+Overload choice depends on order, so for a name that the source knows its order holds, and a row
+stands in the place of the overload of the same qualified name. Rows that the source does not know
+come first.
 """
 
 from __future__ import annotations

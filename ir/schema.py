@@ -1,7 +1,9 @@
-"""Operator schemas in ATen's grammar: `aten::add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor`.
+"""Operator schemas in ATen's grammar: `aten::add.Tensor(Tensor self, Tensor other, *, Scalar
+alpha=1) -> Tensor`.
 
-A parameter type may be followed by an alias mark, `(a)` (the result may share its storage) or `(a!)` (it is written to),
-`?` (optional), `[]` or `[2]` (list; a fixed count also accepts one scalar, broadcast).
+A parameter type may be followed by an alias mark, `(a)` (the result may share its storage) or
+`(a!)` (it is written to), `?` (optional), `[]` or `[2]` (list; a fixed count also accepts one
+scalar, broadcast).
 """
 
 from __future__ import annotations
@@ -15,9 +17,24 @@ from ir import types as T
 from ir.errors import ParseError
 
 _SCALAR_TYPES: dict[str, T.Type] = {
-    "Tensor": T.TENSOR, "int": T.INT, "SymInt": T.INT, "float": T.FLOAT, "bool": T.BOOL, "complex": T.COMPLEX,
-    "Scalar": T.NUMBER, "number": T.NUMBER, "str": T.STR, "NoneType": T.NONE, "Device": T.DEVICE, "ScalarType": T.DTYPE,
-    "Layout": T.LAYOUT, "MemoryFormat": T.MEMORY_FORMAT, "Generator": T.GENERATOR, "Any": T.ANY, "AnyEnumType": T.ENUM, "SymBool": T.BOOL,
+    "Tensor": T.TENSOR,
+    "int": T.INT,
+    "SymInt": T.INT,
+    "float": T.FLOAT,
+    "bool": T.BOOL,
+    "complex": T.COMPLEX,
+    "Scalar": T.NUMBER,
+    "number": T.NUMBER,
+    "str": T.STR,
+    "NoneType": T.NONE,
+    "Device": T.DEVICE,
+    "ScalarType": T.DTYPE,
+    "Layout": T.LAYOUT,
+    "MemoryFormat": T.MEMORY_FORMAT,
+    "Generator": T.GENERATOR,
+    "Any": T.ANY,
+    "AnyEnumType": T.ENUM,
+    "SymBool": T.BOOL,
     "SymFloat": T.FLOAT,
 }
 _TYPE_VARIABLES = ("t", "t1", "t2", "tVal")
@@ -26,7 +43,8 @@ NO_DEFAULT = object()
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One parameter or result of a schema. `alias` is its alias set's name, `is_written` whether the op mutates it."""
+    """One parameter or result of a schema. `alias` is its alias set's name, `is_written` whether
+    the op mutates it."""
 
     name: str
     type: T.Type
@@ -75,14 +93,22 @@ class Schema:
         return {a.name: i for i, a in enumerate(self.arguments)}
 
 
-_HEAD = re.compile(r"\s*(?:(?P<ns>\w+)::)?(?P<name>[\w.]+?)(?:\.(?P<overload>\w+))?\((?P<params>.*)\)\s*->\s*(?P<result>.*)$", re.S)
+_HEAD = re.compile(
+    r"""\s* (?:(?P<ns>\w+)::)? (?P<name>[\w.]+?) (?:\.(?P<overload>\w+))?
+        \((?P<params>.*)\) \s* -> \s* (?P<result>.*) $""",
+    re.DOTALL | re.VERBOSE,
+)
 _PARAM = re.compile(
-    r"(?P<base>[\w.]+)(?P<marks>(?:\((?P<alias>[^)]*)\)|\?|\[\d*\])*)(?:\s+(?P<name>\w+))?(?:\s*=\s*(?P<default>.*))?$", re.S)
+    r"""(?P<base>[\w.]+) (?P<marks>(?:\((?P<alias>[^)]*)\) | \? | \[\d*\])*)
+        (?:\s+(?P<name>\w+))? (?:\s*=\s*(?P<default>.*))? $""",
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @cache
 def parse_schema(text: str) -> Schema:
-    """Parse one schema; the namespace defaults to `aten`. Raises ParseError with the text that does not fit."""
+    """Parse one schema; the namespace defaults to `aten`. Raises ParseError with the text that
+    does not fit."""
     head = _HEAD.match(text)
     if head is None:
         raise ParseError(f"not an operator schema: {text!r}")
@@ -90,7 +116,14 @@ def parse_schema(text: str) -> Schema:
     result = head["result"].strip()
     items = _split(result[1:-1]) if result.startswith("(") and result.endswith(")") else [result]
     returns = tuple(_parse_param(item, False) for item in items if item and item != "...")
-    return Schema(f"{head['ns'] or 'aten'}::{head['name']}", head["overload"] or "", params, returns, text.strip(), is_vararg)
+    return Schema(
+        f"{head['ns'] or 'aten'}::{head['name']}",
+        head["overload"] or "",
+        params,
+        returns,
+        text.strip(),
+        is_vararg,
+    )
 
 
 def _parse_params(text: str) -> tuple[tuple[Argument, ...], bool]:
@@ -119,24 +152,38 @@ def _parse_param(text: str, kwarg_only: bool) -> Argument:
             type_ = T.ListType(type_)
             count = int(mark[1:-1]) if mark != "[]" else None
     alias = match["alias"]
-    default = NO_DEFAULT if match["default"] is None else _parse_default(match["default"].strip(), type_)
-    return Argument(match["name"] or "", type_, default, kwarg_only, (alias and alias.split("!")[0].split("|")[0].strip()) or None,
-                    bool(alias and "!" in alias), count)
+    default = (
+        NO_DEFAULT if match["default"] is None else _parse_default(match["default"].strip(), type_)
+    )
+    return Argument(
+        match["name"] or "",
+        type_,
+        default,
+        kwarg_only,
+        (alias and alias.split("!")[0].split("|")[0].strip()) or None,
+        bool(alias and "!" in alias),
+        count,
+    )
 
 
 _GENERIC = re.compile(r"(Dict|Future)?\(")
 
 
 def _parse_base(text: str) -> tuple[T.Type, str]:
-    """The type before any mark, and the text with `_` in its place: `Dict(str, t)(a!) self`, `(int, t)[] x`."""
+    """The type before any mark, and the text with `_` in its place: `Dict(str, t)(a!) self`,
+    `(int, t)[] x`."""
     generic = _GENERIC.match(text)
     if generic is None:
         base = re.match(r"[\w.]+", text)
         name = base[0] if base else ""
-        return _base_type(name), "_" + text[len(name):]
-    end = next(i for i in range(generic.end(), len(text)) if text.count("(", 0, i + 1) == text.count(")", 0, i + 1))
-    inner = tuple(_parse_param(item, False).type for item in _split(text[generic.end():end]))
-    rest = "_" + text[end + 1:]
+        return _base_type(name), "_" + text[len(name) :]
+    end = next(
+        i
+        for i in range(generic.end(), len(text))
+        if text.count("(", 0, i + 1) == text.count(")", 0, i + 1)
+    )
+    inner = tuple(_parse_param(item, False).type for item in _split(text[generic.end() : end]))
+    rest = "_" + text[end + 1 :]
     match generic[1], inner:
         case "Dict", (key, value):
             return T.DictType(key, value), rest
@@ -152,8 +199,16 @@ def _base_type(name: str) -> T.Type:
 
 
 _NAMED_DEFAULTS: dict[str, Any] = {
-    "None": None, "True": True, "False": False, "Mean": 1, "contiguous_format": 0, "long": 4, "strided": 0, "inf": float("inf"),
-    "-inf": -float("inf"), "nan": float("nan"),
+    "None": None,
+    "True": True,
+    "False": False,
+    "Mean": 1,
+    "contiguous_format": 0,
+    "long": 4,
+    "strided": 0,
+    "inf": float("inf"),
+    "-inf": -float("inf"),
+    "nan": float("nan"),
 }
 
 

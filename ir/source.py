@@ -1,7 +1,7 @@
 """User source: spans and the caret picture that every error shows.
 
-A `Span` names a range of one line of a file; a node carries the span of the user code it came from. Passes copy spans;
-a merged node keeps the first.
+A `Span` names a range of one line of a file; a node carries the span of the user code it came from.
+Passes copy spans; a merged node keeps the first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Columns [col, end_col) of `line` (from 1) in `file`; columns count from 0. `text` is the line when no file holds it."""
+    """Columns [col, end_col) of `line` (from 1) in `file`; columns count from 0. `text` is the
+    line when no file holds it."""
 
     file: str
     line: int
@@ -24,8 +25,10 @@ class Span:
         return f"{self.file}:{self.line}:{self.col}"
 
     def source_line(self) -> str:
-        """The line of source that the span lies in, without its newline; empty when it cannot be read."""
-        return self.text if self.text is not None else linecache.getline(self.file, self.line).rstrip("\n")
+        """The line that the span lies in, without its newline; empty when it cannot be read."""
+        if self.text is not None:
+            return self.text
+        return linecache.getline(self.file, self.line).rstrip("\n")
 
     def render(self) -> str:
         """Location, the source line and carets below the span."""

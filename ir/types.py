@@ -1,8 +1,10 @@
-"""Types of values, in TorchScript's vocabulary: tensors with as much as is known of them, scalars, containers, classes.
+"""Types of values, in TorchScript's vocabulary: tensors with as much as is known of them, scalars,
+containers, classes.
 
-Types are immutable and compare by structure. `str(type)` is TorchScript's printed form, which the graph parser reads back:
-`Tensor`, `Float(2, 3, strides=[3, 1], requires_grad=0, device=cpu)`, `int`, `List[Tensor]`, `Optional[int]` ...
-A tensor fact that is not known is None: `dtype`, `dims` (rank unknown), one dim, `strides`, `requires_grad`, `device`.
+Types are immutable and compare by structure. `str(type)` is TorchScript's printed form, which the
+graph parser reads back: `Tensor`, `Float(2, 3, strides=[3, 1], requires_grad=0, device=cpu)`,
+`int`, `List[Tensor]`, `Optional[int]` ... A tensor fact that is not known is None: `dtype`, `dims`
+(rank unknown), one dim, `strides`, `requires_grad`, `device`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,18 @@ from ir.dtypes import DType
 
 # TorchScript prints a tensor type by the name of its scalar type.
 TENSOR_NAMES = {
-    dtypes.uint8: "Byte", dtypes.int8: "Char", dtypes.int16: "Short", dtypes.int32: "Int", dtypes.int64: "Long",
-    dtypes.float16: "Half", dtypes.float32: "Float", dtypes.float64: "Double", dtypes.bool_: "Bool",
-    dtypes.bfloat16: "BFloat16", dtypes.complex64: "ComplexFloat", dtypes.complex128: "ComplexDouble",
+    dtypes.uint8: "Byte",
+    dtypes.int8: "Char",
+    dtypes.int16: "Short",
+    dtypes.int32: "Int",
+    dtypes.int64: "Long",
+    dtypes.float16: "Half",
+    dtypes.float32: "Float",
+    dtypes.float64: "Double",
+    dtypes.bool_: "Bool",
+    dtypes.bfloat16: "BFloat16",
+    dtypes.complex64: "ComplexFloat",
+    dtypes.complex128: "ComplexDouble",
 }
 
 
@@ -30,9 +41,11 @@ class Type:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorType(Type):
-    """A tensor: dtype, sizes, strides (in elements), each None where unknown; `dims` is None when the rank is unknown.
+    """A tensor: dtype, sizes, strides (in elements), each None where unknown; `dims` is None when
+    the rank is unknown.
 
-    Comparing types never assumes anything about symbols: sizes are equal when their normal forms are.
+    Comparing types never assumes anything about symbols: sizes are equal when their normal forms
+    are.
     """
 
     dtype: DType | None = None
@@ -42,8 +55,11 @@ class TensorType(Type):
     device: str | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TensorType) and self._key() == other._key() and (
-            same_each(self.dims, other.dims) and same_each(self.strides, other.strides))
+        return (
+            isinstance(other, TensorType)
+            and self._key() == other._key()
+            and (same_each(self.dims, other.dims) and same_each(self.strides, other.strides))
+        )
 
     def __hash__(self) -> int:
         return hash((self._key(), self.dims, self.strides))
@@ -95,7 +111,10 @@ def same_each(a: Each, b: Each) -> bool:
     """Whether two lists of sizes agree everywhere, unknown ones with unknown ones."""
     if a is None or b is None or len(a) != len(b):
         return a is b
-    return all(x is y or (x is not None and y is not None and same(x, y)) for x, y in zip(a, b, strict=True))
+    return all(
+        x is y or (x is not None and y is not None and same(x, y))
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 def _dim(dim: Dim | None) -> str:
@@ -104,7 +123,8 @@ def _dim(dim: Dim | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Prim(Type):
-    """A type without parameters: int, float, bool, complex, number, str, NoneType, Device, Any ..."""
+    """A type without parameters: int, float, bool, complex, number, str, NoneType, Device, Any
+    ..."""
 
     name: str
 
@@ -196,7 +216,8 @@ class FutureType(Type):
 
 @dataclass(frozen=True, slots=True)
 class ObjectType(Type):
-    """An instance of a Python class (script class, enum, module) by qualified name; the class itself is `cls`."""
+    """An instance of a Python class (script class, enum, module) by qualified name; the class
+    itself is `cls`."""
 
     name: str
     cls: Any = field(default=None, compare=False)
@@ -217,7 +238,11 @@ class TypeVar(Type):
 
 def optional(element: Type) -> Type:
     """Optional[element], without nesting."""
-    return element if isinstance(element, OptionalType) or element in (NONE, ANY) else OptionalType(element)
+    return (
+        element
+        if isinstance(element, OptionalType) or element in (NONE, ANY)
+        else OptionalType(element)
+    )
 
 
 def is_subtype(a: Type, b: Type) -> bool:
@@ -228,7 +253,9 @@ def is_subtype(a: Type, b: Type) -> bool:
         case TensorType(), TensorType():
             return _tensor_subtype(a, b)
         case _, OptionalType():
-            return a == NONE or is_subtype(a.element if isinstance(a, OptionalType) else a, b.element)
+            return a == NONE or is_subtype(
+                a.element if isinstance(a, OptionalType) else a, b.element
+            )
         case UnionType(), _:
             return all(is_subtype(m, b) for m in a.members)
         case _, UnionType():
@@ -236,10 +263,17 @@ def is_subtype(a: Type, b: Type) -> bool:
         case Prim(), Prim():
             return b == NUMBER and a in SCALARS
         case TupleType(), TupleType():
-            return (len(a.elements) == len(b.elements) and (b.name is None or a.name == b.name)
-                    and all(map(is_subtype, a.elements, b.elements)))
+            return (
+                len(a.elements) == len(b.elements)
+                and (b.name is None or a.name == b.name)
+                and all(map(is_subtype, a.elements, b.elements))
+            )
         case ListType(), ListType():
-            return isinstance(a.element, TensorType) and isinstance(b.element, TensorType) and is_subtype(a.element, b.element)
+            return (
+                isinstance(a.element, TensorType)
+                and isinstance(b.element, TensorType)
+                and is_subtype(a.element, b.element)
+            )
         case ObjectType(), ObjectType():
             return isinstance(a.cls, type) and isinstance(b.cls, type) and issubclass(a.cls, b.cls)
         case ObjectType(), Prim():
@@ -249,8 +283,11 @@ def is_subtype(a: Type, b: Type) -> bool:
 
 def _tensor_subtype(a: TensorType, b: TensorType) -> bool:
     facts = ("dtype", "requires_grad", "device")
-    return (all(getattr(b, f) is None or getattr(a, f) == getattr(b, f) for f in facts)
-            and _covers(b.dims, a.dims) and _covers(b.strides, a.strides))
+    return (
+        all(getattr(b, f) is None or getattr(a, f) == getattr(b, f) for f in facts)
+        and _covers(b.dims, a.dims)
+        and _covers(b.strides, a.strides)
+    )
 
 
 def _covers(general: Each, special: Each) -> bool:
@@ -259,7 +296,9 @@ def _covers(general: Each, special: Each) -> bool:
         return True
     if special is None or len(general) != len(special):
         return False
-    return all(g is None or (s is not None and same(g, s)) for g, s in zip(general, special, strict=True))
+    return all(
+        g is None or (s is not None and same(g, s)) for g, s in zip(general, special, strict=True)
+    )
 
 
 def join(a: Type, b: Type) -> Type | None:
@@ -290,15 +329,23 @@ def join_tensors(a: TensorType, b: TensorType) -> TensorType:
     def common_each(x: Each, y: Each) -> Each:
         if x is None or y is None or len(x) != len(y):
             return None
-        return tuple(i if i is not None and j is not None and same(i, j) else None
-                     for i, j in zip(x, y, strict=True))
+        return tuple(
+            i if i is not None and j is not None and same(i, j) else None
+            for i, j in zip(x, y, strict=True)
+        )
 
-    return TensorType(common(a.dtype, b.dtype), common_each(a.dims, b.dims), common_each(a.strides, b.strides),
-                      common(a.requires_grad, b.requires_grad), common(a.device, b.device))
+    return TensorType(
+        common(a.dtype, b.dtype),
+        common_each(a.dims, b.dims),
+        common_each(a.strides, b.strides),
+        common(a.requires_grad, b.requires_grad),
+        common(a.device, b.device),
+    )
 
 
 def contiguous_strides(dims: tuple[Dim, ...]) -> tuple[Dim, ...]:
-    """Strides, in elements, of a row-major tensor of these sizes (a size-0 dim counts as 1, as in torch)."""
+    """Strides, in elements, of a row-major tensor of these sizes (a size-0 dim counts as 1, as
+    in torch)."""
     strides: list[Dim] = []
     step: Dim = 1
     for dim in reversed(dims):
