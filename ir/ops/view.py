@@ -2,7 +2,8 @@
 
 `shape(in_dims, **params)` gives sizes, `index(out_index, in_dims, out_dims, **params)` the
 input's index, an affine expression per input dim (a plain size where it is constant). Sizes may be
-symbolic; `shape` raises TypeRuleError where eager would refuse.
+symbolic; in a formula the index stands left of them, for it has the operators. `shape` raises
+TypeRuleError where eager would refuse.
 
     permute    in[order[k]] = out[k]                 slice    in = start + step * out
     expand     in = 0 where the input's size is 1    flip     in = size - 1 - out
@@ -17,7 +18,9 @@ from typing import Any
 
 from ir.dims import Dim, product, same
 from ir.op import Op
+from ir.ops.cast import CONTIGUOUS
 from ir.ops.factory import Tensor, composite, view
+from ir.strides import view_strides
 from ir.typerules import axes, axis, fail
 
 Dims = tuple[Dim, ...]
@@ -80,11 +83,33 @@ def _split_index(out: Index, dims: Dims, out_dims: Dims, **_: Any) -> Index | No
     return index if all(isinstance(d, int) and d == 1 for d in out_dims[k:]) else None
 
 
-def _flatten_shape(dims: Dims, start_dim: int, end_dim: int) -> Dims:
+def _reshape(b: Any, x: Tensor, shape: Any) -> Tensor | None:
+    """A view where the strides allow one, else a view of a contiguous copy."""
+    strides = x.type.strides
+    if strides is None or None in strides or not x.type.is_complete:
+        return None
+    copy = b.op("aten::clone", x, memory_format=CONTIGUOUS)
+    result = b.view(copy, shape)
+    if not result.type.is_complete:
+        return None
+    if view_strides(x.type.shape, strides, result.type.shape) is None:
+        return result
+    result.node.erase()
+    copy.node.erase()
+    return b.view(x, shape)
+
+
+def _flatten(b: Any, x: Tensor, start_dim: Any, end_dim: Any) -> Tensor | None:
+    if not x.type.is_complete or not isinstance(start_dim, int) or not isinstance(end_dim, int):
+        return None
+    dims = x.type.shape
     start, end = axis(start_dim, len(dims)), axis(end_dim, len(dims))
     if start > end:
-        fail("flatten: start_dim is after end_dim")
-    return (*dims[:start], product(dims[start:end + 1]), *dims[end + 1:])
+        return None
+    sizes = [d if isinstance(d, int) else b.op("aten::size.int", x, k) for k, d in enumerate(dims)]
+    merged = product(dims[start:end + 1])
+    return _reshape(b, x, [*sizes[:start], merged if isinstance(merged, int) else -1,
+                           *sizes[end + 1:]])
 
 
 def _unflatten_shape(dims: Dims, dim: int, sizes: Sequence[Dim]) -> Dims:
@@ -92,14 +117,13 @@ def _unflatten_shape(dims: Dims, dim: int, sizes: Sequence[Dim]) -> Dims:
     return (*dims[:at], *_sizes(dims[at:at + 1], sizes), *dims[at + 1:])
 
 
-reshape = view("""
+view_ = view("""
     view(Tensor(a) self, SymInt[] size) -> Tensor(a)
     _unsafe_view(Tensor self, SymInt[] size) -> Tensor
     """, lambda dims, size: _sizes(dims, size), _split_index, strict=True)
-view("reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)",
-     lambda dims, shape: _sizes(dims, shape), _split_index)
-flatten = view("flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)",
-               _flatten_shape, _split_index)
+reshape = composite("reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)", _reshape)
+flatten = composite(
+    "flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)", _flatten)
 unflatten = view("unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)",
                  _unflatten_shape, _split_index)
 ravel = composite("ravel(Tensor(a) self) -> Tensor(a)", lambda b, x: b.reshape(x, [-1]))
@@ -443,7 +467,8 @@ unbind = view("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]",
 # other index maps ---------------------------------------------------------------------------------
 def _flip_index(out: Index, dims: Dims, out_dims: Dims, flipped: Sequence[int]) -> Index:
     over = {axis(d, len(dims)) for d in flipped}
-    return [d - 1 - i if k in over else i for k, (i, d) in enumerate(zip(out, dims, strict=True))]
+    pairs = enumerate(zip(out, dims, strict=True))
+    return [i * -1 + (d - 1) if k in over else i for k, (i, d) in pairs]
 
 
 def _flip_shape(dims: Dims, flipped: Sequence[int]) -> Dims:
