@@ -37,6 +37,12 @@ def dense_strides(type_: TensorType) -> tuple[Dim, ...]:
     return contiguous_strides(type_.shape)
 
 
+def _same_elements(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
+    """Equal sizes but for dims of size 1; more than one element."""
+    kept_a, kept_b = ([d for d in dims if not (isinstance(d, int) and d == 1)] for dims in (a, b))
+    return bool(kept_a) and len(kept_a) == len(kept_b) and all(map(same_dim, kept_a, kept_b))
+
+
 class NotContiguous(Exception):
     """A reshape of memory whose strides do not allow it: `value` must be copied to a contiguous buffer first."""
 
@@ -113,6 +119,7 @@ class Lowering:
     nests: list[Nest] = field(default_factory=list)
     inlined: dict[Value, dict[int, tuple[Nest, Index]]] = field(default_factory=dict)
     read_by: dict[Value, list[Nest]] = field(default_factory=dict)
+    apart: set[Value] = field(default_factory=set)  # stored values that are always read from memory
     names: Any = field(default_factory=count)
 
     def run(self) -> Lowered:
@@ -133,10 +140,27 @@ class Lowering:
         for node in self.nodes:
             if isinstance(node.op.rule, (Scan, Join)):
                 self._store(node.outputs[0])
+            elif isinstance(node.op.rule, Reduction):
+                if node.inputs[0] in self.inside and self._is_of_rows(node.inputs[0], node.inputs[0], set()):
+                    self._store(node.inputs[0])
+                    self.apart.add(node.inputs[0])
             elif isinstance(node.op.rule, View):
                 source = node.inputs[0]
                 if source in self.inside and not self._is_affine(node):
                     self._store(source)
+
+    def _is_of_rows(self, value: Value, top: Value, seen: set[Value]) -> bool:
+        """Whether a reduction's input `top` has one element per row of another reduction: then it is stored, and that
+        reduction can share a nest with what is computed from its rows."""
+        source = producer(value)
+        if source is None or value in seen or value not in self.inside:
+            return False
+        seen.add(value)
+        if isinstance(source.node.op.rule, Reduction):
+            return value is not top and _same_elements(value.type.shape, top.type.shape)
+        if not isinstance(source.node.op.rule, (Pointwise, View)):
+            return False
+        return any(self._is_of_rows(v, top, seen) for v in source.node.inputs if isinstance(v.type, TensorType))
 
     def _is_affine(self, node: Node) -> bool:
         type_ = node.outputs[0].type
@@ -310,7 +334,7 @@ class Lowering:
     def _reads_memory(self, nest: Nest, value: Value, index: Index) -> bool:
         if value not in self.stored:
             return False
-        if isinstance(value.node.op.rule, (Scan, Join)):
+        if isinstance(value.node.op.rule, (Scan, Join)) or value in self.apart:
             return True
         identity = len(index) == len(nest.domain) and all(i.is_var(v) for i, v in zip(index, nest.domain, strict=True))
         if identity or isinstance(value.node.op.rule, Reduction):

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -110,17 +111,20 @@ def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | 
 
 
 def _contiguity(var: Var, accesses: Sequence[Access]) -> float:
+    """Bytes that vectors along `var` move contiguously, less those that they gather."""
     score = 0.0
     for access in accesses:
         if access.buffer is None:
             continue
         step = access.address.coefficient(var)
-        size = access.buffer.dtype.itemsize * (2 if access.is_write else 1)
+        times = math.prod(max(hint(v.extent), 1) for v in access.address.terms)
+        size = access.buffer.dtype.itemsize * (2 if access.is_write else 1) * times
         if isinstance(step, int) and step in (0, 1):
             score += size if step else size * 0.1
         else:
             score -= size
-    return score if hint(var.extent) >= 4 else score - 1000.0 / max(hint(var.extent), 1)
+    is_short = hint(var.extent) < 4
+    return -math.inf if is_short and score <= 0 else score / 100 if is_short else score
 
 
 def _move_last(variables: list[Var], var: Var | None) -> None:
@@ -154,7 +158,7 @@ def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
-    size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None], default=4)
+    size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None and vector in a.address.terms], default=4)
     lanes = register_bytes // max(size, 4)
     registers = 4 if nest.cost <= CHEAP else 2
     if is_tiled or nest.scan is not None or (not nest.reduces and any(a.buffer is None for a in nest.accesses)):
