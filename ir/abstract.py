@@ -3,7 +3,8 @@
 An abstract value is
     TensorType          a tensor
     Unknown(type)       anything else that is not known before the call
-    a Python value      known: numbers (an int may be a Sym), str, None, DType ...; a list or tuple of abstract values
+    a Python value      known: numbers (an int may be a Sym), str, None, DType ...;
+                        a list or tuple of abstract values
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def unknown(type_: T.Type) -> Any:
 
 
 def evaluate(op: Op, inputs: Sequence[Any], declared: Sequence[T.Type]) -> tuple[Any, ...]:
-    """Abstract results of an op on abstract inputs; the declared types where nothing more is known."""
+    """Abstract results of an op on abstract inputs; of the declared types at least."""
     results: tuple[Any, ...] | None = None
     if op.infer is not None:
         results = _by_rule(op, inputs, declared)

@@ -1,11 +1,12 @@
-"""Building graphs: constants, operator calls with overload choice, lists and tuples, at an insertion point.
+"""Building graphs: constants, operator calls with overload choice, lists and tuples.
 
     b = Builder(graph.block)
     y = b.call("aten::add", [x, 1])        overload choice, constants and defaults filled in
     z = b.exp(y)                           the same for any `aten::` operator
     Builder.before(node).neg(z)            builds in front of a node
 
-Where the operands' types are complete, results get the types that type rules derive; elsewhere those of the schema.
+Where the operands' types are complete, results get the types that type rules derive; elsewhere
+those of the schema.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Builder:
         assert node.block is not None
         return cls(node.block, node.span, anchor=node, known=known)
 
-    # nodes ------------------------------------------------------------------------------------------
+    # nodes ----------------------------------------------------------------------------------------
     def node(
         self,
         op: Op | str,
@@ -70,7 +71,7 @@ class Builder:
         return self.block.insert_before(made, self._anchor)
 
     def const(self, value: Any, type_: T.Type | None = None, span: Span | None = None) -> Value:
-        """A `prim::Constant`; equal scalars of one builder share a node. Tensors and objects need a `type_`."""
+        """A `prim::Constant`; equal scalars of one builder share a node. Tensors need a `type_`."""
         if isinstance(value, Sym):
             raise ValueError(f"the size {value} is symbolic: take it from a tensor")
         type_ = type_ or type_of_literal(value)
@@ -109,7 +110,7 @@ class Builder:
             case _:
                 return self.const(value)
 
-    # calls ------------------------------------------------------------------------------------------
+    # calls ----------------------------------------------------------------------------------------
     def call(
         self,
         name: str,
@@ -117,14 +118,17 @@ class Builder:
         kwargs: Mapping[str, Any] | None = None,
         span: Span | None = None,
     ) -> Any:
-        """Call an operator on Values and Python constants: one Value, or a tuple when it has another number of results."""
+        """Call an operator on Values and Python constants.
+
+        Gives one Value, or a tuple of them when the operator has another number of results.
+        """
         named = {k: actual(v) for k, v in (kwargs or {}).items()}
         resolution = resolve(name, [actual(a) for a in args], named, span or self.span)
         inputs = [self._realize(source) for source in resolution.inputs]
         return self.apply(resolution.op, inputs, resolution.returns, span)
 
     def op(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """`call` with the arguments written out: `b.op("aten::sum.dim_IntList", x, [0], keepdim=True)`."""
+        """`call` with the arguments written out: `b.op("aten::sum", x, [0], keepdim=True)`."""
         return self.call(name, args, kwargs)
 
     def apply(
@@ -236,7 +240,7 @@ def _by_decomposition(
 
 
 def _formal(scratch: Builder, abstract: Any) -> Any:
-    """An abstract input as a decomposition takes it: a constant, or a parameter of the scratch graph."""
+    """An abstract input as a decomposition takes it: a constant, or a scratch parameter."""
     if isinstance(abstract, list):
         return [_formal(scratch, v) for v in abstract]
     if isinstance(abstract, _INTERNED):

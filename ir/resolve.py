@@ -1,6 +1,6 @@
 """Overload choice: which operator a call means, and where each of its inputs comes from.
 
-Overloads are tried in torch's order, at growing levels of tolerance; the first that fits at the lowest level is taken:
+Overloads are tried in torch's order, at growing levels of tolerance; the first that fits is taken:
 
     EXACT     subtypes; an int for `int[2]`; a tuple for a list; defaults
     IMPLICIT  a 0-d tensor for a number, an int for a dtype, a str for a device, varargs
@@ -59,7 +59,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Actual:
-    """One argument of a call: its type, its value when that is a constant, and the caller's own handle of it."""
+    """One argument of a call: its type, its value if constant, the caller's own handle of it."""
 
     type: T.Type
     value: Any = UNKNOWN

@@ -1,8 +1,8 @@
 """Memory layout of results, as torch chooses it: strides are in elements, sizes may be symbolic.
 
-Pointwise results follow torch's `TensorIterator`: all operands contiguous (or channels-last, or dense
-with equal strides) pass their layout on; otherwise dims are ordered by the operands' strides and the
-result is dense in that order.
+Pointwise results follow torch's `TensorIterator`: operands that are all contiguous (or all
+channels-last, or dense with equal strides) pass their layout on; otherwise dims are ordered by the
+operands' strides and the result is dense in that order.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def preserved_strides(layout: Layout) -> Dims:
 
 
 def pointwise_strides(dims: Dims, operands: Sequence[Layout]) -> Dims:
-    """Strides of a pointwise result of sizes `dims`, given every tensor operand as the kernel reads it."""
+    """Strides of a pointwise result of sizes `dims`, given the operands as they are read."""
     if operands and all(_same(op.dims, dims) for op in operands):
         if all(is_contiguous(op) for op in operands):
             return contiguous_strides(dims)
@@ -144,7 +144,7 @@ def _dense_strides(dims: Dims, order: Sequence[int]) -> Dims:
 
 
 def view_strides(in_dims: Dims, in_strides: Dims, out_dims: Dims) -> Dims | None:
-    """Strides that show the same elements, in row-major order, in other sizes; None when only a copy can."""
+    """Strides of the same elements, in row-major order, in other sizes; None if only a copy can."""
     if any(isinstance(d, int) and d == 0 for d in in_dims):
         return in_strides if _same(in_dims, out_dims) else contiguous_strides(out_dims)
     out: list[Dim] = []

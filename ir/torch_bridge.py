@@ -1,7 +1,8 @@
-"""The only module of `ir` that knows torch: its operator registry, and torch's objects as types and constants.
+"""The only module of `ir` that knows torch: its operator registry, its objects as constants.
 
-Torch is asked lazily, one operator name at a time. Constants of the IR are torch-free: a dtype is a `DType`, a layout or
-memory format its integer code, a device its name; `to_torch` makes torch's object of one where it is loaded.
+Torch is asked lazily, one operator name at a time. Constants of the IR are torch-free: a dtype is a
+`DType`, a layout or memory format its integer code, a device its name; `to_torch` makes torch's
+object of one where it is loaded.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _is_random(schema: Schema) -> bool:
     return found is not None and torch.Tag.nondeterministic_seeded in found[2]
 
 
-# Declared for TorchScript's programs only: torch's dispatcher has no kernel that takes a Python list.
+# Declared for TorchScript's programs only: no kernel takes a Python list.
 _PYTHON_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "aten::tensor": torch.tensor,
     "aten::as_tensor": torch.as_tensor,

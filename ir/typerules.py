@@ -122,7 +122,7 @@ def number_dtype(value: Any) -> DType | None:
 
 
 def result_dtype(operands: Sequence[Any]) -> DType | None:
-    """torch.result_type: within a category tensors with dims win over 0-d tensors, these over numbers."""
+    """torch.result_type: in a category, tensors with dims win over 0-d ones, these over numbers."""
     priorities: list[DType | None] = [None, None, None]
     for operand in operands:
         is_tensor = isinstance(operand, TensorType)
@@ -146,7 +146,7 @@ def _override(strong: DType | None, weak: DType | None) -> DType | None:
 def compute_dtype(
     rule: Pointwise, operands: dict[str, Any], result: str | DType | None
 ) -> DType | None:
-    """The dtype that the lanes of a pointwise op are cast to (before `opmath`); None when not known."""
+    """The dtype that the lanes of a pointwise op are cast to, before `opmath`; None: unknown."""
     if result is None or isinstance(result, DType):
         return result
     if result == "self":
@@ -252,7 +252,7 @@ def reduce_type(
 
 
 def reduction(rule: Reduction, schema: Schema) -> TypeRule:
-    """The type rule of a reduction row, from parameters `self`, `dim`, `keepdim`, `dtype` where present."""
+    """The type rule of a reduction row: of `self` and, where present, `dim`, `keepdim`, `dtype`."""
 
     def infer(
         self: TensorType, dim: Any = None, keepdim: Any = False, dtype: Any = None, **_: Any
@@ -335,12 +335,13 @@ def _view_type(rule: View, self: TensorType, dims: Dims, params: dict[str, Any])
 
 
 def _view_strides(rule: View, self: TensorType, dims: Dims, params: dict[str, Any]) -> Dims | None:
-    """Strides of a view, read off its index map: what one step along an output dim moves in memory."""
+    """Strides of a view, read off its index map: how far one step along an output dim goes."""
     layout = _as_read(self, None)
     if layout is None:
         return None
     if rule.copies:
-        return preserved_strides(layout) if same_each(layout.dims, dims) else contiguous_strides(dims)
+        keeps = same_each(layout.dims, dims)
+        return preserved_strides(layout) if keeps else contiguous_strides(dims)
 
     def place(out_index: list[Dim]) -> Dim | None:
         index = rule.index(out_index, layout.dims, dims, **params)
@@ -360,7 +361,7 @@ def _view_strides(rule: View, self: TensorType, dims: Dims, params: dict[str, An
 
 # other columns ------------------------------------------------------------------------------------
 def written(**params: Any) -> Type:
-    """The type rule of mutating twins: the result is the written tensor, whose sizes `out=` may change."""
+    """The type rule of mutating twins: the written tensor's; `out=` may change its sizes."""
     if "out" in params:
         return TENSOR
     return next((v for v in params.values() if isinstance(v, TensorType)), TENSOR)

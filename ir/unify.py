@@ -8,7 +8,7 @@ Binding = dict[T.Type, T.Type]
 
 
 def unify(formal: T.Type, found: T.Type, binding: Binding) -> bool:
-    """Bind the type variables of `formal` so that `found` fits; False when it has none, or none that do."""
+    """Bind the type variables of `formal` so that `found` fits; False when that cannot be."""
     match formal, found:
         case T.TypeVar(), _:
             return _bind_variable(formal, found, binding)

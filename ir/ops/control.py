@@ -1,14 +1,15 @@
-"""Rows of structure: constants, branches, loops, containers, calls. Walks over a graph handle them by name.
+"""Rows of structure: constants, branches, loops, containers, calls. Walks handle them by name.
 
     op                    attributes                  blocks
     prim::Constant        value
-    prim::If              -                           two, without parameters; their returns are the outputs
-    prim::Loop            -                           one: parameters (i, carried...), returns (condition, carried...);
-                                                      inputs (maximal trip count, first condition, carried...)
+    prim::If              -                           two, without parameters, returning the outputs
+    prim::Loop            -                           one: parameters (i, carried...), returns
+                                                      (condition, carried...); inputs (maximal
+                                                      trip count, first condition, carried...)
     prim::RaiseException  exception: its class        inputs are the exception's arguments
     prim::CallFunction    graph: Graph, name
     prim::PythonOp        function: a callable
-    prim::Enter, Exit     -                           a context manager; an exception in between leaves it, too
+    prim::Enter, Exit     -                           a context manager; an exception leaves it too
     prim::SetConstruct    -
     prim::GetAttr         name
     prim::SetAttr         name                        inputs (object, value)

@@ -1,4 +1,4 @@
-"""Rows of what a tensor's type says about it: sizes, strides, dtype. Known without looking at memory."""
+"""Rows of what a tensor's type says: sizes, strides, dtype. Known without looking at memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ir.types import BOOL, DTYPE, INT, ListType, TensorType, Type
 
 
 def metadata(schema: str, python: Callable[..., Any], known: Callable[..., Any], type_: Type) -> Op:
-    """A row; `known` gives the value from a complete type and the other parameters, None when that is not enough."""
+    """A row; `known` gives the value from a complete type and the other parameters, or None."""
     return row(schema, Opaque(), python=python, infer=_rule(known, type_))
 
 

@@ -1,7 +1,7 @@
-"""Python's meaning of the container and string operators that TorchScript's registry declares once per element type.
+"""Python's meaning of the container and string operators that torch declares per element type.
 
-One function per name serves every overload without tensor parameters; arguments come in the schema's order, defaults
-filled in. TorchScript writes "to the end of the string" as -1.
+One function per name serves every overload without tensor parameters; arguments come in the
+schema's order, defaults filled in. TorchScript writes "to the end of the string" as -1.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 _STR = (
-    "capitalize center expandtabs isalnum isalpha isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle "
-    "isupper join ljust lower lstrip partition replace rjust rpartition rsplit rstrip split splitlines strip swapcase title "
-    "upper zfill"
+    "capitalize center expandtabs isalnum isalpha isdecimal isdigit isidentifier islower isnumeric "
+    "isprintable isspace istitle isupper join ljust lower lstrip partition replace rjust "
+    "rpartition rsplit rstrip split splitlines strip swapcase title upper zfill"
 )
 _CONTAINER = "clear copy extend get insert pop popitem remove reverse setdefault update"
 _RANGED = "find rfind rindex startswith endswith"

@@ -1,8 +1,9 @@
-"""Rows of Python numbers: arithmetic, comparison, logic, conversion and `math`, one per overload that torch has.
+"""Rows of Python numbers: arithmetic, comparison, logic, conversion, `math`; torch's overloads.
 
-`python` is the reference, with Python's meaning; the scalar rule says the same on int64, float64 and bool lanes and raises
-a fault wherever Python would raise or leave those types (division by zero, a math domain error, a float too large for an
-int), so that the reference decides. Integers are 64 bits wide and wrap around, as TorchScript's do.
+`python` is the reference, with Python's meaning; the scalar rule says the same on int64, float64
+and bool lanes and raises a fault wherever Python would raise or leave those types (division by
+zero, a math domain error, a float too large for an int), so that the reference decides. Integers
+are 64 bits wide and wrap around, as TorchScript's do.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def binary(
     of_ints: str = "",
     overloads: str = "int float int_float float_int",
 ) -> None:
-    """Rows `name.<overload>`; without `result` ints give an int (or `of_ints`), everything else a float."""
+    """Rows `name.<overload>`; without `result` ints give an int (or `of_ints`), others a float."""
     for overload in overloads.split():
         a, b = _OVERLOADS[overload]
         is_int = overload == "int"
@@ -117,10 +118,11 @@ def _float_power(s: Scalars, x: Lane, y: Lane) -> Lane:
 
 def _checked(s: Scalars, result: Lane, *operands: Lane) -> Lane:
     """A result that is NaN or infinite where no operand is: Python's math raises there."""
-    special = s.isnan(operands[0]) | s.isinf(operands[0])
+    is_nan, is_infinite = s.isnan(operands[0]), s.isinf(operands[0])
     for x in operands[1:]:
-        special = special | s.isnan(x) | s.isinf(x)
-    s.fault((s.isnan(result) | s.isinf(result)) & ~special, DOMAIN)
+        is_nan, is_infinite = is_nan | s.isnan(x), is_infinite | s.isinf(x)
+    s.fault(s.isnan(result) & ~is_nan, DOMAIN)
+    s.fault(s.isinf(result) & ~(is_nan | is_infinite), DOMAIN)
     return result
 
 
@@ -192,8 +194,14 @@ for _name, _pick, _choose in (("min", min, _smaller), ("max", max, _larger)):
 
 # conversions --------------------------------------------------------------------------------------
 def _to_int(s: Scalars, x: Lane) -> Lane:
-    s.fault(~(s.abs(x) < _INT_LIMIT), DOMAIN)
-    return s.cast(x, int64)
+    fits = s.abs(x) < _INT_LIMIT
+    s.fault(~fits, DOMAIN)
+    return s.cast(s.where(fits, x, 0.0), int64)
+
+
+def _round(s: Scalars, x: Lane) -> Lane:
+    s.fault(s.isnan(x) | s.isinf(x), DOMAIN)
+    return s.round(x) + 0.0  # Python's integer zero has no sign
 
 
 def _rounded(function: str) -> Rule:
@@ -217,7 +225,7 @@ conversion("aten::ceil.int(int a) -> int", math.ceil, lambda s, x: x)
 conversion("aten::ceil.float(float a) -> int", math.ceil, _rounded("ceil"))
 conversion("aten::round.int(int a) -> float", float, lambda s, x: s.cast(x, float64))
 conversion(
-    "aten::round.float(float a) -> float", lambda a: float(round(a)), lambda s, x: s.round(x)
+    "aten::round.float(float a) -> float", lambda a: float(round(a)), _round
 )
 
 # From a tensor of one element: these read memory, and wait in no register.

@@ -75,11 +75,12 @@ class _Inference:
     def _observed(self, value: Value, result: Any) -> Any:
         """A result, completed by what was observed when nothing could be derived."""
         seen = self.profile.get(value)
-        if isinstance(seen, T.TensorType) and isinstance(result, T.TensorType):
-            if not result.is_complete and seen.is_complete:
-                self.known.profiled.add(value)
-                return seen
-        return result
+        if not isinstance(seen, T.TensorType) or not isinstance(result, T.TensorType):
+            return result
+        if result.is_complete or not seen.is_complete:
+            return result
+        self.known.profiled.add(value)
+        return seen
 
     def _branch(self, node: Node, condition: Any) -> Sequence[Any]:
         taken, other = (self.block(block) for block in node.blocks)

@@ -12,13 +12,14 @@ from ir.torch_bridge import to_torch_dtype
 from ir.types import NUMBER, TENSOR, ListType, OptionalType
 
 CONSTANTS = {
-    "int": 1, "float": 0.5, "bool": True, "dtype": torch.float64, "str": "none", "Optional[str]": "floor",
+    "int": 1, "float": 0.5, "bool": True, "dtype": torch.float64, "str": "none",
+    "Optional[str]": "floor",
 }  # fmt: skip
 TENSORS = (TENSOR, OptionalType(TENSOR))
 
 
 def strided(rng: random.Random, dims: list[int], dtype: torch.dtype) -> torch.Tensor:
-    """A tensor of these sizes: contiguous, permuted, sliced with steps, channels-last or expanded."""
+    """A tensor of these sizes: contiguous, permuted, sliced, channels-last or expanded."""
     rank = len(dims)
     order = rng.choice([list(range(rank)), rng.sample(range(rank), rank)])
     steps = [rng.choice([1, 1, 2]) if rng.random() < 0.5 else 1 for _ in dims]
@@ -72,7 +73,7 @@ def abstract_of(value: Any) -> Any:
 
 
 def visible(type_: Any) -> Any:
-    """A tensor type without the strides that no element depends on: of empty tensors, of size-1 dims."""
+    """A tensor type without strides that mean nothing: of empty tensors, of size-1 dims."""
     if any(d == 0 for d in type_.shape):
         return type_.with_(strides=None, requires_grad=None)
     strides = tuple(1 if d == 1 else s for d, s in zip(type_.shape, type_.strides, strict=True))

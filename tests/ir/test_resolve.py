@@ -1,4 +1,4 @@
-"""Overload choice agrees with TorchScript's where that accepts a call, and with eager's meaning where it does not."""
+"""Overload choice agrees with TorchScript's where that takes a call, else with eager's meaning."""
 
 from __future__ import annotations
 
@@ -42,41 +42,52 @@ VARIABLES = {
 }
 
 CALLS = """
-    add(x, y) | add(x, i) | add(x, f) | add(x, 2) | add(x, y, alpha=2) | add(i, j) | add(f, i) | add(i, f) | add(f, f)
-    add(li, li) | add(s, s) | add(lt, lt) | sub(x, 1.5) | sub(i, j) | rsub(x, 1) | mul(x, y) | mul(x, b) | mul(f, i)
-    mul(li, i) | div(x, y) | div(x, 2) | div(i, j) | div(f, f) | div(x, y, rounding_mode='floor')
-    floor_divide(x, i) | floordiv(i, j) | floordiv(f, i) | remainder(x, 2) | remainder(i, j) | remainder(f, f)
-    pow(x, 2) | pow(x, y) | pow(2, x) | pow(i, j) | pow(f, i) | pow(f, f) | neg(x) | neg(i) | neg(f)
-    eq(x, y) | eq(x, 1) | eq(i, j) | eq(f, i) | eq(b, b) | eq(s, s) | eq(li, li) | ne(x, 0.5) | ne(ls, ls)
-    lt(x, y) | lt(i, j) | lt(i, f) | le(f, i) | gt(x, i) | ge(f, f) | ge(s, s)
-    __and__(x, y) | __and__(b, b) | __and__(i, j) | __or__(x, b) | __xor__(i, j) | __lshift__(i, j)
-    sum(x) | sum(x, 0) | sum(x, [0, 1]) | sum(x, li, True) | sum(x, dim=[0], keepdim=True) | sum(x, 1, dtype=torch.float64)
-    sum(x, dtype=torch.int64) | sum(li) | mean(x) | mean(x, 1, True) | max(x) | max(x, 1) | max(x, y) | max(x, 0, True)
-    min(x, 1) | amax(x, 1) | amax(x, [0, 1]) | argmax(x) | argmax(x, 1) | var(x) | var(x, 1) | std(x, [0], True)
-    norm(x) | norm(x, 2) | all(x) | all(x, 0) | any(x) | cumsum(x, 0) | softmax(x, 1) | softmax(x, -1, torch.float32)
-    view(x, [2, 3]) | view(x, li) | view(x, -1) | view(x, 2, 3) | view(x, i, -1) | reshape(x, [6]) | reshape(x, -1)
-    permute(x, [1, 0]) | permute(x, 1, 0) | transpose(x, 0, 1) | t(x) | expand(x, [2, 3]) | expand(x, 2, 3)
-    unsqueeze(x, 0) | squeeze(x) | squeeze(x, 1) | flatten(x) | flatten(x, 1) | select(x, 0, i) | narrow(x, 0, 1, 2)
-    slice(x, 0, 1, 5, 2) | slice(x, 0, None, None, 1) | slice(li, 1, 2, 1) | split(x, 2) | split(x, [1, 2], 0) | chunk(x, 2, 1)
-    unbind(x) | cat(lt) | cat(lt, 1) | cat([x, y], 0) | cat((x, y)) | cat(t) | stack(lt, 1) | stack([x, y])
-    where(x, x, y) | where(x, x, 0.5) | where(x, 1, 0) | clamp(x, 0) | clamp(x, 0, 1) | clamp(x, min=0) | clamp(x, None, 1.5)
-    clamp(x, y) | clamp_min(x, 0) | exp(x) | exp(f) | exp(i) | sqrt(x) | sqrt(f) | sqrt(i) | sin(x) | log(f) | floor(f)
-    zeros([2, 3]) | zeros(li) | zeros(2, 3) | zeros([2], dtype=torch.int32) | ones(i) | full([2], 1.5) | full([2], i)
-    arange(5) | arange(i) | arange(1, 5) | arange(0, i, 2) | arange(f) | zeros_like(x) | full_like(x, 2) | empty([2])
-    linspace(0, 1, 5) | eye(3) | to(x, torch.float64) | to(x, y) | to(x, 'cpu') | to(x, dtype=torch.int32) | type_as(x, y)
-    matmul(x, y) | mm(x, y) | addmm(x, x, y, beta=1) | linear(x, y) | linear(x, y, o) | conv2d(x, y) | conv2d(x, y, None, [1, 1])
-    conv2d(x, y, None, 1, 1) | conv2d(x, y, padding='same') | max_pool2d(x, [2, 2]) | layer_norm(x, [3]) | layer_norm(x, li, o, o)
-    dropout(x, 0.5, True) | dropout(x, f, b) | gelu(x) | gelu(x, approximate='tanh') | leaky_relu(x, 0.1) | softplus(x)
-    embedding(x, y) | gather(x, 1, y) | index_select(x, 0, y) | scatter(x, 0, y, x) | scatter(x, 0, y, 1.0) | topk(x, 2)
-    sort(x) | sort(x, 0, True) | masked_fill(x, y, 0) | masked_fill(x, y, f) | tril(x) | roll(x, 1, 0)
-    roll(x, [1], [0]) | flip(x, [0]) | repeat(x, [2, 1]) | repeat(x, 2, 1) | len(x) | len(li) | len(s) | len(d) | len(lt)
-    __getitem__(li, 0) | __getitem__(lt, i) | __getitem__(d, s) | append(li, 1) | append(lt, x) | keys(d) | values(d)
-    size(x) | size(x, 0) | dim(x) | numel(x) | Int(x) | Int(f) | Int(b) | Float(x) | Bool(x) | Bool(i)
-    item(x) | lerp(x, y, 0.5) | lerp(x, y, x) | addcmul(x, x, y) | addcmul(x, x, y, value=2) | fill_(x, 0) | fill_(x, y)
-    copy_(x, y) | add_(x, 1) | add_(x, y) | mul_(x, f) | zero_(x) | relu(x) | bernoulli(x) | bernoulli(x, 0.5) | outer(x, y)
-    tensor(1.5) | tensor(i) | tensor(lf) | format(s, i, x) | split(s) | join(s, ls) | startswith(s, s) | atan2(f, f)
-    bitwise_and(x, 1) | bitwise_and(x, y) | logical_not(x) | isnan(x) | isnan(f) | einsum(s, lt) | round(x) | round(f)
-    repeat_interleave(x, 2) | repeat_interleave(x, y) | searchsorted(x, y) | bucketize(x, y) | bincount(x) | std(x, dim=0)
+    add(x, y) | add(x, i) | add(x, f) | add(x, 2) | add(x, y, alpha=2) | add(i, j) | add(f, i)
+    add(i, f) | add(f, f) | add(li, li) | add(s, s) | add(lt, lt) | sub(x, 1.5) | sub(i, j)
+    rsub(x, 1) | mul(x, y) | mul(x, b) | mul(f, i) | mul(li, i) | div(x, y) | div(x, 2)
+    div(i, j) | div(f, f) | div(x, y, rounding_mode='floor') | floor_divide(x, i)
+    floordiv(i, j) | floordiv(f, i) | remainder(x, 2) | remainder(i, j) | remainder(f, f)
+    pow(x, 2) | pow(x, y) | pow(2, x) | pow(i, j) | pow(f, i) | pow(f, f) | neg(x) | neg(i)
+    neg(f) | eq(x, y) | eq(x, 1) | eq(i, j) | eq(f, i) | eq(b, b) | eq(s, s) | eq(li, li)
+    ne(x, 0.5) | ne(ls, ls) | lt(x, y) | lt(i, j) | lt(i, f) | le(f, i) | gt(x, i) | ge(f, f)
+    ge(s, s) | __and__(x, y) | __and__(b, b) | __and__(i, j) | __or__(x, b) | __xor__(i, j)
+    __lshift__(i, j) | sum(x) | sum(x, 0) | sum(x, [0, 1]) | sum(x, li, True)
+    sum(x, dim=[0], keepdim=True) | sum(x, 1, dtype=torch.float64) | sum(x, dtype=torch.int64)
+    sum(li) | mean(x) | mean(x, 1, True) | max(x) | max(x, 1) | max(x, y) | max(x, 0, True)
+    min(x, 1) | amax(x, 1) | amax(x, [0, 1]) | argmax(x) | argmax(x, 1) | var(x) | var(x, 1)
+    std(x, [0], True) | norm(x) | norm(x, 2) | all(x) | all(x, 0) | any(x) | cumsum(x, 0)
+    softmax(x, 1) | softmax(x, -1, torch.float32) | view(x, [2, 3]) | view(x, li) | view(x, -1)
+    view(x, 2, 3) | view(x, i, -1) | reshape(x, [6]) | reshape(x, -1) | permute(x, [1, 0])
+    permute(x, 1, 0) | transpose(x, 0, 1) | t(x) | expand(x, [2, 3]) | expand(x, 2, 3)
+    unsqueeze(x, 0) | squeeze(x) | squeeze(x, 1) | flatten(x) | flatten(x, 1) | select(x, 0, i)
+    narrow(x, 0, 1, 2) | slice(x, 0, 1, 5, 2) | slice(x, 0, None, None, 1) | slice(li, 1, 2, 1)
+    split(x, 2) | split(x, [1, 2], 0) | chunk(x, 2, 1) | unbind(x) | cat(lt) | cat(lt, 1)
+    cat([x, y], 0) | cat((x, y)) | cat(t) | stack(lt, 1) | stack([x, y]) | where(x, x, y)
+    where(x, x, 0.5) | where(x, 1, 0) | clamp(x, 0) | clamp(x, 0, 1) | clamp(x, min=0)
+    clamp(x, None, 1.5) | clamp(x, y) | clamp_min(x, 0) | exp(x) | exp(f) | exp(i) | sqrt(x)
+    sqrt(f) | sqrt(i) | sin(x) | log(f) | floor(f) | zeros([2, 3]) | zeros(li) | zeros(2, 3)
+    zeros([2], dtype=torch.int32) | ones(i) | full([2], 1.5) | full([2], i) | arange(5)
+    arange(i) | arange(1, 5) | arange(0, i, 2) | arange(f) | zeros_like(x) | full_like(x, 2)
+    empty([2]) | linspace(0, 1, 5) | eye(3) | to(x, torch.float64) | to(x, y) | to(x, 'cpu')
+    to(x, dtype=torch.int32) | type_as(x, y) | matmul(x, y) | mm(x, y) | addmm(x, x, y, beta=1)
+    linear(x, y) | linear(x, y, o) | conv2d(x, y) | conv2d(x, y, None, [1, 1])
+    conv2d(x, y, None, 1, 1) | conv2d(x, y, padding='same') | max_pool2d(x, [2, 2])
+    layer_norm(x, [3]) | layer_norm(x, li, o, o) | dropout(x, 0.5, True) | dropout(x, f, b)
+    gelu(x) | gelu(x, approximate='tanh') | leaky_relu(x, 0.1) | softplus(x) | embedding(x, y)
+    gather(x, 1, y) | index_select(x, 0, y) | scatter(x, 0, y, x) | scatter(x, 0, y, 1.0)
+    topk(x, 2) | sort(x) | sort(x, 0, True) | masked_fill(x, y, 0) | masked_fill(x, y, f)
+    tril(x) | roll(x, 1, 0) | roll(x, [1], [0]) | flip(x, [0]) | repeat(x, [2, 1])
+    repeat(x, 2, 1) | len(x) | len(li) | len(s) | len(d) | len(lt) | __getitem__(li, 0)
+    __getitem__(lt, i) | __getitem__(d, s) | append(li, 1) | append(lt, x) | keys(d) | values(d)
+    size(x) | size(x, 0) | dim(x) | numel(x) | Int(x) | Int(f) | Int(b) | Float(x) | Bool(x)
+    Bool(i) | item(x) | lerp(x, y, 0.5) | lerp(x, y, x) | addcmul(x, x, y)
+    addcmul(x, x, y, value=2) | fill_(x, 0) | fill_(x, y) | copy_(x, y) | add_(x, 1)
+    add_(x, y) | mul_(x, f) | zero_(x) | relu(x) | bernoulli(x) | bernoulli(x, 0.5)
+    outer(x, y) | tensor(1.5) | tensor(i) | tensor(lf) | format(s, i, x) | split(s)
+    join(s, ls) | startswith(s, s) | atan2(f, f) | bitwise_and(x, 1) | bitwise_and(x, y)
+    logical_not(x) | isnan(x) | isnan(f) | einsum(s, lt) | round(x) | round(f)
+    repeat_interleave(x, 2) | repeat_interleave(x, y) | searchsorted(x, y) | bucketize(x, y)
+    bincount(x) | std(x, dim=0)
     """
 NAMES = [call.strip() for line in CALLS.strip().splitlines() for call in line.split("|")]
 
@@ -97,7 +108,9 @@ class _Argument:
     """Turns the text of an argument into what overload choice sees."""
 
     def __getitem__(self, name: str) -> Any:
-        return Actual(VARIABLES[name][1], UNKNOWN, name) if name in VARIABLES else {"torch": torch}[name]
+        if name == "torch":
+            return torch
+        return Actual(VARIABLES[name][1], UNKNOWN, name)
 
 
 def _actual(value: Any) -> Actual:
