@@ -2,6 +2,7 @@
 
     script, trace, .pt ─► Graph
                             │  inline         calls of graphs
+                            │  unpack         reads of containers that the graph has made
                             │  fold           sizes, numbers, dtypes that are known
                             │  invariant      branches on constants, values that go around unchanged
                             │  unroll         loops of few iterations over tensors
@@ -37,6 +38,7 @@ from ir.passes import (
     invariant,
     licm,
     rules,
+    unpack,
     unroll,
 )
 from ir.passes.infer import infer
@@ -54,6 +56,7 @@ class Pass:
 PASSES = {
     p.name: p for p in (
         Pass("inline", inline.run),
+        Pass("unpack", unpack.run),
         Pass("fold", fold.run),
         Pass("invariant", invariant.run),
         Pass("unroll", unroll.run),
@@ -68,6 +71,7 @@ PASSES = {
 
 PIPELINE = tuple(PASSES[name] for name in (
     "inline",
+    "unpack",
     "fold",
     "invariant",
     "unroll",

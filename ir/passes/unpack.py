@@ -1,0 +1,70 @@
+"""Reading a container that the graph itself has made gives what it was made of.
+
+%p = prim::TupleConstruct(%a, %b)
+%x, %y = prim::TupleUnpack(%p)              ->    %a for %x, %b for %y
+%l = prim::ListConstruct(%a, %b)
+%z = aten::__getitem__(%l, 1)               ->    %b for %z, when nobody changes the list
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ir.graph import Block, Graph, Node, Value
+from ir.op import Effect
+from ir.ops.control import CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
+
+_KEEPERS = ("prim::CallFunction", "prim::PythonOp", "prim::DictConstruct", LIST.name, TUPLE.name)
+
+
+def run(graph: Graph) -> bool:
+    """Replace every read of a known container."""
+    return _run_in(graph.block)
+
+
+def _run_in(block: Block) -> bool:
+    changed = False
+    for node in block.nodes:
+        for inner in node.blocks:
+            changed |= _run_in(inner)
+        for output, item in zip(node.outputs, _items(node), strict=False):
+            changed |= bool(output.uses)
+            output.replace_all_uses_with(item)
+    return changed
+
+
+def _items(node: Node) -> Sequence[Value]:
+    """What the outputs of a read are; nothing when that is not known."""
+    source = node.inputs[0].node if node.inputs else None
+    if source is None:
+        return ()
+    if source.op is TUPLE and node.op is TUPLE_UNPACK:
+        return source.inputs
+    if source.op is TUPLE and node.op is TUPLE_INDEX:
+        return _item(source, node.inputs[1])
+    if source.op is LIST and not _may_change(source.output):
+        if node.op is LIST_UNPACK and len(node.outputs) == len(source.inputs):
+            return source.inputs
+        if node.name == "aten::__getitem__":
+            return _item(source, node.inputs[1])
+    return ()
+
+
+def _item(source: Node, index: Value) -> Sequence[Value]:
+    """The element at a constant index; nothing when it is out of range: the read raises."""
+    if index.node is None or index.node.op is not CONSTANT:
+        return ()
+    position, count = index.node.attrs["value"], len(source.inputs)
+    return [source.inputs[position]] if -count <= position < count else ()
+
+
+def _may_change(container: Value) -> bool:
+    """Whether someone may change a list, or hands the object itself on inside the graph."""
+    return any(_keeps(user) for user, _ in container.uses)
+
+
+def _keeps(user: Node) -> bool:
+    if user.name == "prim::Return":
+        return user.block is None or user.block.owner is not None
+    is_pure = user.op.effect in (Effect.PURE, Effect.ALIAS)
+    return not is_pure or bool(user.blocks) or user.name in _KEEPERS
