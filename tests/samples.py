@@ -269,7 +269,10 @@ SHAPES: dict[str, Shape] = {  # of the tensors of ops that need certain sizes
     "rms_norm": (3, 5, 8),
     "glu": (4, 5, 8),
     "special_logsumexp": (3, 5, 8),
+    "nll_loss": (7, 5),
+    "cross_entropy_loss": (7, 5),
 }
+CLASS_LOSSES = ("nll_loss", "cross_entropy_loss")
 UNIT_INTERVAL = (
     "binary_cross_entropy.self",
     "binary_cross_entropy.target",
@@ -355,6 +358,9 @@ def _tensors(
         return [layout.place(torch.linspace(0.05, 0.95, math.prod(shape)).reshape(shape).to(dtype))]
     if isinstance(op.rule, Pointwise) and argument.name in op.rule.own:
         dtype = torch.bool
+    if short in CLASS_LOSSES and argument.name != "self":
+        target = torch.arange(shape[0]) % shape[1]
+        return [target, torch.where(target == 2, -100, target)] if argument.name == "target" else []
     if argument.name in ("weight", "bias") and "norm" in short:
         shape = shape[-1:]
     if short == "prelu" and argument.name == "weight":

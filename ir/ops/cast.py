@@ -143,7 +143,7 @@ def _contiguous(b: Any, x: Tensor, memory_format: Any) -> Tensor | None:
 
 
 def row_major(b: Any, x: Tensor) -> Tensor:
-    """The same values in row-major order, as kernels of torch return them that want their input so."""
+    """The same values in row-major order, as kernels of torch return that want input so."""
     copied = _contiguous(b, x, CONTIGUOUS)
     return x if copied is None else copied
 

@@ -243,7 +243,7 @@ def _last_dims(x: Tensor, normalized_shape: Any) -> list[int] | None:
 
 
 def _fits(x: Tensor, dims: Sequence[int], *parameters: Tensor | None) -> bool:
-    """Whether weight and bias (absent ones aside) have the dtype and the last sizes of the input."""
+    """Whether weight and bias (absent ones aside) have the input's dtype and last sizes."""
     sizes = tuple(x.type.shape[d] for d in dims)
     given = [p for p in parameters if p is not None]
     return is_float(x, *given) and all(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ir.dtypes import DType, bool_, int64, opmath, uint8
@@ -144,17 +145,32 @@ def extremum(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., 
                      has_identity=False)
 
 
-def position(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., Pair],
-             finish: Callable[..., Any], results: Callable[[DType], tuple[DType, ...]],
-             **columns: Any) -> Op:
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """How to look for an extreme element and its place; `later` merges one that comes after."""
+
+    neutral: Callable[..., Lane]
+    first: Callable[..., Pair]
+    later: Callable[..., Pair]
+
+
+LARGEST = Extreme(_lowest, _first_max, _later_max)
+SMALLEST = Extreme(_highest, _first_min, _later_min)
+
+
+def position(schemas: str, extreme: Extreme, finish: Callable[..., Any],
+             results: Callable[[DType], tuple[DType, ...]], **columns: Any) -> Op:
     """Rows that need to know where the extreme element is."""
 
     def init(s: Scalars, dtype: DType, first: Lane | None = None) -> Pair:
-        return neutral(s, dtype), s.const(NOWHERE, int64) if first is None else first
+        start = s.const(NOWHERE, int64) if first is None else first
+        return extreme.neutral(s, dtype), start
 
     return reduction(
-        schemas, init, combine, step=_later_max if combine is _first_max else _later_min, lift=lambda s, x, index: (x, index), finish=finish,
-        accumulate=opmath, results=results, has_identity=False, indexed=True, **columns)
+        schemas, init, extreme.first, step=extreme.later, lift=lambda s, x, index: (x, index),
+        finish=finish, accumulate=opmath, results=results, has_identity=False, indexed=True,
+        **columns)
+
 
 extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
          _lowest, _larger)
@@ -163,13 +179,13 @@ extremum("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out
 extremum("max(Tensor self) -> Tensor  | .unary_out", _lowest, _larger)
 extremum("min(Tensor self) -> Tensor  | .unary_out", _highest, _smaller)
 position("max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
-         _lowest, _first_max, lambda s, acc, count: acc, lambda dtype: (dtype, int64))
+         LARGEST, lambda s, acc, count: acc, lambda dtype: (dtype, int64))
 position("min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
-         _highest, _first_min, lambda s, acc, count: acc, lambda dtype: (dtype, int64))
+         SMALLEST, lambda s, acc, count: acc, lambda dtype: (dtype, int64))
 position("argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor  | .out",
-         _lowest, _first_max, lambda s, acc, count: acc[1], lambda dtype: (int64,), dtypes=NUMERIC)
+         LARGEST, lambda s, acc, count: acc[1], lambda dtype: (int64,), dtypes=NUMERIC)
 position("argmin(Tensor self, int? dim=None, bool keepdim=False) -> Tensor  | .out",
-         _highest, _first_min, lambda s, acc, count: acc[1], lambda dtype: (int64,), dtypes=NUMERIC)
+         SMALLEST, lambda s, acc, count: acc[1], lambda dtype: (int64,), dtypes=NUMERIC)
 aminmax = reduction(
     "aminmax(Tensor self, *, int? dim=None, bool keepdim=False) -> (Tensor min, Tensor max)",
     lambda s, dtype: (_highest(s, dtype), _lowest(s, dtype)),

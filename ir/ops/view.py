@@ -530,8 +530,10 @@ flip = view("flip(Tensor self, int[] dims) -> Tensor  | .out",
             lambda in_dims, dims: _flip_shape(in_dims, dims),
             lambda out, in_dims, out_dims, dims: _flip_index(out, in_dims, out_dims, dims),
             copies=True)
-fliplr = composite("fliplr(Tensor self) -> Tensor", lambda b, x: b.flip(x, [1]))
-flipud = composite("flipud(Tensor self) -> Tensor", lambda b, x: b.flip(x, [0]))
+fliplr = composite("fliplr(Tensor self) -> Tensor",
+                   lambda b, x: b.flip(x, [1]) if x.type.rank and x.type.rank > 1 else None)
+flipud = composite("flipud(Tensor self) -> Tensor",
+                   lambda b, x: b.flip(x, [0]) if x.type.rank else None)
 diagonal = view("diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) -> Tensor(a)",
                 _diagonal_shape, _diagonal_index)
 unfold = view("unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)",
