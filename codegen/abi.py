@@ -75,8 +75,6 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "torch_parallel_for": (I32, (I64, I64, I64, PTR, PTR)),
     # torch: C++ under our names (torch_abi.CPP_SYMBOLS)
     "relume_function_modes": (I8, ()),
-    "relume_wrap": (PTR, (PTR,)),
-    "relume_wrap_stealing": (PTR, (PTR,)),
     # the dynamic loader
     "__tls_get_addr": (PTR, (PTR,)),
     # our runtime

@@ -45,10 +45,6 @@ HEADER_BYTES = 4096
 HUGE_PAGE = 2 << 20
 GRAIN = 64 << 10  # sizes of mappings are multiples; a tail below a huge page uses small pages
 _CALL_SLOW = sys.intern("_call_slow")
-_OBJECTS = {
-    "relume_name_call_slow": id(_CALL_SLOW),
-    "relume_adopt_handle": id(torch_abi.adopt_handle),
-}
 
 _THUNKS = f"""
 declare ptr @PyObject_VectorcallMethod(ptr, ptr, i64, ptr)
@@ -338,6 +334,7 @@ declare i32 @aoti_torch_empty_strided(i64, ptr, ptr, i32, i32, i32, ptr)
 declare i32 @aoti_torch_get_data_ptr(ptr, ptr)
 declare i32 @aoti_torch_delete_tensor_object(ptr)
 declare i32 @torch_from_blob(ptr, i64, ptr, ptr, i64, i32, i32, i32, ptr, i32, ptr, i64, ptr, ptr)
+declare ptr @relume_wrap(ptr)
 @relume_pool_threshold = global i64 0
 
 define ptr @relume_alloc(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %bytes,
@@ -377,39 +374,13 @@ none:
   store ptr null, ptr %handle
   ret ptr null
 }
-"""
-
-_BOX = """
-declare ptr @relume_wrap_stealing(ptr)
 
 define ptr @relume_box(ptr %handle) {
-  %object = call ptr @relume_wrap_stealing(ptr %handle)
+  %object = call ptr @relume_wrap(ptr %handle)
   %ignored = call i32 @aoti_torch_delete_tensor_object(ptr %handle)
   ret ptr %object
 }
 """
-
-_BOX_BY_PYTHON = """
-declare ptr @PyCapsule_New(ptr, ptr, ptr)
-@relume_adopt_handle = external global i8
-
-define ptr @relume_box(ptr %handle) {
-entry:
-  %args = alloca ptr
-  %capsule = call ptr @PyCapsule_New(ptr %handle, ptr null, ptr null)
-  store ptr %capsule, ptr %args
-  %is_none = icmp eq ptr %capsule, null
-  br i1 %is_none, label %fail, label %adopt
-adopt:
-  %object = call ptr @PyObject_Vectorcall(ptr @relume_adopt_handle, ptr %args, i64 1, ptr null)
-  call void @Py_DecRef(ptr %capsule)
-  ret ptr %object
-fail:
-  %ignored = call i32 @aoti_torch_delete_tensor_object(ptr %handle)
-  ret ptr null
-}
-"""
-
 
 def _tracked(at: TensorLayout) -> str:
     return f"""
@@ -444,7 +415,6 @@ no:
 @cache
 def _source() -> Source:
     text = _THUNKS + _POOL + _RESULTS
-    text += _BOX if torch_abi.has("relume_wrap_stealing") else _BOX_BY_PYTHON
     if torch_abi.LAYOUT is not None:
         text += _tracked(torch_abi.LAYOUT)
     return Source.of_text(text)
@@ -476,7 +446,7 @@ def runtime() -> Library:
 
 @cache
 def _load() -> Library:
-    library = engine().load(_source(), _OBJECTS)
+    library = engine().load(_source(), {"relume_name_call_slow": id(_CALL_SLOW)})
     limit = min(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
     library.write_i64("relume_pool_limit", limit)
     library.write_i64("relume_pool_threshold", 4 << 20)

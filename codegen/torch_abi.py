@@ -4,7 +4,7 @@ Two kinds of facts, both found at import and never assumed:
 
 Symbols. `address(name)` looks a C name up in libtorch_cpu, libc10, libtorch_python and the process.
 C names (`aoti_torch_*`, `torch_*`, BLAS) are torch's stable ABI; the few C++ names used are listed
-in `CPP_SYMBOLS` under short C names, and each user of one has a way without it.
+in `CPP_SYMBOLS` under short C names, with other forms of them; only `relume_wrap` cannot be missed.
 
 Layout. Reading a field of a TensorImpl takes 1 ns, asking torch for it through any interface 10 to
 50. So `_probe` makes a few tensors whose fields are known through Python, and searches each field's
@@ -42,9 +42,13 @@ INLINE_RANK = 5
 """Sizes and strides of tensors up to this rank are stored inside the TensorImpl."""
 
 CPP_SYMBOLS = {
-    "relume_wrap_stealing": "_Z16THPVariable_WrapON2at10TensorBaseE",
-    "relume_function_modes": "_ZN2at4impl27torch_function_mode_enabledEv",
-    "relume_bump_version": "_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",
+    "relume_wrap": (  # moves from the tensor, or shares it; either way its handle is deleted after
+        "_Z16THPVariable_WrapON2at10TensorBaseE",
+        "_Z16THPVariable_WrapRKN2at10TensorBaseE",
+        "_Z16THPVariable_WrapN2at10TensorBaseE",
+    ),
+    "relume_function_modes": ("_ZN2at4impl27torch_function_mode_enabledEv",),
+    "relume_bump_version": ("_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",),
 }
 _DISPATCH_TLS = "_ZN3c104impl26raw_local_dispatch_key_setE"
 
@@ -70,12 +74,10 @@ def address(name: str) -> int | None:
     """
     if name in _OWN:
         return _OWN[name]
-    linked = CPP_SYMBOLS.get(name, name)
-    for library in _LIBRARIES:
-        try:
-            return ctypes.cast(getattr(library, linked), ctypes.c_void_p).value
-        except AttributeError:
-            continue
+    for linked in CPP_SYMBOLS.get(name, (name,)):
+        for library in _LIBRARIES:
+            if hasattr(library, linked):
+                return ctypes.cast(getattr(library, linked), ctypes.c_void_p).value
     return None
 
 
@@ -437,12 +439,6 @@ def is_plain_mutable(tensor: torch.Tensor) -> bool:
 def increment_version(tensor: torch.Tensor) -> None:
     """Count one write to a tensor."""
     torch.autograd.graph.increment_version(tensor)
-
-
-adopt_handle: Callable[[object], torch.Tensor] = (
-    torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr
-)
-"""The tensor of an AOTI handle, given in a capsule; the handle is consumed."""
 
 
 def has_no_modes() -> bool:
