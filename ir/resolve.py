@@ -333,14 +333,14 @@ def _items(given: Actual) -> list[Actual]:
 
 
 # conversions --------------------------------------------------------------------------------------
-_FROM_TENSOR = {
+_FROM_TENSOR: dict[T.Type, str] = {
     T.INT: "aten::IntImplicit",
     T.FLOAT: "aten::FloatImplicit",
     T.COMPLEX: "aten::ComplexImplicit",
     T.NUMBER: "aten::ScalarImplicit",
 }
-_FROM_NUMBER = {T.INT: "aten::Int", T.FLOAT: "aten::Float"}
-_AS_IS = {  # the reference takes these as they are
+_FROM_NUMBER: dict[T.Type, str] = {T.INT: "aten::Int", T.FLOAT: "aten::Float"}
+_AS_IS: dict[T.Type, tuple[T.Type, ...]] = {  # the reference takes these as they are
     T.DTYPE: (T.INT,),
     T.LAYOUT: (T.INT,),
     T.MEMORY_FORMAT: (T.INT,),
@@ -352,13 +352,13 @@ _AS_IS = {  # the reference takes these as they are
 def convert(formal: T.Type, given: Actual, level: Level) -> Source | None:
     """A source of type `formal` by conversion at a level; None when there is none."""
     found = given.type
-    if found in _AS_IS.get(formal, ()):  # type: ignore[call-overload]
+    if found in _AS_IS.get(formal, ()):
         return Given(given)
     if isinstance(found, T.TensorType):
-        operator = _FROM_TENSOR.get(formal)  # type: ignore[call-overload]
+        operator = _FROM_TENSOR.get(formal)
         return Converted(operator, given) if operator and not found.dims else None
     if found == T.NUMBER and formal in _FROM_NUMBER:
-        return Converted(_FROM_NUMBER[formal], given)  # type: ignore[index]
+        return Converted(_FROM_NUMBER[formal], given)
     if level < Level.EAGER:
         return None
     if formal == T.FLOAT and found in (T.INT, T.BOOL):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -40,9 +40,9 @@ _LAYOUTS = (
     torch.strided,
     torch.sparse_coo,
     torch.sparse_csr,
-    torch._mkldnn,
+    torch._mkldnn,  # type: ignore[attr-defined]
     torch.sparse_csc,
-    torch.sparse_bsr,  # type: ignore[attr-defined]
+    torch.sparse_bsr,
     torch.sparse_bsc,
     torch.jagged,
 )
@@ -109,7 +109,10 @@ _PYTHON_FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 @cache
 def reference(op: Op) -> Callable[..., Any]:
-    """What runs an op on Python and torch values, given its inputs in the schema's order."""
+    """What runs an op on Python and torch values, given its inputs in the schema's order.
+
+    Torch's own operators take the parameters after `*` by keyword only.
+    """
     if op.python is not None:
         return op.python
     if op.name in _PYTHON_FUNCTIONS:
@@ -117,7 +120,7 @@ def reference(op: Op) -> Callable[..., Any]:
     found = torch._C._get_operation_overload(op.name, op.schema.overload)
     if found is None:
         raise KeyError(f"torch has no operator {op.qualified}")
-    return cast("Callable[..., Any]", found[0])
+    return found[0]
 
 
 # values -------------------------------------------------------------------------------------------

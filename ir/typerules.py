@@ -144,7 +144,7 @@ def _override(strong: DType | None, weak: DType | None) -> DType | None:
 
 # pointwise ----------------------------------------------------------------------------------------
 def compute_dtype(
-    rule: Pointwise, operands: dict[str, Any], result: str | DType | None
+    rule: Pointwise, operands: Mapping[str, Any], result: str | DType | None
 ) -> DType | None:
     """The dtype that the lanes of a pointwise op are cast to, before `opmath`; None: unknown."""
     if result is None or isinstance(result, DType):
@@ -343,20 +343,19 @@ def _view_strides(rule: View, self: TensorType, dims: Dims, params: dict[str, An
         keeps = same_each(layout.dims, dims)
         return preserved_strides(layout) if keeps else contiguous_strides(dims)
 
-    def place(out_index: list[Dim]) -> Dim | None:
+    def place(out_index: list[int]) -> Dim:
         index = rule.index(out_index, layout.dims, dims, **params)
-        if index is None:
-            return None
-        return sum((i * s for i, s in zip(index, layout.strides, strict=True)), 0)
+        steps: list[Dim] = [i * s for i, s in zip(index, layout.strides, strict=True)]
+        return sum(steps, start=0)
 
-    origin = place([0] * len(dims))
-    if origin is None:
+    origin = [0] * len(dims)
+    if rule.index(origin, layout.dims, dims, **params) is None:
         shared = view_strides(layout.dims, layout.strides, dims)
         if shared is None and rule.strict:
             fail(f"a view of {list(layout.dims)} as {list(dims)} needs other strides")
         return contiguous_strides(dims) if shared is None else shared
     units = ([int(k == j) for j in range(len(dims))] for k in range(len(dims)))
-    return tuple(place(unit) - origin for unit in units)  # type: ignore[operator]
+    return tuple(place(unit) - place(origin) for unit in units)
 
 
 # other columns ------------------------------------------------------------------------------------

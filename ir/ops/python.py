@@ -156,7 +156,7 @@ for _name, _python, _compare in (
     ("eq", operator.eq, lambda s, x, y: x == y),
     ("ne", operator.ne, lambda s, x, y: x != y),
 ):
-    binary(f"aten::{_name}", _python, _compare, result="bool")  # type: ignore[arg-type]
+    binary(f"aten::{_name}", _python, _compare, result="bool")
 
 for _name, _python, _bits in (
     ("and", operator.and_, lambda s, x, y: x & y),
@@ -238,7 +238,7 @@ for _schema, _read in (
     ("aten::ScalarImplicit(Tensor a) -> Scalar", lambda a: a.item()),
     ("aten::item(Tensor self) -> Scalar", lambda self: self.item()),
 ):
-    row(_schema, Opaque(), effect=Effect.PURE, python=_read)  # type: ignore[arg-type]
+    row(_schema, Opaque(), effect=Effect.PURE, python=_read)
 
 
 # math ---------------------------------------------------------------------------------------------
