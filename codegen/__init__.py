@@ -18,7 +18,7 @@ from codegen.params import (
 from codegen.plan import Plan, compile_plan
 from codegen.refuse import Refused
 from codegen.runtime import forward_entry, slow_entry
-from codegen.survey import Place, survey
+from codegen.survey import Place, places
 from codegen.target import host
 from codegen.torch_abi import has_no_modes, is_plain
 
@@ -42,7 +42,7 @@ __all__ = [
     "has_no_modes",
     "host",
     "is_plain",
+    "places",
     "set_entry",
     "slow_entry",
-    "survey",
 ]

@@ -30,11 +30,11 @@ class Place:
     reason: str | None = None
 
 
-def survey(plan: Plan) -> list[Place]:
+def places(plan: Plan) -> list[Place]:
     """The places of all nodes that do work, in order."""
     values = [(k, _values(kernel.nest)) for k, kernel in enumerate(plan.kernels)]
     items = [item for items in plan.prepared.items.values() for item in items]
-    return [place for item in items for place in _places(item, values)]
+    return [place for item in items for place in _of_item(item, values)]
 
 
 def _values(nest: Nest) -> set[object]:
@@ -45,7 +45,7 @@ def _values(nest: Nest) -> set[object]:
     return computed
 
 
-def _places(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
+def _of_item(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
     if isinstance(item, Group):
         for node in item.nodes:
             found = tuple(k for k, values in kernels if not values.isdisjoint(node.outputs))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codegen import Place, assembly, host, survey
+from codegen import Place, assembly, host, places
 from ir import Node, Span
 from jit.executor import Compiled, Refusal
 from jit.function import ScriptFunction
@@ -151,19 +151,19 @@ def _plan_report(
         made.seconds,
         plan.library.is_cached,
         is_retired,
-        _placed(_source_lines(function), survey(plan)),
+        _placed(_source_lines(function), places(plan)),
         [f"{kernel.schedule}\n    {_indented(str(kernel.nest))}" for kernel in plan.kernels],
         f"{made.specialized.graph}\n{plan.llvm}" if ir else None,
         assembly(plan.llvm, host()) if asm else None,
     )
 
 
-def _placed(lines: list[LineReport], places: Iterable[Place]) -> list[LineReport]:
+def _placed(lines: list[LineReport], found: Iterable[Place]) -> list[LineReport]:
     """The lines with the places of their nodes; lines of other functions (inlined) come after the
     function's own.
     """
     table = {(line.file, line.line): line for line in lines}
-    for place in places:
+    for place in found:
         span = _span(place.node)
         if span is not None:
             key = (span.file, span.line)

@@ -14,6 +14,7 @@ import torch
 import jit
 from tests.jit.support import native, run_warm
 
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of JAX's, when loaded
 X = torch.linspace(0, 1, 8)
 
 
