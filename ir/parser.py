@@ -27,7 +27,7 @@ from ir.graph import Block, Graph, Node, Value
 from ir.lexer import Text, Token
 from ir.op import Op
 from ir.operands import takes
-from ir.printer import Elided
+from ir.printer import CONSTANT, Elided
 from ir.registry import overloads
 from ir.resolve import Level
 from ir.source import Span
@@ -92,11 +92,11 @@ class _GraphParser:
         attrs = self.attributes() if self.cursor.peek.text == "[" else {}
         inputs = self.operands()
         op = self.operator(symbol, inputs)
+        if op.name == CONSTANT and len(outputs) == 1:
+            attrs["value"] = _typed(attrs.get("value"), outputs[0][1])
         node = Node(op, inputs, (), attrs, self.span())
         for token, type_ in outputs:
             self.define(token, node.add_output(type_, token.text[1:]))
-        if len(outputs) == 1 and "value" in attrs:
-            attrs["value"] = _typed(attrs["value"], outputs[0][1])
         block.append(node)
         while re.fullmatch(r"block\d+", self.cursor.peek.text):
             self.block(node)
@@ -156,22 +156,39 @@ class _GraphParser:
     def literal(self) -> Any:
         token = self.cursor.peek
         match token.kind:
-            case "number" | "string":
-                return self.atom()
+            case "number":
+                return self.number()
+            case "string":
+                return ast.literal_eval(self.cursor.next().text)
             case "elided":
                 text = self.cursor.next().text[1:-1]
                 return self.objects.get(text, Elided(text))
-            case "name":
+            case "name" if token.text not in ("inf", "nan"):
                 return self.named()
+            case "name":
+                return self.number()
         if token.text == "-":
-            self.cursor.next()
-            return -self.literal()
+            return self.number()
         if token.text not in _CONTAINERS:
             raise self.cursor.error("expected a literal", token)
         return _CONTAINERS[token.text](self)
 
-    def atom(self) -> Any:
-        return ast.literal_eval(self.cursor.next().text)
+    def number(self) -> Any:
+        """A number; a complex one as a sum: `1.+2.j`."""
+        number = self.signed()
+        if self.cursor.peek.text not in ("+", "-"):
+            return number
+        self.cursor.accept("+")
+        return complex(number, self.signed())
+
+    def signed(self) -> int | float:
+        """A real number, or the imaginary part of a complex one without its `j`."""
+        sign = -1 if self.cursor.accept("-") else 1
+        token = self.cursor.next()
+        text = token.text.removesuffix("j")
+        if text not in ("inf", "nan") and token.kind != "number":
+            raise self.cursor.error("expected a number", token)
+        return sign * (int(text) if text.isdigit() else float(text))
 
     def named(self) -> Any:
         token = self.cursor.peek
@@ -188,18 +205,7 @@ class _GraphParser:
         return self.cursor.list_until(close, self.literal)
 
     def parenthesis(self) -> Any:
-        """A tuple, or a complex number as Python prints it: `(1+2j)`."""
-        self.cursor.next()
-        if self.cursor.accept(")"):
-            return ()
-        first = self.literal()
-        if self.cursor.peek.text in ("+", "-"):
-            sign = 1 if self.cursor.next().text == "+" else -1
-            first += sign * self.literal()
-            self.cursor.expect(")")
-            return first
-        self.cursor.expect(",")
-        return (first, *self.cursor.list_until(")", self.literal))
+        return tuple(self.sequence(")"))
 
     def mapping(self) -> dict[Any, Any]:
         self.cursor.next()
@@ -211,7 +217,7 @@ class _GraphParser:
         return key, self.literal()
 
 
-_NAMED = {"None": None, "True": True, "False": False, "inf": float("inf"), "nan": float("nan")}
+_NAMED = {"None": None, "True": True, "False": False}
 _CONTAINERS: dict[str, Callable[[_GraphParser], Any]] = {
     "[": lambda p: p.sequence("]"),
     "(": lambda p: p.parenthesis(),

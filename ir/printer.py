@@ -14,15 +14,16 @@
 Laws
   * Every value has one name in one text: its own if that is free, else its own with `.1`, `.2` ...;
     values without a name get the smallest free number, in order of definition.
-  * Attributes are Python literals; what has no literal (tensors, modules, functions) prints as
-    `<Tensor>` and is read back as an `Elided` of that text.
+  * Types, numbers and strings are spelled as TorchScript spells them; other attributes are Python
+    literals. What has no literal (tensors, modules, functions) prints as `<Tensor>` and is read
+    back as an `Elided` of that text.
   * This module lies below `ir.graph`, so that `str(graph)` may call it; it reads graphs through
     the protocols below.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -30,7 +31,15 @@ from typing import Any, Protocol
 
 from ir.dtypes import DType
 from ir.source import Span
-from ir.types import Type
+from ir.types import (
+    DictType,
+    FutureType,
+    ListType,
+    OptionalType,
+    TupleType,
+    Type,
+    UnionType,
+)
 
 
 class ValueLike(Protocol):
@@ -123,7 +132,7 @@ def _node_lines(nodes: Sequence[NodeLike], names: Names, indent: str) -> Iterato
 def print_node(node: NodeLike, names: Names) -> str:
     """One node without its blocks: `%y : Tensor = aten::add(%x, %x, %2) # file:line:col`."""
     outputs = ", ".join(names.define(v) for v in node.outputs)
-    attrs = ", ".join(f"{key}={literal(value)}" for key, value in node.attrs.items())
+    attrs = ", ".join(_attribute_texts(node))
     brackets = f"[{attrs}]" if attrs else ""
     span = f" # {node.span}" if node.span else ""
     return f"{outputs} = {node.op.name}{brackets}{names.read(node.inputs)}{span}"
@@ -149,7 +158,7 @@ class Names:
 
     def define(self, value: ValueLike) -> str:
         """A value where it is defined: `%x : Tensor`."""
-        return f"{self[value]} : {value.type}"
+        return f"{self[value]} : {type_text(value.type)}"
 
     def read(self, values: Sequence[ValueLike]) -> str:
         """Values where they are read: `(%x, %y)`."""
@@ -171,17 +180,52 @@ def _free(name: str, taken: set[str]) -> str:
     return chosen
 
 
+def type_text(type_: Type) -> str:
+    """TorchScript's spelling of a type: `int[]`, `Tensor?`, `(Tensor, int)`, `Dict(str, int)`."""
+    match type_:
+        case ListType(element=element):
+            return f"{type_text(element)}[]"
+        case OptionalType(element=element):
+            return f"{type_text(element)}?"
+        case TupleType(elements=elements, name=None):
+            return f"({', '.join(map(type_text, elements))})"
+        case DictType(key=key, value=value):
+            return f"Dict({type_text(key)}, {type_text(value)})"
+        case UnionType(members=members):
+            return f"Union({', '.join(sorted(map(type_text, members)))})"
+        case FutureType(element=element):
+            return f"Future[{type_text(element)}]"
+    return str(type_)
+
+
+def _attribute_texts(node: NodeLike) -> Iterator[str]:
+    """TorchScript shows no value for None, and bools as numbers."""
+    for key, value in node.attrs.items():
+        if node.op.name == CONSTANT and (value is None or isinstance(value, bool)):
+            if value is not None:
+                yield f"{key}={int(value)}"
+        else:
+            yield f"{key}={literal(value)}"
+
+
 def literal(value: object) -> str:
     """An attribute's text: a Python literal, `torch.float32`, an exception, or `<what it is>`."""
     match value:
-        case None | bool() | int() | float() | complex():
+        case None | bool() | int():
             return repr(value)
+        case float():
+            return _float_text(value)
+        case complex():
+            return f"{_float_text(value.real)}{'' if _is_negative(value.imag) else '+'}" + (
+                f"{_float_text(value.imag)}j")
         case DType():
             return f"torch.{value}"
-        case Type() | Elided():
+        case Type():
+            return type_text(value)
+        case Elided():
             return str(value)
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return f'"{value.translate(_ESCAPES)}"'
         case list():
             return f"[{', '.join(map(literal, value))}]"
         case tuple():
@@ -191,3 +235,21 @@ def literal(value: object) -> str:
         case type() if issubclass(value, BaseException) and value.__module__ == "builtins":
             return value.__name__
     return f"<{getattr(value, '__qualname__', None) or type(value).__name__}>"
+
+
+def _float_text(value: float) -> str:
+    """17 digits, which tell any two floats apart; `1.` for whole numbers."""
+    if value.is_integer() and abs(value) < WHOLE:
+        return f"{value:.0f}."
+    return f"{value:.17g}"
+
+
+def _is_negative(value: float) -> bool:
+    return math.copysign(1, value) < 0
+
+
+WHOLE = 1e10
+CONSTANT = "prim::Constant"
+_NAMED_ESCAPES = zip("\\\"'\a\b\f\n\r\t\v", "\\\"'abfnrtv", strict=True)
+_ESCAPES = {code: f"\\{code:03o}" for code in (*range(32), 127)}
+_ESCAPES |= {ord(char): f"\\{name}" for char, name in _NAMED_ESCAPES}

@@ -1,8 +1,8 @@
-"""Types in text: as `str(type)` prints them, and TorchScript's own spelling of containers.
+"""Types in text: in TorchScript's spelling (`ir.printer`) and as Python annotates them.
 
     Tensor   Float(2, *, s0, strides=[6, *, 1], requires_grad=0, device=cpu)   Float(...)   Float()
-    List[int]  int[]      Optional[Tensor]  Tensor?      Tuple[int, str]  (int, str)
-    Dict[str, int]  Dict(str, int)      Future[int]  Future(int)      Union[...]  Set[...]
+    int[]  List[int]      Tensor?  Optional[Tensor]      (int, str)  Tuple[int, str]
+    Dict(str, int)  Dict[str, int]      Union(float, int)  Union[float, int]      Future[int]
 
 A size is an integer, `*` (unknown) or an expression over symbols: `2*s0 + 1`, `max(s0, 4)`,
 `((s0) // (2))`. Other names are classes.
@@ -149,6 +149,8 @@ class TypeParser:
                 dims.append(self.dim())
             if self.cursor.peek.text != ")":
                 self.cursor.expect(",")
+        if dims == []:
+            facts["strides"] = ()
         return T.TensorType(dtype, None if dims is None else tuple(dims), **facts)
 
     def strides(self) -> tuple[Dim | None, ...]:

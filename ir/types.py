@@ -1,10 +1,11 @@
 """Types of values, in TorchScript's vocabulary: tensors with as much as is known of them, scalars,
 containers, classes.
 
-Types are immutable and compare by structure. `str(type)` is TorchScript's printed form, which the
-graph parser reads back: `Tensor`, `Float(2, 3, strides=[3, 1], requires_grad=0, device=cpu)`,
-`int`, `List[Tensor]`, `Optional[int]` ... A tensor fact that is not known is None: `dtype`, `dims`
-(rank unknown), one dim, `strides`, `requires_grad`, `device`.
+Types are immutable and compare by structure. `str(type)` is how messages show them: tensors as
+TorchScript prints them (`Float(2, 3, strides=[3, 1], requires_grad=0, device=cpu)`), containers as
+Python annotates them; graphs spell containers TorchScript's way (`ir.printer.type_text`), and the
+parser reads both. A tensor fact that is not known is None: `dtype`, `dims` (rank unknown), one dim,
+`strides`, `requires_grad`, `device`.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class TensorType(Type):
             return "Tensor"
         name = TENSOR_NAMES[self.dtype] if self.dtype else "Tensor"
         parts = ["..."] if self.dims is None else [_dim(d) for d in self.dims]
-        if self.strides is not None:
+        if self.strides:  # a 0-d tensor has none to show
             parts.append(f"strides=[{', '.join(_dim(s) for s in self.strides)}]")
         if self.requires_grad is not None:
             parts.append(f"requires_grad={int(self.requires_grad)}")
