@@ -16,16 +16,23 @@ from jit.explain import explain
 from jit.function import ScriptFunction
 from jit.reasons import JitWarning
 from jit.stats import stats
+from jit.trace import TracerWarning, TracingCheckError, is_tracing
+from jit.tracing import TracedFunction, trace
 
 __all__ = [
     "CompileError",
     "JitWarning",
     "ScriptFunction",
+    "TracedFunction",
+    "TracerWarning",
+    "TracingCheckError",
     "TypeMismatch",
     "UnsupportedError",
     "compare",
     "explain",
+    "is_tracing",
     "jit",
     "script",
     "stats",
+    "trace",
 ]

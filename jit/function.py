@@ -29,6 +29,7 @@ from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import size_roles
 from jit.script import CompiledSource, compile_function
+from jit.trace import call_graph, is_tracing
 
 Key = tuple[object, ...]
 _SIGNATURES = 64  # combinations of argument types that one function is scripted for
@@ -105,6 +106,8 @@ class ScriptFunction(NativeCallable):
     def _fall_back(self, call: Call) -> Any:
         """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
         if self._interpreter is not None:
+            if is_tracing():
+                return call_graph(self._interpreter.graph, call.bound)
             return self._interpreter.run(*call.bound)
         assert self._function is not None
         return self._function(*call.args, **call.kwargs)

@@ -1,0 +1,20 @@
+"""The tracer: records one run of a Python function as a graph that serves other sizes, too."""
+
+from jit.trace.check import TracingCheckError, check_trace
+from jit.trace.recorder import TracerWarning
+from jit.trace.structure import LEAF, Structure, clone_leaves, flatten
+from jit.trace.tracer import TracedGraph, call_graph, is_tracing, trace_graph
+
+__all__ = [
+    "LEAF",
+    "Structure",
+    "TracedGraph",
+    "TracerWarning",
+    "TracingCheckError",
+    "call_graph",
+    "check_trace",
+    "clone_leaves",
+    "flatten",
+    "is_tracing",
+    "trace_graph",
+]

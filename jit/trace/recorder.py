@@ -1,0 +1,210 @@
+"""The graph that a trace writes, and which value of it each live object is.
+
+Laws
+  * A tensor, a traced number or a device is known by identity; the recorder keeps it alive, so that
+    no identity is reused.
+  * A tensor that nothing recorded made is captured by reference: a constant that holds the live
+    tensor.
+  * Everything else is a constant. Reading a value that depends on the inputs into Python freezes
+    it: `freeze` warns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ir import (
+    ANY,
+    NUMBER,
+    TENSOR,
+    Builder,
+    Graph,
+    ListType,
+    Node,
+    Op,
+    OptionalType,
+    TensorType,
+    Type,
+    Value,
+    constant_of,
+)
+from jit.trace.frames import user_span
+
+
+class TracerWarning(Warning):
+    """Python looked at something that the trace cannot follow, so that the graph may be wrong for
+    other inputs.
+    """
+
+
+class TracedNumber:
+    """Base of numbers that stand for a value of the graph; `hint` is what they were in the traced
+    run.
+    """
+
+    value: Value
+    hint: Any
+
+
+class Recorder:
+    """Writes one graph. `results` maps each recorded value to its tensor in the traced run when
+    `keeps_results`.
+    """
+
+    def __init__(self, name: str, *, is_quiet: bool = False, keeps_results: bool = False) -> None:
+        self.graph = Graph(name)
+        self.builder = Builder(self.graph.block)
+        self.warnings: list[str] = []
+        self.results: dict[Value, torch.Tensor] = {}
+        self.is_paused = False
+        self.function: Any = None  # the function of torch that Python called
+        self.device: Value | None = None  # the traced device that it was given
+        self._is_quiet = is_quiet
+        self._keeps_results = keeps_results
+        self._known: dict[int, tuple[object, Value]] = {}
+        self._captured: dict[int, tuple[torch.Tensor, Value]] = {}
+
+    # identities ---------------------------------------------------------------------------------
+    def define(self, thing: object, value: Value) -> None:
+        """Let an object stand for a value."""
+        self._known[id(thing)] = (thing, value)
+        if self._keeps_results and isinstance(thing, torch.Tensor):
+            self.results[value] = thing.detach().clone()
+
+    def add_input(self, tensor: torch.Tensor, name: str) -> None:
+        """A parameter of the graph; the same tensor twice is two parameters, the first of which is
+        read.
+        """
+        value = self.graph.block.add_param(TENSOR, name)
+        if not self.knows(tensor):
+            self.define(tensor, value)
+
+    def knows(self, thing: object) -> bool:
+        """Whether an object stands for a value that the trace computes or is given."""
+        return id(thing) in self._known
+
+    def value_of(self, thing: object) -> Value | None:
+        """The value that an object stands for."""
+        found = self._known.get(id(thing))
+        return found[1] if found else None
+
+    def depends(self, thing: object) -> bool:
+        """Whether an argument holds a tensor that was computed in the trace."""
+        if isinstance(thing, list | tuple):
+            return any(map(self.depends, thing))
+        return isinstance(thing, torch.Tensor) and self.knows(thing)
+
+    # values -------------------------------------------------------------------------------------
+    def read(self, thing: Any, type_: Type = ANY) -> Value:
+        """The value of an argument whose schema type is `type_`."""
+        if isinstance(type_, OptionalType):
+            type_ = type_.element if thing is not None else ANY
+        known = self.value_of(thing)
+        if known is not None:
+            return known
+        if isinstance(thing, TracedNumber):
+            return thing.value
+        if isinstance(thing, torch.Tensor):
+            return self._capture(thing)
+        if isinstance(thing, torch.device) and self.device is not None:
+            return self.device
+        if isinstance(thing, list | tuple):
+            element = type_.element if isinstance(type_, ListType) else ANY
+            items = [self.read(item, element) for item in thing]
+            return self.builder.list_(items, None if element == ANY else element)
+        held, held_type = constant_of(thing)
+        return self.builder.const(held, held_type)
+
+    def _capture(self, tensor: torch.Tensor) -> Value:
+        if id(tensor) not in self._captured:
+            self._captured[id(tensor)] = tensor, self.builder.const(tensor, TENSOR)
+        return self._captured[id(tensor)][1]
+
+    # nodes --------------------------------------------------------------------------------------
+    def call(self, name: str, *arguments: Any) -> Value:
+        """One operator of a single result, its overload chosen by the arguments."""
+        self.builder.span = user_span()
+        result: Value = self.builder.call(name, [self.read(a) for a in arguments])
+        return result
+
+    def record(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Node:
+        """The node of one operator call, its defaults filled in."""
+        self.builder.span = user_span()
+        formals = op.schema.arguments
+        given = dict(zip((f.name for f in formals), args, strict=False)) | dict(kwargs)
+        inputs = [self.read(given.get(f.name, _default(f.default)), f.type) for f in formals]
+        types = [f.type for f in formals]
+        if any(_is_number_as_tensor(v.type, t) for v, t in zip(inputs, types, strict=True)):
+            self.builder.call(op.name, inputs)  # the overload on numbers
+        else:
+            self.builder.apply(op, inputs)
+        return self.graph.block.nodes[-1]
+
+    def define_result(self, value: Value, result: Any) -> None:
+        """Let what an operator returned stand for an output of its node."""
+        if isinstance(result, torch.Tensor):
+            self.define(result, value)
+        elif isinstance(result, list | tuple):
+            unpack = self.builder.node("prim::ListUnpack", [value], [TENSOR] * len(result))
+            for piece, part in zip(result, unpack.outputs, strict=True):
+                self.define(piece, part)
+
+    @contextmanager
+    def calling(self, function: Any, arguments: Sequence[Any]) -> Iterator[None]:
+        """While Python calls a function of torch."""
+        before = self.function, self.device
+        devices = (self.value_of(a) for a in arguments if isinstance(a, torch.device))
+        self.function, self.device = function, next(filter(None, devices), None)
+        try:
+            yield
+        finally:
+            self.function, self.device = before
+
+    def finish(self, results: Sequence[Value]) -> None:
+        """Return one value, or a tuple of several; drop what only Python needed, such as sizes that
+        an assertion read.
+        """
+        self.builder.span = None
+        self.graph.block.set_returns(
+            [results[0] if len(results) == 1 else self.builder.tuple_(results)]
+        )
+        for node in reversed(list(self.graph.block.nodes)):
+            if node.op.is_pure and not any(v.uses for v in node.outputs):
+                node.erase()
+
+    # what cannot be followed ----------------------------------------------------------------------
+    def freeze(self, what: str) -> None:
+        """Warn, at the user's line, that the trace keeps what Python saw there."""
+        span = user_span()
+        message = f"{what}: the trace keeps what it was for the example inputs, also for others"
+        text = f"{message}\n{span.render()}" if span else message
+        if self.is_paused or text in self.warnings:
+            return
+        self.warnings.append(text)
+        if not self._is_quiet:
+            file, line = (span.file, span.line) if span else ("<unknown>", 1)
+            warnings.warn_explicit(text, TracerWarning, file, line)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Run operators without recording them."""
+        before, self.is_paused = self.is_paused, True
+        try:
+            yield
+        finally:
+            self.is_paused = before
+
+
+def _default(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_number_as_tensor(found: Type, formal: Type) -> bool:
+    return isinstance(formal, TensorType) and (
+        found == NUMBER or str(found) in ("int", "float", "bool", "complex")
+    )
