@@ -204,20 +204,26 @@ def assembly(text: str, target: Target, opt: int = 2) -> str:
 def optimized(text: str, target: Target) -> str:
     """The IR text of a module after verification and the pass pipeline."""
     with LOCK:
-        return str(_optimized(text, target.machine()))
+        return str(_optimized(text, _machine(target)))
 
 
 # The functions below are called under the lock, and LLVM's objects die when they return: so under
 # the lock, too.
 
 
+@cache
+def _machine(target: Target, opt: int = 2) -> llb.TargetMachine:
+    """One machine per target: making it costs as much as a small kernel's register allocation."""
+    return target.machine(opt)
+
+
 def _object(text: str, target: Target, opt: int) -> bytes:
-    machine = target.machine(opt)
+    machine = _machine(target, opt)
     return bytes(machine.emit_object(_optimized(text, machine)))
 
 
 def _assembly(text: str, target: Target, opt: int) -> str:
-    machine = target.machine(opt)
+    machine = _machine(target, opt)
     return str(machine.emit_assembly(_optimized(text, machine)))
 
 
@@ -227,11 +233,11 @@ def _optimized(text: str, machine: llb.TargetMachine) -> llb.ModuleRef:
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     module.verify()
-    _run_passes(module, machine)
+    _run_passes(module, machine, has_inline="alwaysinline" in text)
     return module
 
 
-def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine) -> None:
+def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine, has_inline: bool) -> None:
     """Clean up what the builders leave: stack slots, repeated computations, trivial branches, dead
     code.
 
@@ -239,9 +245,10 @@ def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine) -> None:
     slower than this one) find nothing more to do.
     """
     builder = llb.create_pass_builder(machine, llb.create_pipeline_tuning_options(speed_level=1))
-    inline = llb.create_new_module_pass_manager()
-    inline.add_always_inliner_pass()
-    inline.run(module, builder)
+    if has_inline:
+        inline = llb.create_new_module_pass_manager()
+        inline.add_always_inliner_pass()
+        inline.run(module, builder)
     clean = llb.create_new_function_pass_manager()
     clean.add_sroa_pass()
     clean.add_new_gvn_pass()

@@ -13,6 +13,7 @@ from codegen import pool
 from codegen.entry import EntryBuilder
 from codegen.params import IntParam
 from codegen.runtime import runtime
+from codegen.torch_abi import is_plain
 from ir import dtypes
 from tests.codegen.native import Plan, plan
 
@@ -164,6 +165,12 @@ def test_results_behave_like_tensors(empty: Plan) -> None:
     made.requires_grad_()
     (made * 2).sum().backward()
     assert made.grad is not None
+
+
+def test_results_are_plain_tensors(empty: Plan) -> None:
+    assert is_plain(empty(elements(8)))
+    with torch.inference_mode():
+        assert empty(elements(8)).is_inference()
 
 
 def test_no_memory_is_an_error(empty: Plan) -> None:
