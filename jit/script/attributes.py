@@ -7,9 +7,10 @@ import ast
 import torch
 
 from ir import DEVICE, ObjectType, OptionalType, TensorType, TupleType, Type, Value, registry
-from jit.script.constants import lift, unpack
+from jit.script.constants import unpack
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
+from jit.script.modules import object_attribute
 from jit.script.values import Method, Operand, PyObject
 
 # Tensor attributes that are one op of another name.
@@ -55,16 +56,6 @@ def get_attribute(frame: Frame, owner: Operand, name: str) -> Operand:
     if isinstance(owner, PyObject):
         return object_attribute(frame, owner, name)
     return Method(owner, name)
-
-
-def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
-    """An attribute of a live object, read now and recorded as a capture."""
-    try:
-        found = getattr(owner.obj, name)
-    except AttributeError:
-        raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
-    frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, found)
-    return lift(frame, found, f"{owner.name}.{name}")
 
 
 def _value_attribute(frame: Frame, owner: Value, name: str) -> Operand:

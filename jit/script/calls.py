@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ir import STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
-from jit.script import methods, operators
+from jit.script import methods, modules, operators
 from jit.script.attributes import has_op
 from jit.script.constants import constant_of, lift
 from jit.script.expressions import spread
@@ -121,17 +121,18 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     op = op_of(obj)
     if op is not None:
         return apply_op(frame, op, given)
+    if isinstance(obj, torch.nn.Module):
+        return modules.call_module(frame, obj, name, given)
+    if isinstance(obj, types.MethodType):
+        return _bound(frame, obj, name, given)
+    found = modules.call_bound(frame, obj, name, given)
+    if found is not None:
+        return found
     if isinstance(obj, types.FunctionType):
         return frame.unit.services.call_function(frame, obj, given)
-    source = getattr(obj, "__script_source__", None)
-    if isinstance(source, types.FunctionType):
-        return frame.unit.services.call_function(frame, source, given)
-    if (
-        isinstance(obj, types.MethodType)
-        and isinstance(obj.__self__, type)
-        and issubclass(obj.__self__, torch.autograd.Function)
-    ):
-        return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
+    source = getattr(obj, "__wrapped__", None)
+    if isinstance(source, types.FunctionType | types.MethodType):
+        return call(frame, lift(frame, source, name), given)
     if isinstance(obj, torch.jit.ScriptFunction):
         return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
     if isinstance(obj, type):
@@ -146,6 +147,18 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         "Python source and without an operator; call it outside, or mark its caller with "
         "torch.jit.ignore"
     )
+
+
+def _bound(frame: Frame, method: types.MethodType, name: str, given: Arguments) -> Operand:
+    """A bound method of a live object."""
+    owner = method.__self__
+    if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
+        return frame.python(method, [frame.require(a) for a in given.args], TENSOR, name)
+    listing = modules.call_listing(frame, method, given)
+    if listing is not None:
+        return listing
+    function = PyObject(method.__func__, name)
+    return call(frame, function, Arguments([PyObject(owner, name), *given.args], given.kwargs))
 
 
 def op_of(obj: Any) -> str | None:
@@ -203,6 +216,11 @@ def _dtype(frame: Frame, operand: Operand) -> Operand:
     return operand
 
 
+_CHANGING = frozenset(
+    ("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "popitem")
+)
+
+
 def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operand:
     """Call a method of a value, or of a sequence known while compiling."""
     if not isinstance(owner, Value):
@@ -214,6 +232,8 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
         case TensorType():
             return _tensor_method(frame, owner, name, given)
         case ListType() | DictType() | SetType():
+            if name in _CHANGING:
+                frame.change(owner)
             methods.adopt_types(frame, owner, name, given)
             return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
         case ObjectType():

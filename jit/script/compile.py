@@ -30,7 +30,7 @@ from jit.script import (
     statements,
 )
 from jit.script.constants import materialize
-from jit.script.frame import Callee, Frame, Services, Unit
+from jit.script.frame import Callee, Frame, Restart, Services, Unit
 from jit.script.prune import prune
 from jit.script.pysource import read_function
 from jit.script.resolve import Capture, Resolver
@@ -85,6 +85,21 @@ def compile_function(
             f"only Python functions can be scripted, not a {type(fn).__qualname__}"
         )
     unit = Unit(SERVICES)
+    while True:
+        try:
+            return _compile(unit, fn, arg_types, name, known)
+        except Restart as again:
+            unit = Unit(SERVICES, assigned={*unit.assigned, again.key})
+
+
+def _compile(
+    unit: Unit,
+    fn: FunctionType,
+    arg_types: Sequence[Type] | None,
+    name: str | None,
+    known: Mapping[str, Any],
+) -> CompiledSource:
+    """One try: attributes and names in `unit.assigned` are no constants."""
     graph = Graph(name or fn.__name__)
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
     types = _bind_parameters(frame, fn, arg_types, known)

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from ir import STR, TENSOR, DictType, ListType, Value
 from jit.script import operators
 from jit.script.conditions import condition, refine
-from jit.script.constants import make_list
+from jit.script.constants import constant_of, make_list
 from jit.script.control import Loop
 from jit.script.frame import Frame, expression
 from jit.script.iteration import Indexed, iteration
 from jit.script.names import stored_names
 from jit.script.scope import conditional
 from jit.script.targets import assign
-from jit.script.values import Operand, values_of
+from jit.script.values import Operand, RangeOf, values_of
+
+SHORT = 16  # elements of a range of constants up to which a comprehension is unrolled
 
 Emit = Callable[[], None]
 
@@ -67,7 +69,8 @@ def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | 
     if more or generator.ifs:
         return None
     hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
-    over = iteration(frame, frame.evaluate(generator.iter))
+    source = frame.evaluate(generator.iter)
+    over = _constant_range(frame, source) or iteration(frame, source)
     if isinstance(over, Indexed) or not over:
         return None
     items: list[Operand] = []
@@ -81,6 +84,17 @@ def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | 
     values = values_of(items)
     made = make_list(frame, values) if values is not None else None
     return made if made is not None else operators.rebuild(frame, items)
+
+
+def _constant_range(frame: Frame, operand: Operand) -> list[Operand] | None:
+    """The numbers of a short range of constants."""
+    if not isinstance(operand, RangeOf):
+        return None
+    ends = [constant_of(v) for v in (operand.start, operand.stop, operand.step)]
+    if not all(isinstance(e, int) for e in ends) or ends[2] == 0:
+        return None
+    numbers = range(*ends)
+    return [frame.constant(n) for n in numbers] if len(numbers) <= SHORT else None
 
 
 def _generate(

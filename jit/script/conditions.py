@@ -133,6 +133,8 @@ def _combine(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Condition:
     then, orelse = (evaluate_rest, decided) if is_and else (decided, evaluate_rest)
     value = select(frame, first.value, then, orelse)
     assert isinstance(value, Value)
+    if isinstance(rest[0].value, bool):  # known whatever the first test gives, or the first decides
+        return first if rest[0].value == is_and else Condition(not is_and)
     if is_and:
         return Condition(value, {**first.when_true, **rest[0].when_true})
     return Condition(value, {}, {**first.when_false, **rest[0].when_false})

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import enum
 import functools
-import types
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from ir import NONE, DictType, ListType, TupleType, Type, Value
+from ir import NONE, TENSOR, DictType, ListType, TupleType, Type, Value
 from jit.script.annotate import named_tuple_type
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
@@ -78,8 +77,6 @@ def lift(frame: Frame, obj: Any, name: str) -> Operand:
         args = tuple(lift(frame, a, name) for a in obj.args)
         kwargs = tuple((k, lift(frame, v, name)) for k, v in obj.keywords.items())
         return PartialOf(PyObject(obj.func, name), args, kwargs)
-    if isinstance(obj, types.MethodType) and isinstance(obj.__func__, types.FunctionType):
-        return PartialOf(PyObject(obj.__func__, name), (lift(frame, obj.__self__, name),))
     return PyObject(obj, name)
 
 
@@ -93,7 +90,15 @@ def lift_sequence(frame: Frame, obj: Sequence[Any], name: str) -> Operand:
         return frame.node("prim::TupleConstruct", values, [named_tuple_type(type(obj))]).output
     if isinstance(obj, tuple):
         return make_tuple(frame, values)
-    return make_list(frame, values) or Items(tuple(items))
+    return empty_list(frame) if not values else make_list(frame, values) or Items(tuple(items))
+
+
+def empty_list(frame: Frame) -> Value:
+    """A list whose element type the first element decides."""
+    made = make_list(frame, [], TENSOR)
+    assert made is not None
+    frame.unit.untyped.add(made)
+    return made
 
 
 def _lift_dict(frame: Frame, obj: dict[Any, Any], name: str) -> Operand:

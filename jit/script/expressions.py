@@ -24,9 +24,10 @@ from ir import (
 )
 from jit.script import operators
 from jit.script.conditions import Condition, condition, path_of, refine, truth
-from jit.script.constants import constant_of, lift, make_dict, make_list, make_tuple
+from jit.script.constants import constant_of, empty_list, lift, make_dict, make_list, make_tuple
 from jit.script.frame import Frame, expression
 from jit.script.indexing import getitem, read_index
+from jit.script.modules import live_object
 from jit.script.scope import select
 from jit.script.values import Closure, Items, Narrowed, Operand, StarOf, values_of
 
@@ -51,7 +52,10 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
         obj = frame.resolver.lookup(node.id)
     except KeyError:
         raise CompileError(f"name {node.id!r} is not defined", frame.span) from None
-    return lift(frame, obj, node.id)
+    holder = frame.resolver.holder(node.id)
+    if (id(holder), node.id) in frame.unit.assigned:
+        return live_object(frame, obj)
+    return frame.capture(lift(frame, obj, node.id), holder, node.id)
 
 
 @expression(ast.NamedExpr)
@@ -125,10 +129,7 @@ def _list(frame: Frame, node: ast.List) -> Operand:
         made = make_list(frame, values, element) or make_list(frame, values, kinds)
         assert made is not None
         return made
-    empty = make_list(frame, [], TENSOR)
-    assert empty is not None
-    frame.unit.untyped.add(empty)
-    return empty
+    return empty_list(frame)
 
 
 def _spread_list(frame: Frame, node: ast.List, element: Type | None) -> Operand:
@@ -296,7 +297,8 @@ def _fstring(frame: Frame, node: ast.JoinedStr) -> Operand:
             fields.append(frame.value(part.value))
     if not fields:
         return frame.constant(template.format())
-    return frame.op("aten::format", template, *fields)
+    folded = operators.fold(frame, template.format, *fields)
+    return folded or frame.op("aten::format", template, *fields)
 
 
 def _field_spec(frame: Frame, part: ast.FormattedValue) -> str:

@@ -25,12 +25,16 @@ from types import FunctionType
 from typing import Any
 
 from ir import (
+    TENSOR,
     Block,
     Builder,
     CompileError,
+    DictType,
     Graph,
+    ListType,
     Node,
     Span,
+    TensorType,
     TupleType,
     Type,
     TypeMismatch,
@@ -38,7 +42,7 @@ from ir import (
     Value,
     constant_of,
 )
-from jit.script.names import stored_names
+from jit.script.names import local_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
 from jit.script.untyped import Untyped
@@ -88,6 +92,14 @@ class Callee:
     is_done: bool = False
 
 
+class Restart(Exception):
+    """Compile again: what `holder` has under `name` is changed by the code, hence no constant."""
+
+    def __init__(self, holder: object, name: str) -> None:
+        super().__init__(name)
+        self.key = (id(holder), name)
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What handlers need from files above them; `jit.script.compile` puts the pieces together."""
@@ -111,6 +123,8 @@ class Unit:
         default_factory=list
     )  # functions whose bodies are being compiled
     untyped: Untyped = field(default_factory=Untyped)
+    assigned: set[tuple[int, str]] = field(default_factory=set)  # changed by the code: no constants
+    captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     refined: dict[Value, Value] = field(
         default_factory=dict
     )  # result of a refining cast -> what it was made from
@@ -140,15 +154,7 @@ class Frame:
         self.declared: Type | None = None
         self.hint: Type | None = None  # the type that the context of the expression asks for
         self.is_library = False
-        arguments = source.node.args
-        params = (
-            *arguments.posonlyargs,
-            *arguments.args,
-            *arguments.kwonlyargs,
-            arguments.vararg,
-            arguments.kwarg,
-        )
-        self.locals = {*stored_names(source.body), *(p.arg for p in params if p is not None)}
+        self.locals = local_names(source.node)
         self.span = caller_span or source.span(source.node)
 
     # evaluation
@@ -202,9 +208,7 @@ class Frame:
         try:
             result = self.builder.call(name, made, named)
         except CompileError as error:
-            if error.span is not None:
-                raise
-            raise type(error)(error.message, self.span) from None
+            raise type(error)(self._placed(error.message), self.span) from None
         return result if isinstance(result, Value) else self._several(result)
 
     def _several(self, results: tuple[Value, ...]) -> Value:
@@ -228,6 +232,8 @@ class Frame:
     def constant(self, value: Any) -> Value:
         """A constant of the graph."""
         kept, type_ = constant_of(value)
+        if isinstance(type_, TensorType):
+            type_ = TENSOR  # a captured tensor may be replaced by one of other sizes
         return self.builder.const(kept, type_, span=self.span)
 
     def node(
@@ -292,11 +298,15 @@ class Frame:
 
     def unsupported(self, message: str) -> UnsupportedError:
         """A construct outside the language, at the current position."""
-        return UnsupportedError(message, self.span)
+        return UnsupportedError(self._placed(message), self.span)
 
     def mismatch(self, message: str) -> TypeMismatch:
         """A type that does not fit, at the current position."""
-        return TypeMismatch(message, self.span)
+        return TypeMismatch(self._placed(message), self.span)
+
+    def _placed(self, message: str) -> str:
+        """The message; in library code, whose errors stand at the user's call, where it was."""
+        return f"{message} (inside {self.source.name!r})" if self.is_library else message
 
     # names
 
@@ -323,6 +333,17 @@ class Frame:
             raise CompileError(f"{name!r} cannot be read here: {binding.reason}", self.span)
         self.unit.services.check_bound(self, name)
         return binding
+
+    def capture(self, operand: Operand, holder: object, name: str) -> Operand:
+        """Remember where a captured list or dict came from."""
+        if isinstance(operand, Value) and isinstance(operand.type, ListType | DictType):
+            self.unit.captured[operand] = (holder, name)
+        return operand
+
+    def change(self, value: Value) -> None:
+        """The code changes a list or dict in place, which therefore must not be a copy."""
+        if value in self.unit.captured:
+            raise Restart(*self.unit.captured[value])
 
     def bind(self, name: str, operand: Operand) -> None:
         """Assign a variable."""

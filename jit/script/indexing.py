@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ir import NONE, STR, DictType, ListType, TensorType, TupleType, Value
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame
+from jit.script.modules import choose_item
 from jit.script.operators import as_list, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
 from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
@@ -102,6 +103,9 @@ def _keyword(frame: Frame, owner: Keywords, part: Operand | Slice) -> Operand:
 
 def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operand:
     key = _constant_index(part)
+    chosen = choose_item(frame, owner, part) if isinstance(part, Value) and key is UNKNOWN else None
+    if chosen is not None:
+        return chosen
     if key is UNKNOWN:
         raise frame.unsupported(
             f"{owner.describe()} is known only while compiling: index it with a constant"
@@ -119,6 +123,7 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
     if isinstance(value.type, TensorType):
         write_item(frame, value, index, frame.require(item))
         return
+    frame.change(value)
     if not isinstance(value.type, ListType | DictType):
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     part = _single(frame, index)
@@ -138,6 +143,7 @@ def _set_slice(
 def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
     """`del owner[index]`."""
     value, part = frame.require(owner), _single(frame, index)
+    frame.change(value)
     if isinstance(part, Slice):
         frame.python(_delete_slice, [value, *part.values(frame)], NONE)
     else:

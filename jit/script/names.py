@@ -41,6 +41,15 @@ def _walrus_targets(node: ast.AST) -> Iterator[str]:
             yield inner.target.id
 
 
+@lru_cache(maxsize=1024)
+def local_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
+    """Parameters and assigned names of a function."""
+    spec = function.args
+    params = (*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg)
+    body = function.body if isinstance(function.body, list) else [function.body]
+    return frozenset((*stored_names(body), *(p.arg for p in params if p is not None)))
+
+
 @lru_cache(maxsize=256)
 def loaded_names(function: ast.AST, outside: ast.AST) -> frozenset[str]:
     """Names read anywhere in a function, except below one of its nodes."""

@@ -212,6 +212,7 @@ def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> 
     if is_tensor(left) and row.inplace:
         return frame.op(row.inplace, left, right)
     if isinstance(left, Value) and isinstance(left.type, ListType) and row.symbol == "+":
+        frame.change(left)
         addition = as_list(frame, right)
         adopt_element(frame, left, addition)
         return frame.op("aten::add_", left, addition)

@@ -41,12 +41,20 @@ class Capture:
 
     def holds(self) -> bool:
         """Whether the name still means what was compiled."""
-        now = self.read()
-        return now is self.value or (
-            type(now) is type(self.value)
-            and isinstance(now, int | float | complex | str | tuple | list | torch.device)
-            and bool(now == self.value)
-        )
+        return _same(self.read(), self.value)
+
+
+def _same(now: Any, then: Any) -> bool:
+    """The same object, or equal data of the same type."""
+    if now is then:
+        return True
+    if type(now) is not type(then):
+        return False
+    if isinstance(now, list | tuple):
+        return len(now) == len(then) and all(map(_same, now, then))
+    if isinstance(now, dict):
+        return list(now) == list(then) and all(_same(now[k], then[k]) for k in now)
+    return isinstance(now, int | float | complex | str | torch.device) and bool(now == then)
 
 
 class Resolver:
@@ -71,6 +79,10 @@ class Resolver:
         self.record(name, holder, name, value)
         return value
 
+    def holder(self, name: str) -> Any:
+        """The cell or dict that a free name is read from."""
+        return self.cells.get(name, self.globals)
+
     def record(self, name: str, holder: Any, key: str, value: Any) -> None:
         """Note that the compiled code depends on `holder`'s entry."""
         if not is_stable(value) and not (
@@ -86,8 +98,8 @@ class Resolver:
 
 
 def _snapshot(value: Any) -> Any:
-    """A list is compared by its elements at the time of compilation."""
-    return list(value) if type(value) is list else value
+    """A list or dict is compared by what it held at the time of compilation."""
+    return value.copy() if type(value) in (list, dict) else value
 
 
 def _cell_contents(cell: types.CellType, name: str) -> Any:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import ast
 import collections
+import itertools
 import operator
 from typing import Any
 
 from ir import BOOL, FLOAT, INT, STR, DictType, ListType, TensorType, Value
 from jit.script import operators
 from jit.script.conditions import truth
-from jit.script.constants import make_dict, make_list
+from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
 from jit.script.rules import RULES, Rule, rule
@@ -58,6 +59,14 @@ def _enumerate(frame: Frame, given: Arguments) -> Operand:
 @rule(zip)
 def _zip(frame: Frame, given: Arguments) -> Operand:
     return ZipOf(tuple(given.args))
+
+
+@rule(itertools.repeat)
+def _repeat(frame: Frame, given: Arguments) -> Operand:
+    count = constant_of(given.args[1]) if len(given.args) > 1 else None
+    if not isinstance(count, int):
+        raise frame.unsupported("itertools.repeat needs a count known while compiling")
+    return Items((given.args[0],) * count)
 
 
 @rule(reversed)

@@ -25,6 +25,7 @@ from ir import (
 from jit.script.attributes import get_attribute
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
+from jit.script.modules import super_of
 from jit.script.rules import RULES, computed, rule
 from jit.script.values import Arguments, Operand, PartialOf, PyObject
 
@@ -122,6 +123,11 @@ def _warn(frame: Frame, given: Arguments) -> Operand:
 @rule(functools.partial)
 def _partial(frame: Frame, given: Arguments) -> Operand:
     return PartialOf(given.args[0], tuple(given.args[1:]), tuple(given.kwargs.items()))
+
+
+@rule(super)
+def _super(frame: Frame, given: Arguments) -> Operand:
+    return super_of(frame, given)
 
 
 @rule(id)

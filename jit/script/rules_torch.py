@@ -28,13 +28,14 @@ from jit.script.values import Arguments, Items, Operand
 
 # what is known while compiling --------------------------------------------------------------------
 
-TRUE = (torch._jit_internal.is_scripting,)
 FALSE = (
-     torch.compiler.is_compiling, torch.compiler.is_dynamo_compiling,
-    torch.overrides.has_torch_function, torch.overrides.has_torch_function_unary,
-    torch.overrides.has_torch_function_variadic, torch._C._get_tracing_state,
-    torch.overrides.is_tensor_like,
-)  # fmt: skip
+    torch.compiler.is_compiling,
+    torch.compiler.is_dynamo_compiling,
+    torch.overrides.has_torch_function,
+    torch.overrides.has_torch_function_unary,
+    torch.overrides.has_torch_function_variadic,
+    torch._C._get_tracing_state,
+)
 COMPUTED = (torch.finfo, torch.iinfo, torch.get_default_dtype, torch.promote_types)
 
 
@@ -42,10 +43,15 @@ def _known(value: Any) -> Rule:
     return lambda frame, given: frame.constant(value)
 
 
-RULES.update(dict.fromkeys(TRUE, _known(True)))
 RULES.update(dict.fromkeys(FALSE, _known(False)))
 RULES[torch.jit.is_tracing] = _known(False)  # type: ignore[attr-defined]
 RULES.update({f: computed(f) for f in COMPUTED})
+
+
+@rule(torch._jit_internal.is_scripting)
+def _is_scripting(frame: Frame, given: Arguments) -> Operand:
+    """True, except where torch uses it to refuse what works here."""
+    return frame.constant(not frame.source.file.endswith("parametrize.py"))
 
 
 @rule(torch.Size)

@@ -12,7 +12,7 @@ bound, and a read of it first tests the flag and raises UnboundLocalError as Pyt
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ir import (
     BOOL,
@@ -158,6 +158,7 @@ class _Merger:
     before: Scope
     a: Branch
     b: Branch
+    made: dict[tuple[Binding, Binding | None, bool], Value] = field(default_factory=dict)
 
     def merge_name(self, name: str, after: Scope) -> None:
         """Decide what `name` means after the If."""
@@ -220,7 +221,12 @@ class _Merger:
         itself.
         """
         condition = self.node.inputs[0]
-        return condition if holds else self.frame.op("aten::__not__", condition)
+        if holds:
+            return condition
+        key = (False, True, True)
+        if key not in self.made:
+            self.made[key] = self.frame.op("aten::__not__", condition)
+        return self.made[key]
 
     def _half_bound(self, name: str, after: Scope) -> None:
         """Bound on one path: the flag `name?` tells which."""
@@ -244,13 +250,17 @@ class _Merger:
     def _export(
         self, type_: Type, left: Binding, a: Branch, right: Binding | None, b: Branch
     ) -> Value:
-        """A new output of the If: `left` from branch `a`, `right` (None: never read) from branch
-        `b`.
+        """An output of the If: `left` from branch `a`, `right` (None: never read) from branch `b`.
+
+        One output serves all names with the same pair, so that flags that are equal stay one value.
         """
-        for binding, branch in ((left, a), (right, b)):
-            with self.frame.inside(branch.block):
-                branch.block.add_return(self._materialize(binding, type_))
-        return self.node.add_output(type_)
+        key = (left, right, a is self.a)
+        if key not in self.made:
+            for binding, branch in ((left, a), (right, b)):
+                with self.frame.inside(branch.block):
+                    branch.block.add_return(self._materialize(binding, type_))
+            self.made[key] = self.node.add_output(type_)
+        return self.made[key]
 
     def _materialize(self, binding: Binding | None, type_: Type) -> Value:
         if isinstance(binding, Value):

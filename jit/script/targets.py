@@ -10,8 +10,9 @@ from jit.script.constants import make_list, make_tuple
 from jit.script.frame import Frame
 from jit.script.indexing import read_index, setitem
 from jit.script.iteration import Indexed, iteration
+from jit.script.modules import assign_attribute
 from jit.script.operators import elements, is_tuple
-from jit.script.values import Items, Operand, values_of
+from jit.script.values import Items, Operand, PyObject, values_of
 
 
 def assign(frame: Frame, target: ast.expr, operand: Operand) -> None:
@@ -43,6 +44,9 @@ def forget_items(frame: Frame, owner: ast.expr) -> None:
 
 def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> None:
     """`owner.name = operand`."""
+    if isinstance(owner, PyObject):
+        assign_attribute(frame, owner, name, operand)
+        return
     if isinstance(owner, Value) and isinstance(owner.type, TensorType) and name == "data":
         frame.op("aten::set_data", owner, operand)
         return

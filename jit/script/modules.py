@@ -1,0 +1,233 @@
+"""Objects known while compiling whose state lives on: modules, and `self` of bound methods.
+
+    self.weight        tensors and plain data: constants of the graph, recorded as captures, so that
+    self.training      who runs the graph can read a tensor again and guard the rest
+    self.count += 1    an attribute that the code changes: read and written at run time
+    self.layers[i](x)  a submodule: its forward, compiled like any function; by a run-time index,
+                       one of several
+
+What is changed is known only after it was met: the first assignment to an attribute that was taken
+as a constant starts the compilation again (`Restart`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from types import BuiltinMethodType, FunctionType, MethodType
+from typing import Any
+
+import torch
+
+from ir import INT, STR, TENSOR, ListType, ObjectType, Type, Value, erased_type_of
+from jit.script.annotate import type_of_annotation
+from jit.script.conditions import truth
+from jit.script.constants import constant_of, lift
+from jit.script.frame import Frame, Restart
+from jit.script.scope import conditional, raise_exception
+from jit.script.values import Arguments, ChoiceOf, Items, Operand, PyObject, Static
+
+Module = torch.nn.Module
+_READ_ONLY = frozenset(("items", "keys", "values", "get", "index", "count", "copy"))
+
+
+def object_value(frame: Frame, obj: Any) -> Value:
+    """A live object as a constant of the graph."""
+    value = frame.constant(obj)
+    cls = type(obj)
+    value.type = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+    return value
+
+
+def live_object(frame: Frame, obj: Any) -> Value:
+    """A captured list or dict that the code changes: the object itself."""
+    value = frame.constant(obj)
+    value.type = erased_type_of(obj)
+    if isinstance(obj, list | dict) and not obj:
+        frame.unit.untyped.add(value)
+    return value
+
+
+def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
+    """An attribute of an object known while compiling."""
+    found = next((vars(c)[name] for c in type(owner.obj).__mro__ if name in vars(c)), None)
+    if isinstance(found, property) and isinstance(found.fget, FunctionType):
+        return frame.unit.services.call_function(frame, found.fget, Arguments([owner], {}))
+    try:
+        value = getattr(owner.obj, name)
+    except AttributeError:
+        raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
+    if (id(owner.obj), name) in frame.unit.assigned:
+        return read_state(frame, owner.obj, name, value)
+    frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, value)
+    return frame.capture(lift(frame, value, f"{owner.name}.{name}"), owner.obj, name)
+
+
+def state_type(obj: Any, name: str, value: Any) -> Type:
+    """The type of an attribute: declared by the class, or that of its present value."""
+    for cls in type(obj).__mro__:
+        annotation = inspect.get_annotations(cls).get(name)
+        if annotation is not None and not isinstance(annotation, str):
+            return type_of_annotation(annotation)
+    return erased_type_of(value)
+
+
+def read_state(frame: Frame, obj: Any, name: str, value: Any) -> Value:
+    """Read an attribute at run time."""
+    type_ = state_type(obj, name, value)
+    result = frame.node("prim::GetAttr", [object_value(frame, obj)], [type_], name=name).output
+    if isinstance(value, list | dict) and not value and type_ == erased_type_of(value):
+        frame.unit.untyped.add(result)
+    return result
+
+
+def assign_attribute(frame: Frame, owner: PyObject, name: str, operand: Operand) -> None:
+    """`owner.name = operand`, seen by everybody who holds the object."""
+    if not hasattr(owner.obj, name):
+        raise frame.unsupported(
+            f"{name!r} is no attribute of {owner.describe()} yet; set it in __init__ first"
+        )
+    if (id(owner.obj), name) not in frame.unit.assigned:
+        raise Restart(owner.obj, name)
+    value = frame.require(operand)
+    frame.node("prim::SetAttr", [object_value(frame, owner.obj), value], name=name)
+
+
+# calls --------------------------------------------------------------------------------------------
+
+
+def call_module(frame: Frame, module: Module, name: str, given: Arguments) -> Operand:
+    """Call a module: its pre-hooks, its forward, its hooks."""
+    owner = PyObject(module, name)
+    for hook in module._forward_pre_hooks.values():
+        given = _run_pre_hook(frame, hook, owner, given)
+    result = frame.unit.services.call(frame, _forward(frame, module, name), given)
+    for hook in module._forward_hooks.values():
+        inputs = _pack(frame, given.args)
+        changed = frame.call(lift(frame, hook, f"{name}.hook"), owner, inputs, result)
+        result = result if _is_none(changed) else changed
+    return result
+
+
+def _forward(frame: Frame, module: Module, name: str) -> Operand:
+    forward = getattr(module, "forward")  # noqa: B009  (an instance may carry its own)
+    return lift(frame, forward, f"{name}.forward")
+
+
+def _run_pre_hook(frame: Frame, hook: Any, owner: PyObject, given: Arguments) -> Arguments:
+    inputs = _pack(frame, given.args)
+    changed = frame.call(lift(frame, hook, f"{owner.name}.hook"), owner, inputs)
+    if _is_none(changed):
+        return given
+    if isinstance(changed, Items):
+        return Arguments(list(changed.items), given.kwargs)
+    return Arguments([changed], given.kwargs)
+
+
+def _pack(frame: Frame, operands: Sequence[Operand]) -> Operand:
+    return Items(tuple(operands))
+
+
+def _is_none(operand: Operand) -> bool:
+    return constant_of(operand) is None
+
+
+def call_listing(frame: Frame, method: MethodType, given: Arguments) -> Operand | None:
+    """`parameters()`, `named_children()` and their like: what the module holds now, one by one."""
+    module, name = method.__self__, method.__name__
+    if not isinstance(module, Module) or given.args or given.kwargs:
+        return None
+    if name in ("children", "named_children", "modules", "named_modules"):
+        found = list(method())
+        return Items(
+            tuple(_entry(frame, f, lambda m: PyObject(m, type(m).__name__)) for f in found)
+        )
+    kind = name.removeprefix("named_")
+    if kind not in ("parameters", "buffers"):
+        return None
+    paths = [path for path, _ in getattr(module, f"named_{kind}")()]
+    tensors = [_tensor_at(frame, module, path) for path in paths]
+    if kind == name:
+        return Items(tuple(tensors))
+    pairs = zip(paths, tensors, strict=True)
+    return Items(tuple(Items((frame.constant(path), t)) for path, t in pairs))
+
+
+def _entry(frame: Frame, found: Any, make: Callable[[Module], Operand]) -> Operand:
+    if isinstance(found, tuple):
+        return Items((frame.constant(found[0]), make(found[1])))
+    return make(found)
+
+
+def _tensor_at(frame: Frame, module: Module, path: str) -> Operand:
+    prefix, _, leaf = path.rpartition(".")
+    owner = module.get_submodule(prefix)
+    return frame.node("prim::GetAttr", [object_value(frame, owner)], [TENSOR], name=leaf).output
+
+
+def call_bound(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand | None:
+    """A read-only method of a captured container, on constants: computed now."""
+    if not isinstance(obj, BuiltinMethodType) or obj.__name__ not in _READ_ONLY:
+        return None
+    if not isinstance(obj.__self__, dict | list | tuple):
+        return None
+    return lift(frame, obj(*(constant_of(a) for a in given.args)), name)
+
+
+# dynamic choice -----------------------------------------------------------------------------------
+
+
+def choose_item(frame: Frame, owner: PyObject, index: Value) -> Operand | None:
+    """`layers[i]` with a run-time index into a container of modules: one of several."""
+    if isinstance(owner.obj, torch.nn.ModuleList | torch.nn.Sequential) and index.type == INT:
+        return _choose_position(frame, owner, index)
+    if isinstance(owner.obj, torch.nn.ModuleDict) and index.type == STR:
+        pairs = [(frame.constant(k), m) for k, m in owner.obj.items()]
+        known = frame.op("aten::__contains__", _strings(frame, [k for k, _ in pairs]), index)
+        _check(frame, known, KeyError, index)
+        return _choose(frame, owner, index, pairs)
+    return None
+
+
+def _strings(frame: Frame, keys: Sequence[Value]) -> Value:
+    return frame.node("prim::ListConstruct", keys, [ListType(STR)]).output
+
+
+def _choose_position(frame: Frame, owner: PyObject, index: Value) -> Operand:
+    count = len(owner.obj)
+    low, high = frame.op("aten::ge", index, -count), frame.op("aten::lt", index, count)
+    message = frame.constant(f"index out of range: {owner.name} has {count} modules")
+    _check(frame, frame.op("aten::__and__", low, high), IndexError, message)
+    position = frame.op("aten::remainder", index, count)
+    return _choose(
+        frame, owner, position, [(frame.constant(i), m) for i, m in enumerate(owner.obj)]
+    )
+
+
+def _check(frame: Frame, holds: Value, error: type[Exception], message: Value) -> None:
+    known = truth(frame, holds)
+    if isinstance(known, Value):
+        conditional(frame, known, lambda: None, lambda: raise_exception(frame, error, message))
+
+
+def _choose(
+    frame: Frame, owner: PyObject, key: Value, pairs: Sequence[tuple[Value, Module]]
+) -> Operand:
+    made = [PyObject(m, f"{owner.name}[{constant_of(k)!r}]") for k, m in pairs]
+    result: Static = made[-1]
+    for (candidate, _), module in zip(reversed(pairs[:-1]), reversed(made[:-1]), strict=True):
+        result = ChoiceOf(frame.op("aten::eq", key, candidate), module, result)
+    return result
+
+
+def super_of(frame: Frame, given: Arguments) -> Operand:
+    """`super()`: the object seen as one of the next class."""
+    if given.args:
+        cls, owner = given.args[0], given.args[1]
+        start = cls.obj if isinstance(cls, PyObject) else None
+    else:
+        start = frame.resolver.cells["__class__"].cell_contents
+        owner = frame.scope[frame.source.node.args.args[0].arg]  # type: ignore[assignment]
+    if not isinstance(owner, PyObject) or not isinstance(start, type):
+        raise frame.unsupported("super() needs an object that is known while compiling")
+    return PyObject(super(start, owner.obj), f"super({owner.name})")
