@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from codegen import lane_memory
 from codegen.lane import Lane, LaneBuilder
-from codegen.mathlib import exp_log, hyperbolic, power, special, trig
+from codegen.mathlib import error, exp_log, gamma, hyperbolic, power, trig
 
 __all__ = ["Lane", "Lanes"]
 
@@ -50,11 +50,11 @@ class Lanes(LaneBuilder):
     atan = trig.atan
     atan2 = trig.atan2
 
-    erf = special.erf
-    erfc = special.erfc
-    erfinv = special.erfinv
-    lgamma = special.lgamma
-    digamma = special.digamma
+    erf = error.erf
+    erfc = error.erfc
+    erfinv = error.erfinv
+    lgamma = gamma.lgamma
+    digamma = gamma.digamma
 
     rsqrt = power.rsqrt
     reciprocal = power.reciprocal

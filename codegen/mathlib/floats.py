@@ -52,6 +52,7 @@ SINGLE = Format(dtypes.float32, dtypes.int32, 23, 127, 0.693145751953125, 1.4286
 DOUBLE = Format(dtypes.float64, dtypes.int64, 52, 1023, 0.6931471803691238, 1.9082149292705877e-10)
 LN2 = 0.6931471805599453
 LOG2E = 1.4426950408889634
+_HORNER = 12  # coefficients in one chain at most
 
 
 def format_of(x: Lane) -> Format:
@@ -63,10 +64,18 @@ def format_of(x: Lane) -> Format:
     raise TypeError(f"elementary functions take float32 or float64 lanes, not {x.dtype}")
 
 
-def polynomial(s: LaneBuilder, x: Lane, coefficients: Sequence[float]) -> Lane:
-    """`c[0] + c[1] * x + c[2] * x**2 + ...` by Horner's rule, one fma per degree."""
+def polynomial(s: LaneBuilder, x: Lane, coefficients: Sequence[float | Lane]) -> Lane:
+    """`c[0] + c[1] * x + c[2] * x**2 + ...`, one fma per degree.
+
+    Horner's rule; the upper part of a long polynomial is split into even and odd powers, to shorten
+    the chain of dependent operations.
+    """
+    if len(coefficients) > _HORNER:
+        square = x * x
+        even, odd = (polynomial(s, square, coefficients[2 + k :: 2]) for k in (0, 1))
+        coefficients = [*coefficients[:2], s.fma(odd, x, even)]
     *rest, last = coefficients
-    result: Lane | float = last
+    result = last
     for c in reversed(rest):
         result = s.fma(result, x, c)
     if not isinstance(result, Lane):

@@ -43,10 +43,10 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "tan": (1.6, 2.8),
     "asin": (1.9, 1.3),
     "acos": (1.1, 1.1),
-    "atan": (1.3, 1.2),
-    "erf": (1.7, 1.4),
-    "erfc": (0.6, 3.3),
-    "erfinv": (0.6, 2.9),
+    "atan": (1.3, 1.9),
+    "erf": (1.7, 2.4),
+    "erfc": (4.5, 3.7),
+    "erfinv": (2.5, 3.3),
     "rsqrt": (1.5, 1.5),
     "reciprocal": (0.6, 0.6),
     "sqrt": (0.6, 0.6),
@@ -191,7 +191,7 @@ def pairs(dtype: DType, count: int) -> tuple[Tensor, Tensor]:
 BINARY: dict[str, tuple[Callable[..., mpmath.mpf] | None, float, float]] = {
     "pow": (lambda x, y: x**y, 0.9, 1.0),
     "hypot": (mpmath.hypot, 0.6, 1.0),
-    "atan2": (mpmath.atan2, 1.7, 1.6),
+    "atan2": (mpmath.atan2, 1.7, 2.0),
     "fmod": (None, 0.0, 0.0),
 }
 
