@@ -27,7 +27,7 @@ from enum import Enum
 from typing import Any
 
 from ir.dtypes import COMPILED, DType
-from ir.schema import Schema, parse_schema
+from ir.schema import Schema, declared_schema
 
 
 class Effect(Enum):
@@ -243,4 +243,4 @@ TABLE = Table()
 
 def row(schema: str, rule: Rule, **columns: Any) -> Op:
     """Declare one op."""
-    return TABLE.add(Op(parse_schema(schema), rule, **columns))
+    return TABLE.add(Op(declared_schema(schema), rule, **columns))

@@ -9,6 +9,7 @@ scalar, broadcast).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -61,19 +62,32 @@ class Argument:
 
 @dataclass(frozen=True)
 class Schema:
-    """A parsed schema; `text` is its source."""
+    """A schema; `text` is its source. Parameters and results are parsed on first use, so that
+    declaring hundreds of rows costs little."""
 
     name: str  # with namespace: aten::add
     overload: str
-    arguments: tuple[Argument, ...]
-    returns: tuple[Argument, ...]
     text: str
-    is_vararg: bool = False
 
     def __str__(self) -> str:
         return self.text
 
     @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
+        """The parameters in order."""
+        return tuple(_parse_params(_HEAD.match(self.text)["params"]))  # type: ignore[index]
+
+    @cached_property
+    def returns(self) -> tuple[Argument, ...]:
+        """The results in order."""
+        return tuple(_parse_results(_HEAD.match(self.text)["result"]))  # type: ignore[index]
+
+    @cached_property
+    def is_vararg(self) -> bool:
+        """Whether any number of inputs may follow the parameters: `(str self, ...)`."""
+        return "...) ->" in self.text
+
+    @property
     def qualified(self) -> str:
         """Name with overload: `aten::add.Tensor`."""
         return f"{self.name}.{self.overload}" if self.overload else self.name
@@ -109,34 +123,33 @@ _PARAM = re.compile(
 def parse_schema(text: str) -> Schema:
     """Parse one schema; the namespace defaults to `aten`. Raises ParseError with the text that
     does not fit."""
+    schema = declared_schema(text)
+    for part in (schema.arguments, schema.returns):
+        assert isinstance(part, tuple)
+    return schema
+
+
+def declared_schema(text: str) -> Schema:
+    """A schema whose parameters are parsed, and refused, on first use."""
     head = _HEAD.match(text)
     if head is None:
         raise ParseError(f"not an operator schema: {text!r}")
-    params, is_vararg = _parse_params(head["params"])
-    result = head["result"].strip()
-    items = _split(result[1:-1]) if result.startswith("(") and result.endswith(")") else [result]
-    returns = tuple(_parse_param(item, False) for item in items if item and item != "...")
-    return Schema(
-        f"{head['ns'] or 'aten'}::{head['name']}",
-        head["overload"] or "",
-        params,
-        returns,
-        text.strip(),
-        is_vararg,
-    )
+    return Schema(f"{head['ns'] or 'aten'}::{head['name']}", head["overload"] or "", text.strip())
 
 
-def _parse_params(text: str) -> tuple[tuple[Argument, ...], bool]:
-    arguments: list[Argument] = []
-    kwarg_only = is_vararg = False
+def _parse_params(text: str) -> Iterator[Argument]:
+    kwarg_only = False
     for item in _split(text):
         if item == "*":
             kwarg_only = True
-        elif item == "...":
-            is_vararg = True
-        else:
-            arguments.append(_parse_param(item, kwarg_only))
-    return tuple(arguments), is_vararg
+        elif item != "...":
+            yield _parse_param(item, kwarg_only)
+
+
+def _parse_results(text: str) -> Iterator[Argument]:
+    result = text.strip()
+    items = _split(result[1:-1]) if result.startswith("(") and result.endswith(")") else [result]
+    return (_parse_param(item, False) for item in items if item and item != "...")
 
 
 def _parse_param(text: str, kwarg_only: bool) -> Argument:
@@ -155,6 +168,8 @@ def _parse_param(text: str, kwarg_only: bool) -> Argument:
     default = (
         NO_DEFAULT if match["default"] is None else _parse_default(match["default"].strip(), type_)
     )
+    if count is not None and isinstance(default, int):  # `int[2] padding=0`
+        default = (default,) * count
     return Argument(
         match["name"] or "",
         type_,

@@ -50,20 +50,21 @@ Tensor = Any  # in decompositions: a `Value` of tensor type
 
 
 def declare(schemas: str, rule: Callable[[Schema], R],
-            infer: Callable[[R, Schema], TypeRule | None], aliases: Iterable[str] = ()) -> Op:
+            infer: Callable[[R, Schema], TypeRule | None], aliases: Iterable[str] = (),
+            effect: Effect | None = None) -> Op:
     """Rows for every line of `schemas`, their aliases and twins; the result is the first row.
 
     `rule` and `infer` make the columns of one row from its schema. An alias is `name` (with all
-    twins of the family) or `name | twins`.
+    twins of the family) or `name | twins`. The effect is what the schema's marks say, or `effect`.
     """
     lines = [line.strip() for line in schemas.strip().splitlines()]
     names = [None, *aliases]
-    rows = [_declare_line(line, alias, rule, infer) for alias in names for line in lines]
+    rows = [_declare_line(line, alias, rule, infer, effect) for alias in names for line in lines]
     return rows[0]
 
 
 def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], R],
-                  infer: Callable[[R, Schema], TypeRule | None]) -> Op:
+                  infer: Callable[[R, Schema], TypeRule | None], effect: Effect | None) -> Op:
     text, _, twins = (part.strip() for part in f"{line} ".partition(" | "))
     if alias is not None:
         name, bar, own_twins = (part.strip() for part in alias.partition("|"))
@@ -72,7 +73,7 @@ def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], R],
         twins = own_twins if bar else twins
     schema = parse_schema(text)
     columns = rule(schema)
-    op = row(text, columns, infer=infer(columns, schema), effect=effect_of(schema))
+    op = row(text, columns, infer=infer(columns, schema), effect=effect or effect_of(schema))
     for twin in twins.split():
         row(twin_schema(text, twin), Opaque(), infer=typerules.written, effect=Effect.WRITE,
             inplace_of=op)
@@ -151,10 +152,11 @@ def binary(name: str, scalar: Callable[..., Any], result: str = "common", *, twi
 
 
 def composite(schemas: str, decompose: Callable[..., Any], infer: TypeRule | None = None,
-              aliases: Iterable[str] = ()) -> Op:
+              aliases: Iterable[str] = (), effect: Effect | None = None) -> Op:
     """A family of rows expressed by other rows; without `infer` the decomposition types them."""
     return declare(schemas, lambda _: Composite(decompose),
-                   lambda rule, schema: infer or typerules.composite(rule, schema), aliases)
+                   lambda rule, schema: infer or typerules.composite(rule, schema), aliases,
+                   effect)
 
 
 def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *,

@@ -14,6 +14,7 @@ from typing import Any
 from ir.dims import Dim
 from ir.dtypes import DType, float32, float64
 from ir.graph import Value
+from ir.op import Effect
 from ir.ops.cast import convert, row_major, widen
 from ir.ops.factory import FLOATS, Tensor, composite
 
@@ -393,6 +394,6 @@ def _prelu(b: Any, x: Tensor, weight: Tensor) -> Tensor | None:
 glu = composite("glu(Tensor self, int dim=-1) -> Tensor  | .out", _glu)
 prelu = composite("prelu(Tensor self, Tensor weight) -> Tensor", _prelu)
 dropout = composite("dropout(Tensor input, float p, bool train) -> Tensor",
-                    lambda b, x, p, train: x if train is False else None)
+                    lambda b, x, p, train: x if train is False else None, effect=Effect.RANDOM)
 outer = composite("outer(Tensor self, Tensor vec2) -> Tensor  | .out",
                   lambda b, x, y: b.mul(b.unsqueeze(x, 1), y), aliases=("ger",))
