@@ -214,8 +214,8 @@ def _log2_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
         error = s.fma(m, high, constant - total)
         high, low = total, s.fma(m, low, error) + rest
     product, error = two_product(s, m, high)
-    total, rest = fast_two_sum(e * f.unit, product)
-    return total, rest + s.fma(m, low, error)
+    high, rounding = fast_two_sum(e * f.unit, product)
+    return high, rounding + s.fma(m, low, error)
 
 
 def _power_double(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
