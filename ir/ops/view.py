@@ -519,7 +519,7 @@ def _roll(b: Any, x: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Any:
         return flat if flat is None else b.view(flat, b.size(x))
     for shift, dim in zip(shifts, dims, strict=True):
         size = x.type.shape[dim] if x.type.is_complete and x.type.rank else None
-        if not isinstance(size, int) or size == 0:
+        if not isinstance(size, int) or size == 0 or not isinstance(shift, int):
             return None
         cut = -shift % size
         x = b.cat([b.slice(x, dim, cut, None, 1), b.slice(x, dim, 0, cut, 1)], dim)
