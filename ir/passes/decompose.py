@@ -13,6 +13,7 @@ from ir.abstract import Known, is_frozen, is_literal
 from ir.builder import Builder
 from ir.dims import Sym
 from ir.dtypes import by_code
+from ir.errors import TypeRuleError
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Composite
 from ir.ops.control import LIST
@@ -42,7 +43,10 @@ def _decompose(node: Node, known: Known) -> bool:
     after = len(node.block.nodes) - first
     formals = node.op.schema.arguments
     arguments = [_argument(v, a.type, known) for v, a in zip(node.inputs, formals, strict=True)]
-    result = rule.decompose(Builder.before(node, known), *arguments)
+    try:
+        result = rule.decompose(Builder.before(node, known), *arguments)
+    except TypeRuleError:  # the call raises the real error
+        result = None
     made = node.block.nodes[first : len(node.block.nodes) - after]
     if result is None:
         for new in reversed(made):
