@@ -1,18 +1,21 @@
-"""What a scalar rule costs, in flop equivalents: the rule is run once on a builder that only counts.
+"""What a scalar rule costs, in flop equivalents: the rule is run once on a builder that only
+counts.
 
-The unit is one slot of a fused multiply-add counted as two, so an addition costs 2 and an inlined exp about 40; the scheduler
-uses costs to choose vector widths, to decide between storing and computing again, and whether threads pay.
+The unit is one slot of a fused multiply-add counted as two, so an addition costs 2 and an inlined
+exp about 40; the scheduler uses costs to choose vector widths, to decide between storing and
+computing again, and whether threads pay.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from codegen.mathlib.work import COST
 from ir import DType, Node, Op, Pointwise, dtypes
 
 EXPENSIVE = 20
+MEMORY_COST = 20  # a point takes at least as long as its loads and stores from the level 2 cache
 BASIC = 2  # an arithmetic operation, a comparison, a select
 DIVISION = 16
 
@@ -24,16 +27,24 @@ def node_cost(node: Node | None) -> int:
     return _rule_cost(node.op)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _rule_cost(op: Op) -> int:
     rule = op.rule
     assert isinstance(rule, Pointwise)
     counter = _Counter()
     lane = _CountedLane(counter, dtypes.float32)
-    constants = {a.name: a.default if a.has_default else None for a in op.schema.arguments if a.name not in rule.operands}
+    constants = {
+        a.name: a.default if a.has_default else None
+        for a in op.schema.arguments
+        if a.name not in rule.operands
+    }
     try:
         rule.scalar(counter, *[lane] * len(rule.operands), **constants)
-    except (TypeError, KeyError, ValueError):  # a rule for integers only, or one that needs its constants
+    except (
+        TypeError,
+        KeyError,
+        ValueError,
+    ):  # a rule for integers only, or one that needs its constants
         return BASIC * 4
     return max(counter.total, BASIC)
 
@@ -70,8 +81,12 @@ class _CountedLane:
         self.counter.total += DIVISION
         return self
 
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __and__ = __rand__ = __or__ = __ror__ = _count
-    __xor__ = __rxor__ = __invert__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = _count
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __and__ = __rand__ = (
+        __or__
+    ) = __ror__ = _count
+    __xor__ = __rxor__ = __invert__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = (
+        __ge__
+    ) = _count
     __eq__ = __ne__ = _count  # type: ignore[assignment]
     __truediv__ = __rtruediv__ = __floordiv__ = __mod__ = __rfloordiv__ = __rmod__ = _divide
     __hash__ = object.__hash__

@@ -3,7 +3,8 @@
     many steps:  context = [arguments]; torch_parallel_for(0, steps, grain, range function, context)
     else:        kernel(arguments, 0, steps)
 
-The range function unpacks the context and calls the kernel for its part; a fault of any part is kept in the context.
+The range function unpacks the context and calls the kernel for its part; a fault of any part is
+kept in the context.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Sequence
 import llvmlite.ir as ll
 
 from codegen.abi import RANGE_TYPE, call, stack
+from codegen.cost import MEMORY_COST
 from codegen.entry import EntryBuilder
 from codegen.kernel import Kernel
 from ir import hint, product
 
 I64 = ll.IntType(64)
-GRAIN_WORK = 1 << 15  # flop equivalents that one thread should get at least
+GRAIN_WORK = 1 << 18  # flop equivalents that one thread should get at least
 
 
 def launch(entry: EntryBuilder, kernel: Kernel, arguments: Sequence[ll.Value]) -> ll.Value | None:
@@ -45,7 +47,7 @@ def _grain(kernel: Kernel) -> int:
     """Steps per thread that are worth a thread."""
     nest, plan = kernel.nest, kernel.schedule
     points = hint(product(v.extent for v in [*plan.outer, *plan.reduced]))
-    per_step = points * max(nest.cost, 4) // max(hint(kernel.steps), 1)
+    per_step = points * max(nest.cost, MEMORY_COST) // max(hint(kernel.steps), 1)
     return max(GRAIN_WORK // max(per_step, 1), 1)
 
 
@@ -77,7 +79,9 @@ def _range_function(module: ll.Module, kernel: Kernel) -> ll.Function:
     function.linkage = "internal"
     begin, end, context = function.args
     b = ll.IRBuilder(function.append_basic_block("entry"))
-    arguments = [_from_word(b, b.load(_slot(b, context, k), typ=I64), t) for k, t in enumerate(types)]
+    arguments = [
+        _from_word(b, b.load(_slot(b, context, k), typ=I64), t) for k, t in enumerate(types)
+    ]
     status = b.call(kernel.function, [*arguments, begin, end])
     if kernel.can_fault:
         b.atomic_rmw("or", _slot(b, context, len(types)), b.zext(status, I64), "monotonic")

@@ -1,13 +1,20 @@
-"""How a nest runs: loop order, merged loops, the vector variable and its width, what runs in parallel.
+"""How a nest runs: loop order, merged loops, the vector variable and its width, what runs in
+parallel.
 
-    outer variables (first one parallel) > reduced variables, one of all being the vector variable, always innermost of its kind
+  outer variables (first one parallel) > reduced variables, one of all being the vector variable,
+  always innermost of its kind
 
-  * The vector variable is the one along which most accesses are contiguous. When it is a reduced variable, accumulators
-    are folded across lanes after the row; when it is an outer variable, each lane keeps its own accumulator.
-  * Loops that every access treats as one are merged: the outer variable stays at 0, the inner one runs further.
-  * When operands are contiguous along two different variables, both run in square tiles, which are transposed in registers.
-  * A reduction of everything has no outer loop to run in parallel: its row is cut into chunks (`codegen.split`).
-  * Vectors may be several registers wide: that unrolls the loop and hides latency where the arithmetic is cheap.
+* The vector variable is the one along which most accesses are contiguous. When it is a reduced
+  variable, accumulators are folded across lanes after the row; when it is an outer variable, each
+  lane keeps its own accumulator.
+* Loops that every access treats as one are merged: the outer variable stays at 0, the inner one
+  runs further.
+* When operands are contiguous along two different variables, both run in square tiles, which are
+  transposed in registers.
+* A reduction of everything has no outer loop to run in parallel: its row is cut into chunks
+  (`codegen.split`).
+* Vectors may be several registers wide: that unrolls the loop and hides latency where the
+  arithmetic is cheap.
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from codegen.cost import MEMORY_COST
 from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest
 from ir import Dim, hint, product, size_max
@@ -23,12 +31,13 @@ from ir import Dim, hint, product, size_max
 CHEAP = 24  # flop equivalents per point: below, vectors are 4 registers wide, else 2
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
-GRAIN = 1 << 15  # flop equivalents below which a second thread costs more than it saves
+GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
 
 
 @dataclass(eq=False, slots=True)
 class Schedule:
-    """The decisions for one nest; `width` lanes along `vector` (None: scalar code). `tile` is the last outer loop but one, when it
+    """The decisions for one nest; `width` lanes along `vector` (None: scalar code). `tile` is the
+    last outer loop but one, when it
     runs in tiles with the vector variable."""
 
     outer: list[Var]
@@ -37,7 +46,9 @@ class Schedule:
     width: int
     is_parallel: bool
     tile: Var | None = None
-    chunk: Dim | None = None  # elements of the outermost reduced loop per chunk, when the row is split
+    chunk: Dim | None = (
+        None  # elements of the outermost reduced loop per chunk, when the row is split
+    )
 
     @property
     def chunks(self) -> Dim:
@@ -46,9 +57,16 @@ class Schedule:
         return 1 if self.chunk is None else (extent + (self.chunk - 1)) // self.chunk
 
     def __str__(self) -> str:
-        loops = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.outer]
-        row = [f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.reduced]
-        return f"{'parallel ' if self.is_parallel else ''}for {' '.join(loops) or '-'}" + (f" row {' '.join(row)}" if row else "")
+        loops = [
+            f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "") for v in self.outer
+        ]
+        row = [
+            f"{v}<{v.extent}" + (f" x{self.width}" if v is self.vector else "")
+            for v in self.reduced
+        ]
+        return f"{'parallel ' if self.is_parallel else ''}for {' '.join(loops) or '-'}" + (
+            f" row {' '.join(row)}" if row else ""
+        )
 
 
 def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
@@ -63,7 +81,7 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     _move_last(outer, tile)
     _move_last(outer, vector)
     _move_last(reduced, vector)
-    work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, 4)
+    work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, MEMORY_COST)
     width = _width(nest, vector, register_bytes, is_tiled=tile is not None)
     chunk = _chunk(nest, outer, reduced, width) if threads and work > SPLIT_WORK else None
     is_parallel = threads and work > GRAIN and (bool(outer) or chunk is not None)
@@ -71,8 +89,16 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
 
 
 def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim | None:
-    """The chunk of a row that is worth splitting: nothing but one pass over it, and one row only."""
-    if outer or not reduced or nest.scan is not None or nest.phase_count > 2 or any(r.phase for r in nest.reduces):
+    """The chunk of a row that is worth splitting: nothing but one pass over it, and one row
+    only.
+    """
+    if (
+        outer
+        or not reduced
+        or nest.scan is not None
+        or nest.phase_count > 2
+        or any(r.phase for r in nest.reduces)
+    ):
         return None
     if any(nest.is_full(r.index) for r in nest.roots):
         return None
@@ -82,13 +108,22 @@ def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim 
 
 
 def _tile_variable(nest: Nest, outer: list[Var], vector: Var | None) -> Var | None:
-    """The variable along which operands are contiguous that are not so along the vector variable."""
+    """The variable along which operands are contiguous that are not so along the vector
+    variable.
+    """
     if vector not in outer:
         return None
-    across = [a.address for a in nest.accesses if a.buffer is not None and not a.is_write and not _is_unit(a.address, vector)]
+    across = [
+        a.address
+        for a in nest.accesses
+        if a.buffer is not None and not a.is_write and not _is_unit(a.address, vector)
+    ]
     for var in outer:
-        if var is not vector and min(hint(var.extent), hint(vector.extent)) >= 32 and any(
-                _is_unit(a, var) and hint(a.coefficient(vector)) != 0 for a in across):
+        if (
+            var is not vector
+            and min(hint(var.extent), hint(vector.extent)) >= 32
+            and any(_is_unit(a, var) and hint(a.coefficient(vector)) != 0 for a in across)
+        ):
             return var
     return None
 
@@ -103,7 +138,9 @@ def _is_one(var: Var) -> bool:
 
 
 def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | None:
-    """The variable with the most contiguous accesses; reduced variables win ties, then inner ones."""
+    """The variable with the most contiguous accesses; reduced variables win ties, then inner
+    ones.
+    """
     candidates = [*outer, *reduced]
     if not candidates:
         return None
@@ -145,7 +182,9 @@ def _ordered(variables: list[Var], accesses: Sequence[Access]) -> list[Var]:
 
 
 def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
-    """Fold each loop into its inner neighbor when every address moves through both as through one."""
+    """Fold each loop into its inner neighbor when every address moves through both as through
+    one.
+    """
     result = list(variables)
     for position in range(len(result) - 2, -1, -1):
         outer, inner = result[position], result[position + 1]
@@ -158,10 +197,21 @@ def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
-    size = max([a.buffer.dtype.itemsize for a in nest.accesses if a.buffer is not None and vector in a.address.terms], default=4)
+    size = max(
+        [
+            a.buffer.dtype.itemsize
+            for a in nest.accesses
+            if a.buffer is not None and vector in a.address.terms
+        ],
+        default=4,
+    )
     lanes = register_bytes // max(size, 4)
     registers = 4 if nest.cost <= CHEAP else 2
-    if is_tiled or nest.scan is not None or (not nest.reduces and any(a.buffer is None for a in nest.accesses)):
+    if (
+        is_tiled
+        or nest.scan is not None
+        or (not nest.reduces and any(a.buffer is None for a in nest.accesses))
+    ):
         registers = 1
     width = lanes * registers
     while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:
