@@ -39,7 +39,7 @@ from functools import cache
 from codegen import torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, Engine, Library, Source, default_cache
-from codegen.torch_abi import TensorLayout
+from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
 
 HEADER_BYTES = 4096
 HUGE_PAGE = 2 << 20
@@ -356,6 +356,8 @@ wrap:
   %is_wrapped = icmp eq i32 %refused, 0
   br i1 %is_wrapped, label %large, label %back
 large:
+  %wrapped = load ptr, ptr %handle
+  call void @make_resizable(ptr %wrapped)
   ret ptr %buffer
 back:
   call void @relume_pool_release(ptr %buffer)
@@ -382,8 +384,29 @@ define ptr @relume_box(ptr %handle) {
 }
 """
 
-def _tracked(at: TensorLayout) -> str:
+_AS_IT_IS = """
+define internal void @make_resizable(ptr %handle) {
+  ret void
+}
+"""
+
+
+def _by_layout(at: TensorLayout) -> str:
+    """The functions that read and write fields of torch's objects."""
     return f"""
+@{CPU_ALLOCATOR} = external global i8
+
+define internal void @make_resizable(ptr %handle) {{  ; as if torch had allocated the memory
+  %impl = load ptr, ptr %handle
+  %storage_at = getelementptr i8, ptr %impl, i64 {at.storage}
+  %storage = load ptr, ptr %storage_at
+  %allocator_at = getelementptr i8, ptr %storage, i64 {at.storage_allocator}
+  store ptr @{CPU_ALLOCATOR}, ptr %allocator_at
+  %resizable_at = getelementptr i8, ptr %storage, i64 {at.storage_resizable}
+  store i8 1, ptr %resizable_at
+  ret void
+}}
+
 declare i8 @aoti_torch_grad_mode_is_enabled()
 
 define i8 @relume_is_tracked(ptr %meta) {{
@@ -415,8 +438,7 @@ no:
 @cache
 def _source() -> Source:
     text = _THUNKS + _POOL + _RESULTS
-    if torch_abi.LAYOUT is not None:
-        text += _tracked(torch_abi.LAYOUT)
+    text += _AS_IT_IS if torch_abi.LAYOUT is None else _by_layout(torch_abi.LAYOUT)
     return Source.of_text(text)
 
 

@@ -14,7 +14,8 @@ offset in their memory:
     TensorImpl  storage ──► StorageImpl, autograd_meta ──► AutogradMeta, rank,
                 sizes[5], strides[5] (or one pointer to both), storage_offset, numel,
                 dtype (u16), key_set (u64)
-    StorageImpl data         AutogradMeta grad_fn, requires_grad, forward_grad
+    StorageImpl data, resizable, allocator
+    AutogradMeta grad_fn, requires_grad, forward_grad
 
 Laws of the probe: an offset counts only when it is the one that fits every sample (else `LAYOUT` is
 None and `LAYOUT_REASON` says which field); the samples differ in every field. One comparison of
@@ -47,6 +48,7 @@ CPP_SYMBOLS = {
         "_Z16THPVariable_WrapRKN2at10TensorBaseE",
         "_Z16THPVariable_WrapN2at10TensorBaseE",
     ),
+    "relume_get_cpu_allocator": ("_ZN3c1015GetCPUAllocatorEv",),
     "relume_function_modes": ("_ZN2at4impl27torch_function_mode_enabledEv",),
     "relume_bump_version": ("_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",),
 }
@@ -107,6 +109,8 @@ class DispatchState:
     inference_excluded: int
 
 
+CPU_ALLOCATOR = "relume_cpu_allocator"
+"""Name of torch's default allocator, which may resize a storage that knows it."""
 DISPATCH_TLS = "relume_dispatch_tls"
 """Name of the {module, offset} pair to be given to `__tls_get_addr`, which returns the address
 of the pair of words.
@@ -170,6 +174,8 @@ class TensorLayout:
     impl: int
     storage: int
     storage_data: int
+    storage_resizable: int
+    storage_allocator: int
     rank: int
     sizes: int
     strides: int
@@ -192,7 +198,7 @@ class _ProbeFailed(Exception):
 
 
 _IMPL_BYTES = 192
-_STORAGE_BYTES = 64
+_STORAGE_BYTES = 88
 _META_BYTES = 184
 
 
@@ -292,6 +298,7 @@ def _probe() -> TensorLayout:
     }
     if any(_keys(t) != layout["plain_keys"] for t in [*every, *typed]):
         raise _ProbeFailed("key_set: plain tensors differ")
+    layout |= _probe_resizable([t.untyped_storage() for t in plain])
     _check_out_of_line(rank, sizes)
     return TensorLayout(**layout, **_probe_autograd())
 
@@ -309,6 +316,42 @@ def _storage_data(samples: Sequence[torch.Tensor]) -> int:
         if fits(offset):
             return offset
     raise _ProbeFailed("storage_data: 0 offsets fit")
+
+
+def _probe_resizable(storages: Sequence[torch.UntypedStorage]) -> dict[str, int]:
+    """What makes storages that torch allocated resizable, unlike those that wrap foreign memory.
+
+    Registers `CPU_ALLOCATOR`.
+    """
+    tensors = [torch.frombuffer(bytearray(8 * k), dtype=torch.uint8) for k in (1, 2, 3)]
+    wrapped = [t.untyped_storage() for t in tensors]
+    owned, foreign = ([s._cdata for s in some] for some in (storages, wrapped))
+    flag = _search(
+        "resizable",
+        _STORAGE_BYTES,
+        [_byte_is(base, 1) for base in owned] + [_byte_is(base, 0) for base in foreign],
+        step=1,
+        start=2 * POINTER,
+    )
+    allocator = _cpu_allocator()
+    fits = [_word_is(base, allocator) for base in owned] + [_word_is(base, 0) for base in foreign]
+    _OWN[CPU_ALLOCATOR] = allocator
+    return {
+        "storage_resizable": flag,
+        "storage_allocator": _search("allocator", _STORAGE_BYTES, fits, start=2 * POINTER),
+    }
+
+
+def _cpu_allocator() -> int:
+    """What c10::GetCPUAllocator() returns."""
+    get = address("relume_get_cpu_allocator")
+    if get is None:
+        raise _ProbeFailed("allocator: no way to ask for it")
+    return int(ctypes.CFUNCTYPE(ctypes.c_void_p)(get)())
+
+
+def _byte_is(base: int, value: int) -> Callable[[int], bool]:
+    return lambda offset: ctypes.c_uint8.from_address(base + offset).value == value
 
 
 def _keys(tensor: torch.Tensor) -> int:

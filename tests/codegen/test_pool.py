@@ -167,6 +167,17 @@ def test_results_behave_like_tensors(empty: Plan) -> None:
     assert made.grad is not None
 
 
+def test_results_can_grow(empty: Plan) -> None:
+    made = empty(elements(8)).fill_(4)
+    made.resize_(elements(16))
+    assert pool.statistics().idle >= 8 * MIB  # torch has copied the elements into its own memory
+    assert made[: elements(8)].eq(4).all()
+    made.resize_(3)
+    assert made.tolist() == [4.0] * 3
+    made.untyped_storage().resize_(0)
+    assert made.data_ptr() == 0
+
+
 def test_results_are_plain_tensors(empty: Plan) -> None:
     assert is_plain(empty(elements(8)))
     with torch.inference_mode():
