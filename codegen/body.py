@@ -1,32 +1,35 @@
-"""The body of a plan: one pass over the prepared blocks, emitting kernels, registers, memory, calls and results.
+"""The body of a plan: one pass over the prepared blocks, emitting kernels, registers, memory, calls
+and results.
 
 Where a value lives
     number (int, float, bool)      an SSA register
-    stored tensor                  a pointer to its base: a new tensor that will be returned, an argument, or a temporary
+    stored tensor                  a pointer to its base: a new tensor that will be returned, an
+    argument, or a temporary
     view of an object              made by torch's own view operator, so that it shares storage
     tuple, list                    its elements; built when it is returned
     anything else                  an object of the plan's, released on every way out
     constant                       nowhere: folded into code, or a Python object of the plan
 
-`objects` holds what has a Python object already; `Boxes` (results) makes one for anything else when it is needed.
+`objects` holds what has a Python object already; `Boxes` (results) makes one for anything else when
+it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.ir as ll
 
 from codegen import control
-from codegen.abi import I32, NULL, PTR, call, external
+from codegen.abi import call
 from codegen.callback import outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.kernel import Kernel, emit_kernel
 from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
-from codegen.nest import Buffer, Nest
+from codegen.nest import Nest
 from codegen.operands import producer
 from codegen.params import BoolParam, FloatParam, IntParam
 from codegen.partition import CONTROL, ELEMENT, REGISTERS, STRUCTURE, Callback, Group, Item
@@ -34,7 +37,19 @@ from codegen.prepare import Prepared
 from codegen.refuse import Refused
 from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
 from ir import (
-    BOOL, FLOAT, INT, Block, Dim, ListType, Node, Scalar, Sym, TensorType, TupleType, Value, View, dtypes, product,
+    BOOL,
+    FLOAT,
+    INT,
+    Block,
+    ListType,
+    Node,
+    Scalar,
+    Sym,
+    TensorType,
+    TupleType,
+    Value,
+    View,
+    product,
 )
 
 I64 = ll.IntType(64)
@@ -54,8 +69,12 @@ class Body:
     outputs: dict[Value, Output] = field(default_factory=dict)
     objects: dict[Value, ll.Value] = field(default_factory=dict)
     kernels: list[Kernel] = field(default_factory=list)
-    wanted: set[Value] = field(default_factory=set)  # tensors that become objects: allocated as tensors from the start
-    can_leave: bool = True  # nothing visible happened yet: a failed guard may start over in the interpreter
+    wanted: set[Value] = field(
+        default_factory=set
+    )  # tensors that become objects: allocated as tensors from the start
+    can_leave: bool = (
+        True  # nothing visible happened yet: a failed guard may start over in the interpreter
+    )
 
     @property
     def b(self) -> ll.IRBuilder:
@@ -87,7 +106,7 @@ class Body:
         elif isinstance(bound, BoundScalar):
             self.numbers[value] = bound.value
 
-    # blocks --------------------------------------------------------------------------------------------------
+    # blocks ---------------------------------------------------------------------------------------
     def block(self, block: Block) -> None:
         """The items of a block, then the copies into memory that control flow hands on."""
         for item in self.plan.items[block]:
@@ -113,7 +132,9 @@ class Body:
                     self.allocate_buffer(root.buffer.base)
 
     def allocate_buffer(self, base: Value) -> None:
-        """Memory for one value: a tensor of torch's when it becomes an object, else the stack or the pool."""
+        """Memory for one value: a tensor of torch's when it becomes an object, else the stack or
+        the pool.
+        """
         buffer = self.plan.buffers[base]
         if base in self.wanted:
             output = self.entry.alloc(buffer.dtype, buffer.dims, buffer.strides)
@@ -130,21 +151,35 @@ class Body:
 
     def nest(self, nest: Nest) -> None:
         """Emit a nest's kernel and call it."""
-        kernel = emit_kernel(self.entry.module, f"kernel{len(self.kernels)}", nest, self.plan.schedules[nest], self.plan.known)
+        kernel = emit_kernel(
+            self.entry.module,
+            f"kernel{len(self.kernels)}",
+            nest,
+            self.plan.schedules[nest],
+            self.plan.known,
+        )
         self.kernels.append(kernel)
-        status = launch(self.entry, kernel, [*(self.pointers[v] for v in kernel.bases),
-                                             *(self.entry.symbols[s] for s in kernel.symbols),
-                                             *(self.number(v) for v in kernel.scalars)])
+        status = launch(
+            self.entry,
+            kernel,
+            [
+                *(self.pointers[v] for v in kernel.bases),
+                *(self.entry.symbols[s] for s in kernel.symbols),
+                *(self.number(v) for v in kernel.scalars),
+            ],
+        )
         if status is not None:
             self.leave_unless(self.b.icmp_unsigned("==", status, I64(0)))
 
     def leave_unless(self, condition: ll.Value) -> None:
-        """Start over in the interpreter unless the condition holds; only while nothing visible was done."""
+        """Start over in the interpreter unless the condition holds; only while nothing visible was
+        done.
+        """
         if not self.can_leave:
             raise Refused("effect before guard")
         self.entry.require(condition)
 
-    # nodes ---------------------------------------------------------------------------------------------------
+    # nodes ----------------------------------------------------------------------------------------
     def node(self, node: Node) -> None:
         """A node outside of loop nests."""
         if isinstance(node.op.rule, Scalar):
@@ -175,7 +210,10 @@ class Body:
         type_ = value.type
         assert isinstance(type_, TensorType) and type_.dtype is not None
         s = Lanes(self.b, 1)
-        lane = s.load_scalar(self.pointers[self.plan.buffers[value].base if value in self.plan.buffers else value], type_.dtype)
+        lane = s.load_scalar(
+            self.pointers[self.plan.buffers[value].base if value in self.plan.buffers else value],
+            type_.dtype,
+        )
         self.numbers[node.output] = s.cast(lane, REGISTERS[node.output.type]).value
 
     def _unpack(self, node: Node) -> None:
@@ -206,9 +244,11 @@ class Body:
             return ll.DoubleType()(number)
         return self.entry.size(number)
 
-    # calling back --------------------------------------------------------------------------------------------
+    # calling back ---------------------------------------------------------------------------------
     def call_back(self, callback: Callback) -> None:
-        """Run nodes in the interpreter; numbers among the results are unboxed, everything else stays an object."""
+        """Run nodes in the interpreter; numbers among the results are unboxed, everything else
+        stays an object.
+        """
         outlined = outline(callback, self.plan.known)
         objects = [self.object(v) for v in outlined.arguments]
         self.can_leave = self.can_leave and callback.is_pure
@@ -227,7 +267,7 @@ class Body:
                 raise Refused("effect before guard", value.node)
             self.bind(value, self.entry.unbox(PARAMS[value.type], obj))
 
-    # objects -------------------------------------------------------------------------------------------------
+    # objects --------------------------------------------------------------------------------------
     def object(self, value: Value) -> ll.Value:
         """A value as a Python object, borrowed from the plan."""
         if value not in self.objects:
@@ -248,7 +288,11 @@ class Body:
 
     def _box_made(self, value: Value) -> Owned:
         source = producer(value)
-        if source is not None and source.node.name in SEQUENCES and not isinstance(value.type, TensorType):
+        if (
+            source is not None
+            and source.node.name in SEQUENCES
+            and not isinstance(value.type, TensorType)
+        ):
             type_ = value.type
             if isinstance(type_, TupleType) and type_.cls is not None:
                 return self._box_view(value)
@@ -265,7 +309,9 @@ class Body:
         return self.entry.box_object(self.objects[value])
 
     def _box_copy(self, value: Value) -> Owned:
-        """A temporary that turned out to be a result: its memory is copied to a new tensor of the same layout."""
+        """A temporary that turned out to be a result: its memory is copied to a new tensor of the
+        same layout.
+        """
         buffer = self.plan.buffers[value]
         output = self.entry.alloc(buffer.dtype, buffer.dims, buffer.strides)
         size = self.entry.size(product(buffer.dims) * buffer.dtype.itemsize)
@@ -284,19 +330,25 @@ class Body:
         return self.entry.box_object(self.objects[value])
 
     def _box_number(self, value: Value) -> Owned:
-        box = {INT: self.entry.box_int, FLOAT: self.entry.box_float, BOOL: self.entry.box_bool}[value.type]
+        box = {INT: self.entry.box_int, FLOAT: self.entry.box_float, BOOL: self.entry.box_bool}[
+            value.type
+        ]
         return box(self.numbers[value])
 
     def _box_known(self, known: Any) -> Owned:
         if isinstance(known, Sym):
             return self.entry.box_int(self.entry.size(known))
         if isinstance(known, list | tuple):
-            return self.entry.box_sequence([self._box_known(k) for k in known], isinstance(known, list))
+            return self.entry.box_sequence(
+                [self._box_known(k) for k in known], isinstance(known, list)
+            )
         return self.entry.box_object(self.entry.constant(known))
 
 
 def _object_values(block: Block, plan: Prepared) -> set[Value]:
-    """Tensors stored by the graph's own block that become Python objects: returned, or read by a callback."""
+    """Tensors stored by the graph's own block that become Python objects: returned, or read by a
+    callback.
+    """
     wanted: set[Value] = set()
     for value in block.returns:
         wanted |= _tensors_of(value, plan)
@@ -318,4 +370,6 @@ def _tensors_of(value: Value, plan: Prepared) -> set[Value]:
         return set()
     if source.node.name in SEQUENCES or source.node.name == "prim::TupleUnpack":
         return {t for v in source.node.inputs for t in _tensors_of(v, plan)}
-    return _tensors_of(source.node.inputs[0], plan) if isinstance(source.node.op.rule, View) else set()
+    return (
+        _tensors_of(source.node.inputs[0], plan) if isinstance(source.node.op.rule, View) else set()
+    )

@@ -1,7 +1,8 @@
 """Calling back: nodes without a native form run in the interpreter, on Python objects.
 
-The nodes become a graph of their own, whose parameters are the values that they read from outside and whose returns are what
-others read of them; its Python function is a constant of the plan. So every graph that the front ends accept has a body.
+The nodes become a graph of their own, whose parameters are the values that they read from outside
+and whose returns are what others read of them; its Python function is a constant of the plan. So
+every graph that the front ends accept has a body.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ir import Builder, Graph, Interpreter, Sym, Value, copy_node
 
 @dataclass(frozen=True, slots=True)
 class Outlined:
-    """A callback as a function: its arguments, its results in order (one result comes bare, several as a tuple)."""
+    """A callback as a function: its arguments, its results in order (one result comes bare, several
+    as a tuple).
+    """
 
     function: Callable[..., Any]
     arguments: Sequence[Value]
@@ -27,7 +30,12 @@ class Outlined:
 def outline(callback: Callback, known: Known) -> Outlined:
     """Make the function of a callback; constants become part of it."""
     inside = {v for n in callback.nodes for v in n.outputs}
-    results = [v for n in callback.nodes for v in n.outputs if any(user not in callback.nodes for user, _ in v.uses)]
+    results = [
+        v
+        for n in callback.nodes
+        for v in n.outputs
+        if any(user not in callback.nodes for user, _ in v.uses)
+    ]
     arguments: list[Value] = []
     graph = Graph("callback")
     builder = Builder(graph.block)
@@ -67,8 +75,16 @@ def _outside_reads(callback: Callback, inside: set[Value]) -> list[Value]:
             for inner in block.walk():
                 defined |= {*inner.outputs, *(p for b in inner.blocks for p in b.params)}
     for node in callback.nodes:
-        for value in (*node.inputs, *(v for b in node.blocks for v in b.returns),
-                      *(v for b in node.blocks for n in b.walk() for v in (*n.inputs, *(r for c in n.blocks for r in c.returns)))):
+        for value in (
+            *node.inputs,
+            *(v for b in node.blocks for v in b.returns),
+            *(
+                v
+                for b in node.blocks
+                for n in b.walk()
+                for v in (*n.inputs, *(r for c in n.blocks for r in c.returns))
+            ),
+        ):
             if value not in defined:
                 reads.setdefault(value)
     return list(reads)

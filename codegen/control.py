@@ -1,8 +1,9 @@
 """Native control flow: `prim::If` and `prim::Loop` as branches of the body.
 
-Numbers merge in phis. A tensor that a branch hands on is written into the memory of the `If`'s output. A tensor that a loop
-carries has two memories in turn: an iteration reads one (the parameter) and writes the other (its slot), and at the back edge
-they change places; the first one read is the initial value's own, in whatever memory that is, if its layout fits.
+Numbers merge in phis. A tensor that a branch hands on is written into the memory of the `If`'s
+output. A tensor that a loop carries has two memories in turn: an iteration reads one (the
+parameter) and writes the other (its slot), and at the back edge they change places; the first one
+read is the initial value's own, in whatever memory that is, if its layout fits.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ def emit_if(body: Body, node: Node) -> None:
     for side, block in zip(sides, node.blocks, strict=True):
         b.position_at_end(side)
         body.block(block)
-        results = [None if isinstance(v.type, TensorType) or o in body.plan.known else body.number(v)
-                   for v, o in zip(block.returns, node.outputs, strict=True)]
+        results = [
+            None if isinstance(v.type, TensorType) or o in body.plan.known else body.number(v)
+            for v, o in zip(block.returns, node.outputs, strict=True)
+        ]
         ends.append((b.block, results))
         b.branch(done)
     b.position_at_end(done)
@@ -52,7 +55,9 @@ def emit_if(body: Body, node: Node) -> None:
 def emit_loop(body: Body, node: Node) -> None:
     """for (i = 0; i < count and condition; i++)."""
     b, inner = body.b, node.blocks[0]
-    carried = list(zip(inner.params[1:], inner.returns[1:], node.inputs[2:], node.outputs, strict=True))
+    carried = list(
+        zip(inner.params[1:], inner.returns[1:], node.inputs[2:], node.outputs, strict=True)
+    )
     allocate_all(body, inner)
     starts = {p: _start(body, p, first) for p, _, first, _ in carried if p not in body.plan.known}
     count, condition = body.number(node.inputs[0]), body.number(node.inputs[1])
@@ -84,11 +89,15 @@ def emit_loop(body: Body, node: Node) -> None:
     b.position_at_end(done)
     for param, _, _, output in carried:
         if param in phis:
-            (body.pointers if isinstance(param.type, TensorType) else body.numbers)[output] = phis[param][0]
+            (body.pointers if isinstance(param.type, TensorType) else body.numbers)[output] = phis[
+                param
+            ][0]
 
 
 def _start(body: Body, param: Value, first: Value) -> list[ll.Value]:
-    """What a carried value starts as: a number; or memory to read, to write, and to write after that."""
+    """What a carried value starts as: a number; or memory to read, to write, and to write after
+    that.
+    """
     if not isinstance(param.type, TensorType):
         return [body.number(first)]
     slots = []
@@ -117,13 +126,19 @@ def _following(body: Body, param: Value, result: Value, phis: list[ll.Value]) ->
 
 
 def allocate_all(body: Body, block: Block) -> None:
-    """All memory that a block and those inside it need, in front of the control flow that repeats or skips it."""
+    """All memory that a block and those inside it need, in front of the control flow that repeats
+    or skips it.
+    """
     for item in body.plan.items[block]:
         if isinstance(item, Group):
             body.allocate(item)
         elif isinstance(item, Node):
             for output in item.outputs:
-                if item.name == "prim::If" and isinstance(output.type, TensorType) and output not in body.pointers:
+                if (
+                    item.name == "prim::If"
+                    and isinstance(output.type, TensorType)
+                    and output not in body.pointers
+                ):
                     body.allocate_buffer(output)
             for inner in item.blocks:
                 allocate_all(body, inner)

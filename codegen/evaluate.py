@@ -1,8 +1,9 @@
 """Evaluate values at an index: the define-by-run half of a kernel.
 
-`lane(value, index)` is a load for a value in memory, and otherwise the producer's rule applied to its operands at their
-indices. The lane is emitted in, and remembered by, the innermost scope among those of the loops that it depends on:
-what depends on no loop is computed once per call, what depends on the row only, once per row.
+`lane(value, index)` is a load for a value in memory, and otherwise the producer's rule applied to
+its operands at their indices. The lane is emitted in, and remembered by, the innermost scope among
+those of the loops that it depends on: what depends on no loop is computed once per call, what
+depends on the row only, once per row.
 """
 
 from __future__ import annotations
@@ -19,23 +20,47 @@ from codegen.schedule import Schedule
 from codegen.scopes import Key, LoopEmitter, Scope
 from codegen.sizes import emit_size
 from codegen.spill import Spill, plan_spills
-from ir import Create, Dim, DType, Node, Pointwise, Sym, Symbol, TensorType, Value, View, dtypes, opmath, symbols_of
+from ir import (
+    Create,
+    Dim,
+    DType,
+    Node,
+    Pointwise,
+    Sym,
+    Symbol,
+    TensorType,
+    Value,
+    View,
+    dtypes,
+    opmath,
+    symbols_of,
+)
 
 I64, I32, BIT, PTR = ll.IntType(64), ll.IntType(32), ll.IntType(1), ll.PointerType()
-NUMBERS = {"int": (I64, dtypes.int64), "float": (ll.DoubleType(), dtypes.float64), "bool": (BIT, dtypes.bool_)}
+NUMBERS = {
+    "int": (I64, dtypes.int64),
+    "float": (ll.DoubleType(), dtypes.float64),
+    "bool": (BIT, dtypes.bool_),
+}
 
 
 class Evaluator(LoopEmitter):
     """Lanes of one nest's values; owns the kernel's function and its arguments."""
 
-    def __init__(self, module: ll.Module, name: str, nest: Nest, plan: Schedule, known: Known) -> None:
+    def __init__(
+        self, module: ll.Module, name: str, nest: Nest, plan: Schedule, known: Known
+    ) -> None:
         self.nest, self.plan, self.known = nest, plan, known
-        self.bases = list(dict.fromkeys(a.buffer.base for a in nest.accesses if a.buffer is not None))
+        self.bases = list(
+            dict.fromkeys(a.buffer.base for a in nest.accesses if a.buffer is not None)
+        )
         self.symbols = sorted(_symbols(nest), key=lambda s: s.name)
         self.scalars = list(nest.scalars)
         numbers = [NUMBERS[str(v.type)][0] for v in self.scalars]
         partials = [PTR] if plan.chunk is not None else []
-        types = [PTR] * len(self.bases) + [I64] * len(self.symbols) + numbers + partials + [I64, I64]
+        types = (
+            [PTR] * len(self.bases) + [I64] * len(self.symbols) + numbers + partials + [I64, I64]
+        )
         function = ll.Function(module, ll.FunctionType(I32, types), name)
         function.linkage = "internal"
         function.attributes.add("nounwind")
@@ -52,7 +77,7 @@ class Evaluator(LoopEmitter):
         self.fault_flag: ll.Value | None = None
         self.s.on_fault = self._on_fault
 
-    # values --------------------------------------------------------------------------------------------------
+    # values ---------------------------------------------------------------------------------------
     def lane(self, value: Value, index: Index) -> Lane:
         """The value at an index, in the dtype in which lanes of its type compute."""
         key = (value, index_key(index))
@@ -101,18 +126,24 @@ class Evaluator(LoopEmitter):
                 lanes.append(self._number(operand))
         with self.emitting(depth):
             dtype = pointwise_dtype(node, rule, self.known)
-            cast = [self._cast_operand(x, None if name in rule.own else dtype)
-                    for x, name in zip(lanes, rule.operands, strict=True)]
+            cast = [
+                self._cast_operand(x, None if name in rule.own else dtype)
+                for x, name in zip(lanes, rule.operands, strict=True)
+            ]
             lane = self.to_type(rule.scalar(self.s, *cast, **params), node.outputs[0])
         return lane, depth
 
     def _cast_operand(self, x: Any, dtype: DType | None) -> Any:
         if x is None or dtype is None:
             return x
-        return self.s.cast(x, opmath(dtype)) if isinstance(x, Lane) else self.s.const(x, opmath(dtype))
+        return (
+            self.s.cast(x, opmath(dtype)) if isinstance(x, Lane) else self.s.const(x, opmath(dtype))
+        )
 
     def _number(self, number: Any) -> Any:
-        """A parameter that is no tensor: a register for what the body computes or a symbolic size, else the constant itself."""
+        """A parameter that is no tensor: a register for what the body computes or a symbolic size,
+        else the constant itself.
+        """
         if isinstance(number, Value):
             return Lane(self.s, self.scalar_of[number], NUMBERS[str(number.type)][1])
         return Lane(self.s, self.dim(number), dtypes.int64) if isinstance(number, Sym) else number
@@ -142,17 +173,22 @@ class Evaluator(LoopEmitter):
         if isinstance(step, int) and step == 0:
             return base
         with self.emitting(self.depth_of(index)):
-            return base + self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
+            return base + self.s.iota(dtype) * self.s.cast(
+                Lane(self.s, self.dim(step), dtypes.int64), dtype
+            )
 
-    # depth ---------------------------------------------------------------------------------------------------
+    # depth ----------------------------------------------------------------------------------------
     def depth_of(self, *indices: Affine) -> int:
         return max((self.depth.get(v, 0) for i in indices for v in i.terms), default=0)
 
     def _lane_depth(self, value: Value, index: Index) -> int:
         key = (value, index_key(index))
-        return next((d for d in range(len(self.scopes) - 1, -1, -1) if key in self.scopes[d].lanes), len(self.scopes) - 1)
+        return next(
+            (d for d in range(len(self.scopes) - 1, -1, -1) if key in self.scopes[d].lanes),
+            len(self.scopes) - 1,
+        )
 
-    # memory --------------------------------------------------------------------------------------------------
+    # memory ---------------------------------------------------------------------------------------
     def dim(self, dim: Dim) -> ll.Value:
         """A size as i64, computed once in front of all loops."""
         if isinstance(dim, int):
@@ -177,7 +213,9 @@ class Evaluator(LoopEmitter):
             total = self._partial(self.scopes[depth], depth, prefix, total, by_depth[depth])
         return total
 
-    def _partial(self, scope: Scope, depth: int, key: Key, base: ll.Value, terms: list[tuple[Any, Dim]]) -> ll.Value:
+    def _partial(
+        self, scope: Scope, depth: int, key: Key, base: ll.Value, terms: list[tuple[Any, Dim]]
+    ) -> ll.Value:
         if key not in scope.offsets:
             steps = [self.dim(step) for _, step in terms]
             with self.emitting(depth):
@@ -191,10 +229,17 @@ class Evaluator(LoopEmitter):
 
     def pointer(self, buffer: Buffer, offset: ll.Value) -> ll.Value:
         """The address of the element at an offset."""
-        return self.b.gep(self.base_of[buffer.base], [offset], inbounds=True, source_etype=self.s.memory_type(buffer.dtype))
+        return self.b.gep(
+            self.base_of[buffer.base],
+            [offset],
+            inbounds=True,
+            source_etype=self.s.memory_type(buffer.dtype),
+        )
 
     def tile_lane(self, buffer: Buffer, where: Affine) -> Lane | None:
-        """The lane from a tile that is transposed in registers; None when the access needs none (see `codegen.tile`)."""
+        """The lane from a tile that is transposed in registers; None when the access needs none
+        (see `codegen.tile`).
+        """
         return None
 
     def _load(self, buffer: Buffer, where: Affine) -> Lane:
@@ -210,7 +255,9 @@ class Evaluator(LoopEmitter):
                 return self.s.load_scalar(pointer, buffer.dtype)
             if isinstance(step, int) and step == 1:
                 return self.s.load(pointer, buffer.dtype, self.mask)
-            return self.s.gather(pointer, step if isinstance(step, int) else self.dim(step), buffer.dtype, self.mask)
+            return self.s.gather(
+                pointer, step if isinstance(step, int) else self.dim(step), buffer.dtype, self.mask
+            )
 
     def store(self, root: Root) -> None:
         """Evaluate a root and write it."""

@@ -1,9 +1,11 @@
 """Affine index expressions over loop variables: how a lane's position becomes an address.
 
-    index of a dim  =  const + sum(coefficient * variable)          coefficients and const are `ir.dims.Dim`
+    index of a dim  =  const + sum(coefficient * variable)          coefficients and const are
+    `ir.dims.Dim`
 
-Views rewrite indices (`ir.op.View.index` uses `+`, `-` and `*` on them); a buffer turns an index into an address by its
-strides. Both stay affine, so merging, ordering and vectorizing loops only look at coefficients.
+Views rewrite indices (`ir.op.View.index` uses `+`, `-` and `*` on them); a buffer turns an index
+into an address by its strides. Both stay affine, so merging, ordering and vectorizing loops only
+look at coefficients.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ class Affine:
     __slots__ = ("const", "terms")
 
     def __init__(self, terms: Mapping[Var, Dim] | None = None, const: Dim = 0) -> None:
-        self.terms: dict[Var, Dim] = {v: c for v, c in (terms or {}).items() if not (isinstance(c, int) and c == 0)}
+        self.terms: dict[Var, Dim] = {
+            v: c for v, c in (terms or {}).items() if not (isinstance(c, int) and c == 0)
+        }
         self.const = const
 
     @staticmethod
@@ -81,7 +85,9 @@ class Affine:
         return self.key() == wanted.key()
 
     def __repr__(self) -> str:
-        parts = [f"{v}" if isinstance(c, int) and c == 1 else f"({c})*{v}" for v, c in self.terms.items()]
+        parts = [
+            f"{v}" if isinstance(c, int) and c == 1 else f"({c})*{v}" for v, c in self.terms.items()
+        ]
         if not (isinstance(self.const, int) and self.const == 0) or not parts:
             parts.append(str(self.const))
         return " + ".join(parts)
@@ -99,9 +105,13 @@ def address(index: Sequence[Affine], strides: Sequence[Dim], offset: Dim = 0) ->
 
 
 def broadcast(index: Sequence[Affine], dims: Sequence[Dim]) -> Index:
-    """The operand's index under torch's broadcasting: trailing dims align, a dim of size 1 stays at 0."""
-    tail = index[len(index) - len(dims):]
-    return tuple(Affine() if isinstance(d, int) and d == 1 else i for i, d in zip(tail, dims, strict=True))
+    """The operand's index under torch's broadcasting: trailing dims align, a dim of size 1 stays at
+    0.
+    """
+    tail = index[len(index) - len(dims) :]
+    return tuple(
+        Affine() if isinstance(d, int) and d == 1 else i for i, d in zip(tail, dims, strict=True)
+    )
 
 
 def index_key(index: Sequence[Affine]) -> tuple[object, ...]:
@@ -110,5 +120,9 @@ def index_key(index: Sequence[Affine]) -> tuple[object, ...]:
 
 
 def merges(outer: Var, inner: Var, addresses: Sequence[Affine]) -> bool:
-    """Whether every address treats (outer, inner) as one loop: a step of `outer` moves as far as all of `inner`."""
-    return all(same_dim(a.coefficient(outer), a.coefficient(inner) * inner.extent) for a in addresses)
+    """Whether every address treats (outer, inner) as one loop: a step of `outer` moves as far as
+    all of `inner`.
+    """
+    return all(
+        same_dim(a.coefficient(outer), a.coefficient(inner) * inner.extent) for a in addresses
+    )

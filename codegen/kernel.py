@@ -4,32 +4,34 @@
 
 Returns 0, or 1 when an element faulted; `partials` only for split rows.
 
-A value is evaluated at an index by evaluating its producer's operands there, down to loads. Each lane is emitted in the
-outermost loop that it depends on (`codegen.evaluate`); this file walks the nest: outer loops, rows, phases, stores.
+A value is evaluated at an index by evaluating its producer's operands there, down to loads. Each
+lane is emitted in the outermost loop that it depends on (`codegen.evaluate`); this file walks the
+nest: outer loops, rows, phases, stores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import llvmlite.ir as ll
 
 from codegen.index import Var
 from codegen.lanes import Lane
-from codegen.nest import Nest, Reduce, Root
-from codegen.operands import Known, element_dtype, reduced_axes
+from codegen.nest import Nest
+from codegen.operands import Known, element_dtype
 from codegen.schedule import CHUNKS, Schedule
 from codegen.split import SplitEmitter
-from ir import Dim, DType, Node, Reduction, Scan, Symbol, Value, dtypes, opmath, product
+from ir import Dim, Node, Scan, Symbol, Value, opmath
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
 
 
 @dataclass(eq=False, slots=True)
 class Kernel:
-    """An emitted nest: its function, what must be passed, in order, and the iterations of its parallel loop."""
+    """An emitted nest: its function, what must be passed, in order, and the iterations of its
+    parallel loop.
+    """
 
     function: ll.Function
     nest: Nest
@@ -57,7 +59,9 @@ class KernelEmitter(SplitEmitter):
     """Walks one nest."""
 
     def emit(self, walk: Callable[[], None] | None = None) -> Kernel:
-        """The whole function; `walk` emits its work (default: the share of the parallel loop, or all)."""
+        """The whole function; `walk` emits its work (default: the share of the parallel loop, or
+        all).
+        """
         if walk is not None:
             walk()
         elif self.plan.chunk is not None:
@@ -66,8 +70,16 @@ class KernelEmitter(SplitEmitter):
             self._outer(0)
         self.at(0)
         self.b.ret(self.b.load(self.fault_flag, typ=I32) if self.fault_flag is not None else I32(0))
-        return Kernel(self.function, self.nest, self.plan, self.bases, self.symbols, self.scalars, self._steps(),
-                      self.fault_flag is not None)
+        return Kernel(
+            self.function,
+            self.nest,
+            self.plan,
+            self.bases,
+            self.symbols,
+            self.scalars,
+            self._steps(),
+            self.fault_flag is not None,
+        )
 
     def _steps(self) -> Dim:
         if not self.plan.is_parallel:
@@ -75,7 +87,9 @@ class KernelEmitter(SplitEmitter):
         if self.plan.chunk is not None:
             return self.plan.chunks
         var = self.plan.outer[0]
-        return (var.extent + (self.width - 1)) // self.width if self._is_stepped(var) else var.extent
+        return (
+            (var.extent + (self.width - 1)) // self.width if self._is_stepped(var) else var.extent
+        )
 
     def _is_stepped(self, var: Var) -> bool:
         """Whether a step of the parallel loop is a whole vector (or row of tiles) of `var`."""
@@ -86,7 +100,11 @@ class KernelEmitter(SplitEmitter):
             self.row()
             return
         var = self.plan.outer[level]
-        start, stop = self._share(var) if level == 0 and self.plan.is_parallel else (I64(0), self.dim(var.extent))
+        start, stop = (
+            self._share(var)
+            if level == 0 and self.plan.is_parallel
+            else (I64(0), self.dim(var.extent))
+        )
         if var is self.plan.tile:
             self.tiles(var, self.plan.outer[-1], start, stop)
             return
@@ -105,7 +123,7 @@ class KernelEmitter(SplitEmitter):
         start, stop = self.b.mul(self.begin, width), self.b.mul(self.end, width)
         return start, self.b.select(self.b.icmp_signed("<", stop, extent), stop, extent)
 
-    # rows ----------------------------------------------------------------------------------------------------
+    # rows -----------------------------------------------------------------------------------------
     def row(self) -> None:
         nest = self.nest
         full = [r for r in nest.roots if nest.is_full(r.index)]
@@ -115,15 +133,20 @@ class KernelEmitter(SplitEmitter):
         if nest.reduced or nest.reduces:  # a 0-d row has one element and no loop
             inside = full if nest.reduced else []
             for self.phase in range(nest.phase_count):
-                self.reduce([r for r in nest.reduces if r.phase == self.phase], [r for r in inside if r.phase == self.phase])
+                self.reduce(
+                    [r for r in nest.reduces if r.phase == self.phase],
+                    [r for r in inside if r.phase == self.phase],
+                )
             self.phase = nest.phase_count
         for root in nest.roots:
             if root not in full or not nest.reduced:
                 self.store(root)
 
-    # scans ---------------------------------------------------------------------------------------------------
+    # scans ----------------------------------------------------------------------------------------
     def _scan(self, node: Node) -> None:
-        """Prefix along the one reduced variable: lane-wise when another variable is vectorized, else by shifts in a vector."""
+        """Prefix along the one reduced variable: lane-wise when another variable is vectorized,
+        else by shifts in a vector.
+        """
         rule = node.op.rule
         assert isinstance(rule, Scan)
         (root,) = self.nest.roots
@@ -153,5 +176,3 @@ class KernelEmitter(SplitEmitter):
             x = rule.combine(self.s, self.s.shifted(x, distance, neutral), x)
             distance *= 2
         return x
-
-

@@ -1,13 +1,17 @@
 """Group to loop nests: decide what is stored, and which values share a nest.
 
-Values stored to memory ("roots") are the group's outputs, inputs of views that no affine index can express, results of scans and
-joins, and expensive values that a broadcast would compute again and again. Roots are visited from the last to the first; each is
-evaluated symbolically at its index, which finds what it reads and which reductions it needs. A reduction joins its
-consumer's nest as an earlier phase when its rows are the consumer's rows and fit the cache; otherwise it gets a nest of its own.
+Values stored to memory ("roots") are the group's outputs, inputs of views that no affine index can
+express, results of scans and joins, and expensive values that a broadcast would compute again and
+again. Roots are visited from the last to the first; each is evaluated symbolically at its index,
+which finds what it reads and which reductions it needs. A reduction joins its consumer's nest as an
+earlier phase when its rows are the consumer's rows and fit the cache; otherwise it gets a nest of
+its own.
 
 Laws
-  * A root joins a nest only if no other nest reads it from memory, so the order by data flow has no cycle.
-  * A value that is stored may still be recomputed inside a nest that visits it at the very index of its store.
+  * A root joins a nest only if no other nest reads it from memory, so the order by data flow has no
+    cycle.
+  * A value that is stored may still be recomputed inside a nest that visits it at the very index of
+    its store.
 """
 
 from __future__ import annotations
@@ -22,17 +26,35 @@ from codegen.index import Affine, Index, Var, address, broadcast, index_key
 from codegen.nest import Access, Buffer, Key, Nest, Reduce, Root
 from codegen.operands import Known, Producer, arguments, producer, reduced_axes, view_index
 from ir import (
-    Create, Dim, Join, Node, Pointwise, Reduction, Scan, Sym, TensorType, Value, View, contiguous_strides, hint,
-    product, same_dim, strides, view_strides,
+    Create,
+    Dim,
+    Join,
+    Node,
+    Pointwise,
+    Reduction,
+    Scan,
+    Sym,
+    TensorType,
+    Value,
+    View,
+    contiguous_strides,
+    hint,
+    product,
+    same_dim,
+    strides,
+    view_strides,
 )
 
-ROW_LIMIT = 1 << 16  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
+ROW_LIMIT = (
+    1 << 16
+)  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
 
 
 def dense_strides(type_: TensorType) -> tuple[Dim, ...]:
     """Strides for a new buffer of this type: its own where they are dense, else row-major."""
     own = type_.strides
-    if own is not None and None not in own and strides.is_dense(strides.Layout(type_.shape, own)):  # type: ignore[arg-type]
+    # type: ignore[arg-type]
+    if own is not None and None not in own and strides.is_dense(strides.Layout(type_.shape, own)):
         return own  # type: ignore[return-value]
     return contiguous_strides(type_.shape)
 
@@ -44,7 +66,9 @@ def _same_elements(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
 
 
 class NotContiguous(Exception):
-    """A reshape of memory whose strides do not allow it: `value` must be copied to a contiguous buffer first."""
+    """A reshape of memory whose strides do not allow it: `value` must be copied to a contiguous
+    buffer first.
+    """
 
     def __init__(self, value: Value) -> None:
         super().__init__(f"%{value.name} cannot be reinterpreted")
@@ -53,7 +77,8 @@ class NotContiguous(Exception):
 
 @dataclass(slots=True)
 class Lowered:
-    """The nests of a group in execution order, the buffers of the values that they store or read, and which stored values only
+    """The nests of a group in execution order, the buffers of the values that they store or read,
+    and which stored values only
     this group reads."""
 
     nests: list[Nest]
@@ -61,17 +86,25 @@ class Lowered:
     temporaries: list[Value]
 
 
-def lower(nodes: Sequence[Node], outputs: Sequence[Value], known: Known, buffers: dict[Value, Buffer]) -> Lowered:
-    """Lower a group; `buffers` holds the memory of values from outside and receives that of stored values."""
+def lower(
+    nodes: Sequence[Node], outputs: Sequence[Value], known: Known, buffers: dict[Value, Buffer]
+) -> Lowered:
+    """Lower a group; `buffers` holds the memory of values from outside and receives that of stored
+    values.
+    """
     return Lowering(nodes, outputs, known, buffers).run()
 
 
 def readable(value: Value, buffers: dict[Value, Buffer], known: Known) -> Buffer:
-    """The memory of a value from outside: its own, or for a view that nothing stores, part of its base's."""
+    """The memory of a value from outside: its own, or for a view that nothing stores, part of its
+    base's.
+    """
     if value not in buffers:
         type_ = value.type
         assert isinstance(type_, TensorType) and type_.dtype is not None
-        buffers[value] = _viewed(value, type_, buffers, known) or Buffer(value, type_.dtype, type_.shape, _given_strides(type_))
+        buffers[value] = _viewed(value, type_, buffers, known) or Buffer(
+            value, type_.dtype, type_.shape, _given_strides(type_)
+        )
     return buffers[value]
 
 
@@ -81,7 +114,9 @@ def _given_strides(type_: TensorType) -> tuple[Dim, ...]:
     return type_.strides  # type: ignore[return-value]
 
 
-def _viewed(value: Value, type_: TensorType, buffers: dict[Value, Buffer], known: Known) -> Buffer | None:
+def _viewed(
+    value: Value, type_: TensorType, buffers: dict[Value, Buffer], known: Known
+) -> Buffer | None:
     """A view as strides and offset in the memory of what it views."""
     source = producer(value)
     if source is None or not isinstance(source.node.op.rule, View):
@@ -91,9 +126,15 @@ def _viewed(value: Value, type_: TensorType, buffers: dict[Value, Buffer], known
     inner = view_index(source, tuple(map(Affine.of, domain)), known, type_.shape)
     if inner is None:
         strides_ = view_strides(base.dims, base.strides, type_.shape)
-        return None if strides_ is None else Buffer(base.base, base.dtype, type_.shape, tuple(strides_), base.offset)
+        return (
+            None
+            if strides_ is None
+            else Buffer(base.base, base.dtype, type_.shape, tuple(strides_), base.offset)
+        )
     where = address(inner, base.strides, base.offset)
-    return Buffer(base.base, base.dtype, type_.shape, tuple(where.coefficient(v) for v in domain), where.const)
+    return Buffer(
+        base.base, base.dtype, type_.shape, tuple(where.coefficient(v) for v in domain), where.const
+    )
 
 
 def lower_copy(value: Value, target: Buffer, buffers: dict[Value, Buffer], known: Known) -> Nest:
@@ -102,13 +143,17 @@ def lower_copy(value: Value, target: Buffer, buffers: dict[Value, Buffer], known
     domain = lowering._vars(target.dims)
     nest = lowering._new_nest(domain)
     index = tuple(map(Affine.of, domain))
-    lowering._add_root(nest, value, index, Access(target, address(index, target.strides, target.offset), True))
+    lowering._add_root(
+        nest, value, index, Access(target, address(index, target.strides, target.offset), True)
+    )
     return nest
 
 
 @dataclass(slots=True)
 class Lowering:
-    """State of lowering one group. `known` holds the constants and symbolic sizes that inference found."""
+    """State of lowering one group. `known` holds the constants and symbolic sizes that inference
+    found.
+    """
 
     nodes: Sequence[Node]
     outputs: Sequence[Value]
@@ -129,19 +174,21 @@ class Lowering:
         self._store_what_must_be()
         done: set[Value] = set()
         while pending := [v for v in self.stored if v not in done]:
-            value = max(pending, key=lambda v: position[v.node] if v.node in position else -1)
+            value = max(pending, key=lambda v: position.get(v.node, -1))
             done.add(value)
             self._place(value)
         temporaries = [v for v in self.stored if v not in self.outputs]
         return Lowered(self._ordered(), self.buffers, temporaries)
 
-    # what is stored ------------------------------------------------------------------------------------------
+    # what is stored -------------------------------------------------------------------------------
     def _store_what_must_be(self) -> None:
         for node in self.nodes:
             if isinstance(node.op.rule, (Scan, Join)):
                 self._store(node.outputs[0])
             elif isinstance(node.op.rule, Reduction):
-                if node.inputs[0] in self.inside and self._is_of_rows(node.inputs[0], node.inputs[0], set()):
+                if node.inputs[0] in self.inside and self._is_of_rows(
+                    node.inputs[0], node.inputs[0], set()
+                ):
                     self._store(node.inputs[0])
                     self.apart.add(node.inputs[0])
             elif isinstance(node.op.rule, View):
@@ -150,7 +197,8 @@ class Lowering:
                     self._store(source)
 
     def _is_of_rows(self, value: Value, top: Value, seen: set[Value]) -> bool:
-        """Whether a reduction's input `top` has one element per row of another reduction: then it is stored, and that
+        """Whether a reduction's input `top` has one element per row of another reduction: then it
+        is stored, and that
         reduction can share a nest with what is computed from its rows."""
         source = producer(value)
         if source is None or value in seen or value not in self.inside:
@@ -160,7 +208,11 @@ class Lowering:
             return value is not top and _same_elements(value.type.shape, top.type.shape)
         if not isinstance(source.node.op.rule, (Pointwise, View)):
             return False
-        return any(self._is_of_rows(v, top, seen) for v in source.node.inputs if isinstance(v.type, TensorType))
+        return any(
+            self._is_of_rows(v, top, seen)
+            for v in source.node.inputs
+            if isinstance(v.type, TensorType)
+        )
 
     def _is_affine(self, node: Node) -> bool:
         type_ = node.outputs[0].type
@@ -173,7 +225,9 @@ class Lowering:
         self.stored.setdefault(value)
 
     def buffer(self, value: Value) -> Buffer:
-        """The memory of a value: where it lies for one from outside, else laid out as its type says when that is dense."""
+        """The memory of a value: where it lies for one from outside, else laid out as its type says
+        when that is dense.
+        """
         if value not in self.inside:
             return readable(value, self.buffers, self.known)
         if value not in self.buffers:
@@ -182,7 +236,7 @@ class Lowering:
             self.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
         return self.buffers[value]
 
-    # placing roots -------------------------------------------------------------------------------------------
+    # placing roots --------------------------------------------------------------------------------
     def _place(self, value: Value) -> None:
         node = value.node
         rule = node.op.rule if node is not None and value in self.inside else None
@@ -211,8 +265,11 @@ class Lowering:
 
     def _same_domain(self, nest: Nest, value: Value) -> bool:
         dims = value.type.shape
-        return (not isinstance(value.node.op.rule, Reduction) and len(dims) == len(nest.domain)
-                and all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True)))
+        return (
+            not isinstance(value.node.op.rule, Reduction)
+            and len(dims) == len(nest.domain)
+            and all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True))
+        )
 
     def _place_reduction(self, value: Value) -> None:
         node = value.node
@@ -220,7 +277,11 @@ class Lowering:
         domain = self._vars(node.inputs[0].type.shape)
         nest = self._new_nest(domain)
         nest.reduced = [v for i, v in enumerate(domain) if i in axes]
-        index = tuple(Affine() if i in axes else Affine.of(v) for i, v in enumerate(domain) if keepdim or i not in axes)
+        index = tuple(
+            Affine() if i in axes else Affine.of(v)
+            for i, v in enumerate(domain)
+            if keepdim or i not in axes
+        )
         self._add_root(nest, value, index)
 
     def _place_scan(self, value: Value) -> None:
@@ -242,17 +303,31 @@ class Lowering:
         target = self.buffer(value)
         for piece in params["tensors"]:
             dims = list(piece.type.shape)
-            if len(dims) == 1 and rank > 1 and hint(dims[0]) == 0:  # torch.cat skips legacy empty tensors
+            if (
+                len(dims) == 1 and rank > 1 and hint(dims[0]) == 0
+            ):  # torch.cat skips legacy empty tensors
                 continue
             domain = self._vars(dims)
             index = tuple(map(Affine.of, domain))
             where = [*index[:dim], Affine(), *index[dim:]] if node.op.rule.stacks else list(index)
             where[dim] = where[dim] + start
             nest = self._new_nest(domain)
-            self._add_root(nest, piece, index, Access(target, address(where, target.strides, target.offset), True))
+            self._add_root(
+                nest,
+                piece,
+                index,
+                Access(target, address(where, target.strides, target.offset), True),
+            )
             start = start + (1 if node.op.rule.stacks else dims[dim])
 
-    def _add_root(self, nest: Nest, value: Value, index: Index, target: Access | None = None, visit: bool = True) -> None:
+    def _add_root(
+        self,
+        nest: Nest,
+        value: Value,
+        index: Index,
+        target: Access | None = None,
+        visit: bool = True,
+    ) -> None:
         if target is None:
             buffer = self.buffer(value)
             target = Access(buffer, address(index, buffer.strides, buffer.offset), True)
@@ -269,9 +344,11 @@ class Lowering:
     def _vars(self, dims: Iterable[Dim]) -> list[Var]:
         return [Var(f"i{next(self.names)}", d) for d in dims]
 
-    # symbolic evaluation -------------------------------------------------------------------------------------
+    # symbolic evaluation --------------------------------------------------------------------------
     def visit(self, nest: Nest, value: Value, index: Index) -> int:
-        """Evaluate a value at an index for what it needs; the first phase in which the nest can compute it."""
+        """Evaluate a value at an index for what it needs; the first phase in which the nest can
+        compute it.
+        """
         if value not in self.inside or self._reads_memory(nest, value, index):
             return self._read(nest, value, index)
         return self._compute(nest, value, index)
@@ -296,7 +373,7 @@ class Lowering:
             case View():
                 inner = view_index(source, index, self.known, value.type.shape)
                 if inner is None:
-                    return self._read(nest, value, index)
+                    return self._load(nest, value, index, self._reinterpreted(value))
                 return self._operand_at(nest, node.inputs[0], inner, key)
             case Create():
                 nest.accesses += [Access(None, i) for i in index]
@@ -322,13 +399,23 @@ class Lowering:
         return self.visit(nest, value, index)
 
     def _store_if_repeated(self, nest: Nest, value: Value, index: Index) -> None:
-        """An expensive value under a broadcast, with the missing variable outside, is worth a buffer."""
+        """An expensive value under a broadcast, with the missing variable outside, is worth a
+        buffer.
+        """
         if value not in self.inside or value in self.stored or node_cost(value.node) < EXPENSIVE:
             return
         used = {v for i in index for v in i.terms}
         positions = [k for k, v in enumerate(nest.domain) if v in used]
-        missing = [v for k, v in enumerate(nest.domain) if v not in used and hint(v.extent) > 1 and positions and k < positions[-1]]
-        if missing and not isinstance(value.node.op.rule, Reduction) and not any(v in nest.reduced for v in missing):
+        missing = [
+            v
+            for k, v in enumerate(nest.domain)
+            if v not in used and hint(v.extent) > 1 and positions and k < positions[-1]
+        ]
+        if (
+            missing
+            and not isinstance(value.node.op.rule, Reduction)
+            and not any(v in nest.reduced for v in missing)
+        ):
             self._store(value)
 
     def _reads_memory(self, nest: Nest, value: Value, index: Index) -> bool:
@@ -336,32 +423,45 @@ class Lowering:
             return False
         if isinstance(value.node.op.rule, (Scan, Join)) or value in self.apart:
             return True
-        identity = len(index) == len(nest.domain) and all(i.is_var(v) for i, v in zip(index, nest.domain, strict=True))
+        identity = len(index) == len(nest.domain) and all(
+            i.is_var(v) for i, v in zip(index, nest.domain, strict=True)
+        )
         if identity or isinstance(value.node.op.rule, Reduction):
             self.inlined.setdefault(value, {})[id(nest)] = (nest, index)
             return False
         return True
 
     def _read(self, nest: Nest, value: Value, index: Index) -> int:
-        buffer = self._readable(value)
+        return self._load(nest, value, index, self._readable(value))
+
+    def _load(self, nest: Nest, value: Value, index: Index, buffer: Buffer) -> int:
         nest.loads[(value, index_key(index))] = buffer
         nest.accesses.append(Access(buffer, address(index, buffer.strides, buffer.offset)))
         self.read_by.setdefault(buffer.base, []).append(nest)
         return 0
 
     def _readable(self, value: Value) -> Buffer:
-        """The buffer of a value; a view of a buffer that no index expresses is the same memory under other strides."""
-        node = value.node
-        if value in self.buffers or value in self.stored or node is None or value not in self.inside:
+        """The buffer of a value in memory."""
+        if (
+            value in self.buffers
+            or value in self.stored
+            or value.node is None
+            or value not in self.inside
+        ):
             return self.buffer(value)
-        source = self.buffer(node.inputs[0])
+        found = self.buffers[value] = self._reinterpreted(value)
+        return found
+
+    def _reinterpreted(self, value: Value) -> Buffer:
+        """A view that no index expresses: its input's memory under other strides."""
+        assert value.node is not None
+        source = self.buffer(value.node.inputs[0])
         strides = view_strides(source.dims, source.strides, value.type.shape)
         if strides is None:
             raise NotContiguous(value)
-        self.buffers[value] = Buffer(source.base, source.dtype, value.type.shape, tuple(strides), source.offset)
-        return self.buffers[value]
+        return Buffer(source.base, source.dtype, value.type.shape, tuple(strides), source.offset)
 
-    # reductions ----------------------------------------------------------------------------------------------
+    # reductions -----------------------------------------------------------------------------------
     def _attach(self, nest: Nest, node: Node, value: Value, index: Index) -> int:
         inner = self._row_index(nest, node, index)
         if inner is None:
@@ -376,7 +476,9 @@ class Lowering:
         axes, _ = reduced_axes(node, self.known)
         dims = node.inputs[0].type.shape
         along = [i for i in range(len(dims)) if i in axes]
-        position = address([inner[i] for i in along], contiguous_strides(tuple(dims[i] for i in along)))
+        position = address(
+            [inner[i] for i in along], contiguous_strides(tuple(dims[i] for i in along))
+        )
         nest.reduces.append(Reduce(node, inner, kept, position, phase))
         nest.sizes += [dims[i] for i in along]
         if node.op.rule.indexed:
@@ -384,16 +486,25 @@ class Lowering:
         return phase + 1
 
     def _row_index(self, nest: Nest, node: Node, index: Index) -> Index | None:
-        """The index of the reduction's input in this nest's variables, None when the rows do not agree."""
+        """The index of the reduction's input in this nest's variables, None when the rows do not
+        agree.
+        """
         axes, keepdim = reduced_axes(node, self.known)
         dims = node.inputs[0].type.shape
         outer_index = [i for k, i in enumerate(index) if not (keepdim and k in axes)]
         kept: list[Var] = []
-        for dim, position in zip((d for k, d in enumerate(dims) if k not in axes), outer_index, strict=True):
+        for dim, position in zip(
+            (d for k, d in enumerate(dims) if k not in axes), outer_index, strict=True
+        ):
             if isinstance(dim, int) and dim == 1:
                 continue
             var = next(iter(position.terms), None)
-            if var is None or not position.is_var(var) or not same_dim(var.extent, dim) or var in kept:
+            if (
+                var is None
+                or not position.is_var(var)
+                or not same_dim(var.extent, dim)
+                or var in kept
+            ):
                 return None
             kept.append(var)
         wanted = [d for k, d in enumerate(dims) if k in axes]
@@ -410,7 +521,11 @@ class Lowering:
             return None
         if nest.reduced and set(others) != {v for v in nest.reduced if v in real}:
             return None
-        if not others and all(not (isinstance(d, int) and d == 1) for d in wanted) and not nest.reduced:
+        if (
+            not others
+            and all(not (isinstance(d, int) and d == 1) for d in wanted)
+            and not nest.reduced
+        ):
             if hint(product(wanted)) > ROW_LIMIT and not nest.roots:
                 return None
             nest.reduced = self._vars(wanted)
@@ -432,7 +547,7 @@ class Lowering:
             nest.reduced = others
         return row
 
-    # order ---------------------------------------------------------------------------------------------------
+    # order ----------------------------------------------------------------------------------------
     def _ordered(self) -> list[Nest]:
         """Nests by data flow: one that reads a buffer comes after those that write it."""
         writers: dict[Value, list[Nest]] = {}

@@ -1,4 +1,5 @@
-"""What a node's operands are, for lowering: parameters by name, pieces of list-valued views, reduced axes.
+"""What a node's operands are, for lowering: parameters by name, pieces of list-valued views,
+reduced axes.
 
 `Known` maps the values that inference found to Python constants and symbolic sizes.
 """
@@ -24,7 +25,9 @@ class Producer:
 
 
 def producer(value: Value) -> Producer | None:
-    """Who computes a value, looking through the unpacking of a list of views; None for a block parameter."""
+    """Who computes a value, looking through the unpacking of a list of views; None for a block
+    parameter.
+    """
     node = value.node
     if node is None:
         return None
@@ -36,20 +39,31 @@ def producer(value: Value) -> Producer | None:
 
 
 def arguments(node: Node, known: Known) -> dict[str, Any]:
-    """The parameters of a node's schema by name: known values as Python objects, others as Values, lists as lists of them."""
-    return {a.name: _argument(v, known) for a, v in zip(node.op.schema.arguments, node.inputs, strict=False)}
+    """The parameters of a node's schema by name: known values as Python objects, others as Values,
+    lists as lists of them.
+    """
+    return {
+        a.name: _argument(v, known)
+        for a, v in zip(node.op.schema.arguments, node.inputs, strict=False)
+    }
 
 
 def _argument(value: Value, known: Known) -> Any:
     if value in known:
         return known[value]
     node = value.node
-    if isinstance(value.type, ListType) and node is not None and node.op.name == "prim::ListConstruct":
+    if (
+        isinstance(value.type, ListType)
+        and node is not None
+        and node.op.name == "prim::ListConstruct"
+    ):
         return [_argument(v, known) for v in node.inputs]
     return value
 
 
-def view_index(source: Producer, index: Index, known: Known, out_dims: tuple[Dim, ...]) -> Index | None:
+def view_index(
+    source: Producer, index: Index, known: Known, out_dims: tuple[Dim, ...]
+) -> Index | None:
     """The input's index of a view at an output index; None when it is not affine."""
     node = source.node
     rule = node.op.rule
@@ -59,7 +73,11 @@ def view_index(source: Producer, index: Index, known: Known, out_dims: tuple[Dim
     if source.piece is not None:
         params["piece"] = source.piece
     inner = rule.index(list(index), self_.type.shape, out_dims, **params)
-    return None if inner is None else tuple(i if isinstance(i, Affine) else Affine(const=i) for i in inner)
+    return (
+        None
+        if inner is None
+        else tuple(i if isinstance(i, Affine) else Affine(const=i) for i in inner)
+    )
 
 
 def reduced_axes(node: Node, known: Known) -> tuple[tuple[int, ...], bool]:
@@ -71,7 +89,9 @@ def reduced_axes(node: Node, known: Known) -> tuple[tuple[int, ...], bool]:
 
 
 def element_dtype(node: Node, known: Known) -> DType:
-    """The dtype to which a reduction or scan casts its input: parameter `dtype` when given, else the input's own."""
+    """The dtype to which a reduction or scan casts its input: parameter `dtype` when given, else
+    the input's own.
+    """
     type_ = node.inputs[0].type
     assert isinstance(type_, TensorType) and type_.dtype is not None
     return arguments(node, known).get("dtype") or type_.dtype

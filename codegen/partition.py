@@ -1,8 +1,10 @@
-"""Partition a block: groups for loop nests, nodes that the body computes in registers, and the rest, called back.
+"""Partition a block: groups for loop nests, nodes that the body computes in registers, and the
+rest, called back.
 
-A node joins the open group when loop nests can compute it; any other node is placed at once if it depends on nothing in the
-open group, and closes the group otherwise. So groups are as large as data flow and effects allow. What has no native form
-becomes a `Callback`: neighbors share one call into the interpreter.
+A node joins the open group when loop nests can compute it; any other node is placed at once if it
+depends on nothing in the open group, and closes the group otherwise. So groups are as large as data
+flow and effects allow. What has no native form becomes a `Callback`: neighbors share one call into
+the interpreter.
 """
 
 from __future__ import annotations
@@ -12,15 +14,43 @@ from dataclasses import dataclass, field
 
 from codegen.operands import Known, arguments, producer
 from ir import (
-    BOOL, FLOAT, INT, Block, Create, Effect, Join, ListType, Node, Pointwise, Reduction, Scalar, Scan, TensorType, Value, View, dtypes,
+    BOOL,
+    FLOAT,
+    INT,
+    Block,
+    Create,
+    Effect,
+    Join,
+    ListType,
+    Node,
+    Pointwise,
+    Reduction,
+    Scalar,
+    Scan,
+    TensorType,
+    Value,
+    View,
+    dtypes,
 )
 
 FUSIBLE = (Pointwise, View, Create, Join, Reduction, Scan)
 REGISTERS = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
-STRUCTURE = ("prim::Constant", "prim::TupleConstruct", "prim::ListConstruct", "prim::TupleUnpack", "prim::ListUnpack",
-             "prim::Uninitialized", "prim::unchecked_cast")
+STRUCTURE = (
+    "prim::Constant",
+    "prim::TupleConstruct",
+    "prim::ListConstruct",
+    "prim::TupleUnpack",
+    "prim::ListUnpack",
+    "prim::Uninitialized",
+    "prim::unchecked_cast",
+)
 CONTROL = ("prim::If", "prim::Loop")
-ELEMENT = ("aten::Bool", "aten::Int", "aten::Float", "aten::item")  # a number out of a tensor of one element
+ELEMENT = (
+    "aten::Bool",
+    "aten::Int",
+    "aten::Float",
+    "aten::item",
+)  # a number out of a tensor of one element
 
 
 @dataclass(eq=False, slots=True)
@@ -32,8 +62,12 @@ class Group:
     def outputs(self) -> list[Value]:
         """Tensors that anyone outside reads."""
         inside = set(self.nodes)
-        return [v for n in self.nodes for v in n.outputs
-                if isinstance(v.type, TensorType) and any(user not in inside for user, _ in v.uses)]
+        return [
+            v
+            for n in self.nodes
+            for v in n.outputs
+            if isinstance(v.type, TensorType) and any(user not in inside for user, _ in v.uses)
+        ]
 
 
 @dataclass(eq=False, slots=True)
@@ -92,15 +126,26 @@ def is_native(node: Node, known: Known) -> bool:
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
     if node.name in ELEMENT:
         type_ = node.inputs[0].type
-        return isinstance(type_, TensorType) and _is_complete(node.inputs[0]) and all(
-            isinstance(d, int) and d == 1 for d in type_.shape)
-    return node.name in CONTROL and all(map(_is_carried, node.outputs)) and all(_is_native_block(b, known) for b in node.blocks)
+        return (
+            isinstance(type_, TensorType)
+            and _is_complete(node.inputs[0])
+            and all(isinstance(d, int) and d == 1 for d in type_.shape)
+        )
+    return (
+        node.name in CONTROL
+        and all(map(_is_carried, node.outputs))
+        and all(_is_native_block(b, known) for b in node.blocks)
+    )
 
 
 def _is_native_block(block: Block, known: Known) -> bool:
     values = [*block.params, *block.returns]
     return all(v in known or _is_carried(v) for v in values) and all(
-        is_fusible(n, known) or is_native(n, known) or (n.op.is_pure and all(v in known for v in n.outputs)) for n in block.nodes)
+        is_fusible(n, known)
+        or is_native(n, known)
+        or (n.op.is_pure and all(v in known for v in n.outputs))
+        for n in block.nodes
+    )
 
 
 def _is_carried(value: Value) -> bool:
@@ -109,7 +154,9 @@ def _is_carried(value: Value) -> bool:
 
 
 def is_fusible(node: Node, known: Known) -> bool:
-    """Whether loop nests can compute the node: a kind with a rule, types complete, parameters known."""
+    """Whether loop nests can compute the node: a kind with a rule, types complete, parameters
+    known.
+    """
     if node.name == "prim::ListUnpack":
         source = producer(node.outputs[0])
         return source is not None and source.piece is not None and is_fusible(source.node, known)
@@ -118,15 +165,24 @@ def is_fusible(node: Node, known: Known) -> bool:
     lanes = node.op.rule.operands if isinstance(node.op.rule, Pointwise) else ()
     params = arguments(node, known)
     return all(_is_complete(v) for v in node.outputs) and all(
-        _is_usable(value, name in lanes or isinstance(node.op.rule, Create)) for name, value in params.items())
+        _is_usable(value, name in lanes or isinstance(node.op.rule, Create))
+        for name, value in params.items()
+    )
 
 
 def _is_complete(value: Value) -> bool:
     type_ = value.type
     if isinstance(type_, ListType):  # pieces of a view: typed where they are unpacked
-        return all(user.name == "prim::ListUnpack" and all(map(_is_complete, user.outputs)) for user, _ in value.uses)
-    return (isinstance(type_, TensorType) and type_.is_complete and type_.dtype in dtypes.COMPILED
-            and type_.device in (None, "cpu"))
+        return all(
+            user.name == "prim::ListUnpack" and all(map(_is_complete, user.outputs))
+            for user, _ in value.uses
+        )
+    return (
+        isinstance(type_, TensorType)
+        and type_.is_complete
+        and type_.dtype in dtypes.COMPILED
+        and type_.device in (None, "cpu")
+    )
 
 
 def _is_usable(argument: object, is_number_allowed: bool) -> bool:

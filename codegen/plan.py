@@ -1,6 +1,7 @@
 """A plan: one specialized graph as machine code, from graph to a callable address.
 
-    specialized graph ─► partition ─► lower ─► schedule ─► entry (guards) ─► body (kernels) ─► engine ─► Plan
+specialized graph ─► partition ─► lower ─► schedule ─► entry (guards) ─► body (kernels) ─► engine ─►
+Plan
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from ir import Facts, Graph
 
 @dataclass(eq=False, slots=True)
 class Plan:
-    """Machine code for one specialization of a graph. `address` is its entry; a miss goes on to `following`."""
+    """Machine code for one specialization of a graph. `address` is its entry; a miss goes on to
+    `following`.
+    """
 
     prepared: Prepared
     library: Library
@@ -64,13 +67,15 @@ def compile_plan(
 ) -> Plan:
     """Compile a specialized graph. Raises Refused with the reason when no plan can be made.
 
-    The graph's parameters are what varies among `params` and `captured`, in order (`codegen.unbox.variables`); `keywords`
-    name the last of `params` where they are passed so.
+    The graph's parameters are what varies among `params` and `captured`, in order
+    (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so.
     """
     prepared = prepare(graph, known, host().vector_bytes)
     module = ll.Module()
     assumptions = list(facts.assumptions)
-    entry = EntryBuilder(module, "entry", params, keywords=keywords, captured=captured, assumptions=assumptions)
+    entry = EntryBuilder(
+        module, "entry", params, keywords=keywords, captured=captured, assumptions=assumptions
+    )
     body = Body(entry, prepared)
     body.emit()
     entry.close()

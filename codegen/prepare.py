@@ -1,10 +1,12 @@
-"""Before any code is emitted: partition every block, lower its groups, choose schedules, and decide where values live.
+"""Before any code is emitted: partition every block, lower its groups, choose schedules, and decide
+where values live.
 
-The decisions are made first because they may assume relations between sizes (`ir.dims.Facts`), and assumptions are guards that
-stand in front of the body.
+The decisions are made first because they may assume relations between sizes (`ir.dims.Facts`), and
+assumptions are guards that stand in front of the body.
 
-Tensors that control flow hands on live in memory of the value that receives them (a branch's output, a loop's parameter):
-a group that computes such a tensor writes straight there, anything else is copied (`Prepared.copies`).
+Tensors that control flow hands on live in memory of the value that receives them (a branch's
+output, a loop's parameter): a group that computes such a tensor writes straight there, anything
+else is copied (`Prepared.copies`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from ir import Block, Graph, Node, TensorType, Value, View, same_dim
 
 @dataclass(eq=False, slots=True)
 class Prepared:
-    """A graph ready to be emitted: items of each block in order, lowered groups, copies at the end of blocks, and memory."""
+    """A graph ready to be emitted: items of each block in order, lowered groups, copies at the end
+    of blocks, and memory.
+    """
 
     graph: Graph
     known: Known
@@ -32,8 +36,12 @@ class Prepared:
     copies: dict[Block, list[Nest]] = field(default_factory=dict)
     schedules: dict[Nest, Schedule] = field(default_factory=dict)
     buffers: dict[Value, Buffer] = field(default_factory=dict)
-    entering: dict[Value, Nest] = field(default_factory=dict)  # loop parameter -> copy of an initial value that lies otherwise
-    slots: dict[Value, Value] = field(default_factory=dict)  # loop parameter -> the value whose memory the next iteration writes
+    entering: dict[Value, Nest] = field(
+        default_factory=dict
+    )  # loop parameter -> copy of an initial value that lies otherwise
+    slots: dict[Value, Value] = field(
+        default_factory=dict
+    )  # loop parameter -> the value whose memory the next iteration writes
 
     def nests(self) -> list[Nest]:
         """Every nest of the plan, groups before the copies of their block."""
@@ -45,7 +53,9 @@ class Prepared:
 
 
 def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
-    """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the reason when a plan cannot be made."""
+    """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the
+    reason when a plan cannot be made.
+    """
     plan = Prepared(graph, known, register_bytes)
     _prepare_block(plan, graph.block, [])
     return plan
@@ -56,10 +66,16 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
     items = plan.items[block] = partition(block, plan.known)
     groups = [i for i in items if isinstance(i, Group)]
     stored = {id(g): [v for v in g.outputs() if not is_alias(v, g)] for g in groups}
-    copies = [(v, t) for v, t in targets if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]], targets)]
+    copies = [
+        (v, t)
+        for v, t in targets
+        if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]], targets)
+    ]
     for item in items:
         if isinstance(item, Group):
-            plan.lowered[item] = found = lower(item.nodes, stored[id(item)], plan.known, plan.buffers)
+            plan.lowered[item] = found = lower(
+                item.nodes, stored[id(item)], plan.known, plan.buffers
+            )
             plan.schedule(found.nests)
         elif isinstance(item, Node) and item.name == "prim::If":
             _prepare_if(plan, item)
@@ -69,9 +85,16 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
     plan.schedule(plan.copies[block])
 
 
-def _write_there(plan: Prepared, value: Value, target: Buffer, stored: Sequence[Value],
-                 targets: Sequence[tuple[Value, Buffer]]) -> bool:
-    """Let a value that a group of this block computes live in its target; only one target can have it."""
+def _write_there(
+    plan: Prepared,
+    value: Value,
+    target: Buffer,
+    stored: Sequence[Value],
+    targets: Sequence[tuple[Value, Buffer]],
+) -> bool:
+    """Let a value that a group of this block computes live in its target; only one target can have
+    it.
+    """
     if value not in stored or value in plan.buffers or sum(v is value for v, _ in targets) > 1:
         return False
     plan.buffers[value] = target
@@ -79,13 +102,21 @@ def _write_there(plan: Prepared, value: Value, target: Buffer, stored: Sequence[
 
 
 def _prepare_if(plan: Prepared, node: Node) -> None:
-    targets = [_own_buffer(plan, v) if isinstance(v.type, TensorType) else None for v in node.outputs]
+    targets = [
+        _own_buffer(plan, v) if isinstance(v.type, TensorType) else None for v in node.outputs
+    ]
     for block in node.blocks:
-        _prepare_block(plan, block, [(v, t) for v, t in zip(block.returns, targets, strict=True) if t is not None])
+        _prepare_block(
+            plan,
+            block,
+            [(v, t) for v, t in zip(block.returns, targets, strict=True) if t is not None],
+        )
 
 
 def _prepare_loop(plan: Prepared, node: Node) -> None:
-    """Each carried tensor has the memory that its parameter reads, and a slot that the next iteration's value is written to."""
+    """Each carried tensor has the memory that its parameter reads, and a slot that the next
+    iteration's value is written to.
+    """
     body = node.blocks[0]
     targets = []
     carried = zip(body.params[1:], body.returns[1:], node.inputs[2:], node.outputs, strict=True)
@@ -116,10 +147,14 @@ def _own_buffer(plan: Prepared, value: Value) -> Buffer:
 
 
 def is_alias(value: Value, group: Group) -> bool:
-    """Whether a value is a view that must share storage with an object: of an argument, or of something the group stores."""
+    """Whether a value is a view that must share storage with an object: of an argument, or of
+    something the group stores.
+    """
     source = producer(value)
     if source is None or not isinstance(source.node.op.rule, View) or source.node.op.rule.copies:
         return False
     base = source.node.inputs[0]
-    inside = base.node is not None and (base.node in group.nodes or base.node.name == "prim::ListUnpack")
+    inside = base.node is not None and (
+        base.node in group.nodes or base.node.name == "prim::ListUnpack"
+    )
     return not inside or base in group.outputs() or is_alias(base, group)

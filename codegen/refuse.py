@@ -6,7 +6,9 @@ from ir import Node
 
 
 class Refused(Exception):
-    """A plan cannot be made; `reason` is a row of the reason table, `node` where it was met, `detail` what was met."""
+    """A plan cannot be made; `reason` is a row of the reason table, `node` where it was met,
+    `detail` what was met.
+    """
 
     def __init__(self, reason: str, node: Node | None = None, detail: str = "") -> None:
         where = f" at {node.span}" if node is not None and node.span is not None else ""

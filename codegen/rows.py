@@ -1,9 +1,10 @@
 """Reductions inside a kernel: accumulators, the loops over a row, and the fold across lanes.
 
-An accumulator has as many lanes as vectors have (each lane sums its own elements), or one when nothing is vectorized. Along a
-vectorized row the lanes are folded afterwards, by halving.
+An accumulator has as many lanes as vectors have (each lane sums its own elements), or one when
+nothing is vectorized. Along a vectorized row the lanes are folded afterwards, by halving.
 
-Long float32 sums lose accuracy, so a row of more than BLOCK elements is summed block by block, and the blocks' sums in float64:
+Long float32 sums lose accuracy, so a row of more than BLOCK elements is summed block by block, and
+the blocks' sums in float64:
 
     total = 0.0 (float64)
     for each block:   lanes = 0; for each vector of the block: lanes += x;   total += fold(lanes)
@@ -30,7 +31,9 @@ BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
 
 @dataclass(eq=False, slots=True)
 class Accumulator:
-    """One reduction of the running pass: how many lanes its state has, and whether blocks are summed in float64."""
+    """One reduction of the running pass: how many lanes its state has, and whether blocks are
+    summed in float64.
+    """
 
     reduce: Reduce
     rule: Reduction
@@ -64,12 +67,16 @@ class RowEmitter(TileEmitter):
         is_blocked = rule.is_sum and dtype is dtypes.float32 and hint(self.count(reduce)) > BLOCK
         return Accumulator(reduce, rule, dtype, is_blocked)
 
-    def totals(self, accumulators: Sequence[Accumulator], roots: Sequence[Root]) -> list[list[Lane]]:
+    def totals(
+        self, accumulators: Sequence[Accumulator], roots: Sequence[Root]
+    ) -> list[list[Lane]]:
         """The folded state of every accumulator after the row."""
         starts = [self.start_total(a) for a in accumulators]
         final = self._loops(0, [lane for start in starts for lane in start], accumulators, roots)
-        return [lanes if a.is_blocked else self.folded(a.rule, lanes)
-                for a, lanes in zip(accumulators, _split(final, accumulators), strict=True)]
+        return [
+            lanes if a.is_blocked else self.folded(a.rule, lanes)
+            for a, lanes in zip(accumulators, _split(final, accumulators), strict=True)
+        ]
 
     def start_total(self, accumulator: Accumulator, width: int | None = None) -> list[Lane]:
         """The neutral state in front of the row; of `width` 1 for folded states."""
@@ -90,27 +97,47 @@ class RowEmitter(TileEmitter):
         accumulator.size = len(lanes)
         return [self.s.splat(lane) if is_wide else lane for lane in lanes]
 
-    def merged(self, accumulator: Accumulator, old: Sequence[Lane], new: Sequence[Lane]) -> list[Lane]:
+    def merged(
+        self, accumulator: Accumulator, old: Sequence[Lane], new: Sequence[Lane]
+    ) -> list[Lane]:
         """Two folded states as one, the first one in front."""
         return list(_tuple(accumulator.rule.combine(self.s, _single(old), _single(new))))
 
-    def _loops(self, level: int, carried: Sequence[Lane], accumulators: Sequence[Accumulator],
-               roots: Sequence[Root]) -> list[Lane]:
+    def _loops(
+        self,
+        level: int,
+        carried: Sequence[Lane],
+        accumulators: Sequence[Accumulator],
+        roots: Sequence[Root],
+    ) -> list[Lane]:
         if level == len(self.plan.reduced):
             return self._element(carried, accumulators, roots)
         var = self.plan.reduced[level]
         low, high = self.bounds(var)
         if level == len(self.plan.reduced) - 1 and any(a.is_blocked for a in accumulators):
             return self._blocks(var, low, high, carried, accumulators, roots)
-        return self.vector_loop(var, self.step(var), low, high, carried,
-                                lambda lanes: self._loops(level + 1, lanes, accumulators, roots))
+        return self.vector_loop(
+            var,
+            self.step(var),
+            low,
+            high,
+            carried,
+            lambda lanes: self._loops(level + 1, lanes, accumulators, roots),
+        )
 
     def bounds(self, var: Var) -> tuple[ll.Value, ll.Value]:
         """Where the loop over a reduced variable starts and stops."""
         return I64(0), self.dim(var.extent)
 
-    def _blocks(self, var: Var, low: ll.Value, high: ll.Value, carried: Sequence[Lane], accumulators: Sequence[Accumulator],
-                roots: Sequence[Root]) -> list[Lane]:
+    def _blocks(
+        self,
+        var: Var,
+        low: ll.Value,
+        high: ll.Value,
+        carried: Sequence[Lane],
+        accumulators: Sequence[Accumulator],
+        roots: Sequence[Root],
+    ) -> list[Lane]:
         """The innermost loop, block by block."""
         length = BLOCK if self.is_along else BLOCK // 32
         block = Var("block", 1)
@@ -121,21 +148,40 @@ class RowEmitter(TileEmitter):
             stop = self.b.add(start, I64(length))
             stop = self.b.select(self.b.icmp_signed("<", stop, high), stop, high)
             outer = _split(totals, accumulators)
-            inner = [self._start(a) if a.is_blocked else t for a, t in zip(accumulators, outer, strict=True)]
-            lanes = self.vector_loop(var, self.step(var), start, stop, [x for lanes in inner for x in lanes],
-                                     lambda lanes: self._element(lanes, accumulators, roots))
-            return [x for a, t, new in zip(accumulators, outer, _split(lanes, accumulators), strict=True)
-                    for x in (self._add_block(a, t, new) if a.is_blocked else new)]
+            inner = [
+                self._start(a) if a.is_blocked else t
+                for a, t in zip(accumulators, outer, strict=True)
+            ]
+            lanes = self.vector_loop(
+                var,
+                self.step(var),
+                start,
+                stop,
+                [x for lanes in inner for x in lanes],
+                lambda lanes: self._element(lanes, accumulators, roots),
+            )
+            return [
+                x
+                for a, t, new in zip(accumulators, outer, _split(lanes, accumulators), strict=True)
+                for x in (self._add_block(a, t, new) if a.is_blocked else new)
+            ]
 
         return self.loop(block, I64(0), count, 1, carried, one_block)
 
-    def _add_block(self, accumulator: Accumulator, total: Sequence[Lane], lanes: list[Lane]) -> list[Lane]:
+    def _add_block(
+        self, accumulator: Accumulator, total: Sequence[Lane], lanes: list[Lane]
+    ) -> list[Lane]:
         (block,) = self.folded(accumulator.rule, lanes)
         return [total[0] + self.s.cast(block, dtypes.float64)]
 
-    def _element(self, carried: Sequence[Lane], accumulators: Sequence[Accumulator], roots: Sequence[Root]) -> list[Lane]:
-        combined = [lane for a, old in zip(accumulators, _split(carried, accumulators), strict=True)
-                    for lane in self._combined(a, old)]
+    def _element(
+        self, carried: Sequence[Lane], accumulators: Sequence[Accumulator], roots: Sequence[Root]
+    ) -> list[Lane]:
+        combined = [
+            lane
+            for a, old in zip(accumulators, _split(carried, accumulators), strict=True)
+            for lane in self._combined(a, old)
+        ]
         for root in roots:
             self.store(root)
         return combined
@@ -144,14 +190,20 @@ class RowEmitter(TileEmitter):
         rule, reduce = accumulator.rule, accumulator.reduce
         x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), accumulator.dtype)
         x = self.s.splat(x) if self.plan.vector is not None else x
-        position = self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
-        new = _tuple((rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position)))
+        position = (
+            self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
+        )
+        new = _tuple(
+            (rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position))
+        )
         if self.mask is None or not self.is_along:
             return list(new)
         return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
 
     def _position_dtype(self, reduce: Reduce) -> DType:
-        """Positions count in int32 where the row is known to be short enough: twice as many fit a register."""
+        """Positions count in int32 where the row is known to be short enough: twice as many fit a
+        register.
+        """
         count = self.count(reduce)
         return dtypes.int32 if isinstance(count, int) and count < 1 << 31 else dtypes.int64
 
@@ -164,7 +216,9 @@ class RowEmitter(TileEmitter):
         return self.s.iota(dtype) * self.s.cast(Lane(self.s, self.dim(step), dtypes.int64), dtype)
 
     def folded(self, rule: Reduction, lanes: list[Lane]) -> list[Lane]:
-        """Combine the elements of vector accumulators by halving, if the row is what is vectorized."""
+        """Combine the elements of vector accumulators by halving, if the row is what is
+        vectorized.
+        """
         width = self.width if self.is_along else 1
         while width > 1:
             width //= 2

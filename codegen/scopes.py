@@ -1,11 +1,13 @@
 """Loops in LLVM: open scopes, counted loops with carried lanes, vector loops with a masked rest.
 
-Every open loop is a `Scope` whose block stays unterminated while inner loops are being emitted, so code that does not
-depend on an inner loop can still be put in front of it.
+Every open loop is a `Scope` whose block stays unterminated while inner loops are being emitted, so
+code that does not depend on an inner loop can still be put in front of it.
 
 Laws
-  * A block is closed by whoever opened it; `Scope.block` is where the next instruction of that scope goes.
-  * The builder only moves between scopes through `at`, which notes how far the scope that it leaves has come.
+  * A block is closed by whoever opened it; `Scope.block` is where the next instruction of that
+    scope goes.
+  * The builder only moves between scopes through `at`, which notes how far the scope that it leaves
+    has come.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Body = Callable[[Sequence[Lane]], Sequence[Lane]]
 
 @dataclass(eq=False, slots=True)
 class Scope:
-    """An open loop or conditional body: where its next instruction goes, and the lanes and offsets computed in it."""
+    """An open loop or conditional body: where its next instruction goes, and the lanes and offsets
+    computed in it.
+    """
 
     block: ll.Block
     lanes: dict[Key, Lane] = field(default_factory=dict)
@@ -34,7 +38,8 @@ class Scope:
 
 
 class LoopEmitter:
-    """Emits loops into one function. `position` and `depth` give each open loop variable's value and scope; `mask` holds the
+    """Emits loops into one function. `position` and `depth` give each open loop variable's value
+    and scope; `mask` holds the
     live lanes inside the rest of a vector loop."""
 
     def __init__(self, function: ll.Function, width: int) -> None:
@@ -47,9 +52,11 @@ class LoopEmitter:
         self.position: dict[Var, ll.Value] = {}
         self.depth: dict[Var, int] = {}
         self.mask: Lane | None = None
-        self._outside: list[tuple[ll.Value | None, int]] = []  # what the variables of open scopes meant before
+        self._outside: list[
+            tuple[ll.Value | None, int]
+        ] = []  # what the variables of open scopes meant before
 
-    # scopes --------------------------------------------------------------------------------------------------
+    # scopes ---------------------------------------------------------------------------------------
     def at(self, depth: int) -> Scope:
         """Go on emitting in the scope at a depth (-1: the innermost)."""
         self.scopes[self.current].block = self.b.block
@@ -73,7 +80,9 @@ class LoopEmitter:
         self.at(-1)
 
     def _leave(self, var: Var) -> tuple[ll.Block, Scope]:
-        """Close the innermost scope: its last block, and the parent scope, where the builder now stands."""
+        """Close the innermost scope: its last block, and the parent scope, where the builder now
+        stands.
+        """
         inner = self.at(-1)
         self._restore(var, *self._outside.pop())
         self.current -= 1
@@ -94,9 +103,19 @@ class LoopEmitter:
         self.b.position_at_end(block)
         self.scopes[self.current].block = block
 
-    # loops ---------------------------------------------------------------------------------------------------
-    def loop(self, var: Var, start: ll.Value, stop: ll.Value, step: int, carried: Sequence[Lane], body: Body) -> list[Lane]:
-        """for (var = start; var + step <= stop; var += step); `carried` lanes go round. `body` emits into the loop's scope."""
+    # loops ----------------------------------------------------------------------------------------
+    def loop(
+        self,
+        var: Var,
+        start: ll.Value,
+        stop: ll.Value,
+        step: int,
+        carried: Sequence[Lane],
+        body: Body,
+    ) -> list[Lane]:
+        """for (var = start; var + step <= stop; var += step); `carried` lanes go round. `body`
+        emits into the loop's scope.
+        """
         trips = _static_trips(start, stop, step)
         if trips == 0:
             return list(carried)
@@ -112,10 +131,12 @@ class LoopEmitter:
         more = self.b.icmp_signed("<=", self.b.add(following, I64(step), flags=("nsw",)), stop)
         done = self.function.append_basic_block(f"done.{var}")
         self.b.cbranch(more, header, done)
-        latch, parent = self._leave(var)
+        latch, _ = self._leave(var)
         before = self.b.block
         if trips is None:
-            self.b.cbranch(self.b.icmp_signed("<=", self.b.add(start, I64(step)), stop), header, done)
+            self.b.cbranch(
+                self.b.icmp_signed("<=", self.b.add(start, I64(step)), stop), header, done
+            )
         else:
             self.b.branch(header)
         counter.add_incoming(start, before)
@@ -126,7 +147,13 @@ class LoopEmitter:
         self._continue(done)
         return list(after) if trips is not None else self._merge(carried, before, after, latch)
 
-    def _merge(self, first: Sequence[Lane], first_block: ll.Block, second: Sequence[Lane], second_block: ll.Block) -> list[Lane]:
+    def _merge(
+        self,
+        first: Sequence[Lane],
+        first_block: ll.Block,
+        second: Sequence[Lane],
+        second_block: ll.Block,
+    ) -> list[Lane]:
         merged = []
         for a, b in zip(first, second, strict=True):
             phi = self.b.phi(a.value.type)
@@ -145,7 +172,15 @@ class LoopEmitter:
         self._continue(last)
         return after
 
-    def vector_loop(self, var: Var, step: int, start: ll.Value, stop: ll.Value, carried: Sequence[Lane], body: Body) -> list[Lane]:
+    def vector_loop(
+        self,
+        var: Var,
+        step: int,
+        start: ll.Value,
+        stop: ll.Value,
+        carried: Sequence[Lane],
+        body: Body,
+    ) -> list[Lane]:
         """Whole vectors of `step` elements, then what is left under a mask."""
         lanes = self.loop(var, start, stop, step, carried, body)
         if step == 1:
@@ -154,12 +189,21 @@ class LoopEmitter:
             count = stop.constant - start.constant
             if count % step == 0:
                 return lanes
-            return self._masked(var, I64(start.constant + count // step * step), stop, lanes, body, None)
+            return self._masked(
+                var, I64(start.constant + count // step * step), stop, lanes, body, None
+            )
         rest = self.b.add(start, self.b.and_(self.b.sub(stop, start), I64(-step)))
         return self._masked(var, rest, stop, lanes, body, self.b.icmp_signed("<", rest, stop))
 
-    def _masked(self, var: Var, value: ll.Value, stop: ll.Value, carried: Sequence[Lane], body: Body,
-                condition: ll.Value | None) -> list[Lane]:
+    def _masked(
+        self,
+        var: Var,
+        value: ll.Value,
+        stop: ll.Value,
+        carried: Sequence[Lane],
+        body: Body,
+        condition: ll.Value | None,
+    ) -> list[Lane]:
         """The last, partial vector; `condition` None when it is known to exist."""
         block = self.function.append_basic_block(f"rest.{var}")
         self._enter(var, value, block)

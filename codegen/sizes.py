@@ -1,4 +1,6 @@
-"""Symbolic sizes as native integers: one `ir.dims` expression becomes i64 arithmetic on the values of its symbols."""
+"""Symbolic sizes as native integers: one `ir.dims` expression becomes i64 arithmetic on the values
+of its symbols.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ import llvmlite.ir as ll
 from ir import Assumption, Compound, Dim, Sym, Symbol
 
 I64 = ll.IntType(64)
-
 
 
 def emit_size(b: ll.IRBuilder, dim: Dim, symbols: Mapping[Symbol, ll.Value]) -> ll.Value:
@@ -40,7 +41,9 @@ def _emit_compound(b: ll.IRBuilder, atom: Compound, symbols: Mapping[Symbol, ll.
     return b.select(b.icmp_signed(relation, left, right), left, right)
 
 
-def emit_assumption(b: ll.IRBuilder, assumption: Assumption, symbols: Mapping[Symbol, ll.Value]) -> ll.Value:
+def emit_assumption(
+    b: ll.IRBuilder, assumption: Assumption, symbols: Mapping[Symbol, ll.Value]
+) -> ll.Value:
     """Whether an assumed relation holds, as i1."""
     left, right = (emit_size(b, d, symbols) for d in (assumption.left, assumption.right))
     return b.icmp_signed(assumption.relation, left, right)

@@ -1,7 +1,8 @@
-"""Expensive values of a row that several phases need are kept in the row of an output that is written later anyway.
+"""Expensive values of a row that several phases need are kept in the row of an output that is
+written later anyway.
 
-A softmax computes exp(x - max) for the sum and again for the result; its output row holds the exponentials in between, so they
-are computed once and reread from the first-level cache.
+A softmax computes exp(x - max) for the sum and again for the result; its output row holds the
+exponentials in between, so they are computed once and reread from the first-level cache.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from ir import TensorType, Value, opmath
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Spill:
-    """The value of `key`, computed in `phase`, rests at `root`'s place until the root itself is stored."""
+    """The value of `key`, computed in `phase`, rests at `root`'s place until the root itself is
+    stored.
+    """
 
     key: Key
     root: Root
@@ -49,8 +52,14 @@ def _fits(root: Root, key: Key, last: int) -> bool:
     value, position = key[0], key[1]
     assert isinstance(value, Value) and isinstance(value.type, TensorType)
     dtype = value.type.dtype
-    return (root.phase >= last and root.value is not value and dtype is not None and dtype is root.buffer.dtype
-            and opmath(dtype) is dtype and position == index_key(root.index))
+    return (
+        root.phase >= last
+        and root.value is not value
+        and dtype is not None
+        and dtype is root.buffer.dtype
+        and opmath(dtype) is dtype
+        and position == index_key(root.index)
+    )
 
 
 def _reach(key: Key, phase: int, uses: dict[Key, list[Key]], reached: dict[Key, set[int]]) -> None:

@@ -1,6 +1,8 @@
-"""A row that is cut into chunks: each chunk's accumulators go to memory, and a second function combines them.
+"""A row that is cut into chunks: each chunk's accumulators go to memory, and a second function
+combines them.
 
-    i32 kernel(..., begin, end, ptr partials)        for chunk in begin .. end-1: partials[chunk] = reduce the chunk
+    i32 kernel(..., begin, end, ptr partials)        for chunk in begin .. end-1: partials[chunk] =
+    reduce the chunk
     i32 kernel.finish(..., 0, chunks, ptr partials)  combine all partials, finish, store the roots
 
 A partial is one 8-byte slot per lane of the accumulators.
@@ -14,7 +16,6 @@ import llvmlite.ir as ll
 
 from codegen.index import Var
 from codegen.lanes import Lane
-from codegen.nest import Root
 from codegen.rows import Accumulator, RowEmitter
 
 I64, PTR = ll.IntType(64), ll.PointerType()
@@ -62,12 +63,23 @@ class SplitEmitter(RowEmitter):
                 old = [rest.pop(0) for _ in range(accumulator.size)]
                 new = []
                 for lane in old:
-                    new.append(Lane(self.s, self.b.load(self._slot(self.position[chunk], k, accumulators), typ=lane.value.type), lane.dtype))
+                    new.append(
+                        Lane(
+                            self.s,
+                            self.b.load(
+                                self._slot(self.position[chunk], k, accumulators),
+                                typ=lane.value.type,
+                            ),
+                            lane.dtype,
+                        )
+                    )
                     k += 1
                 result += self.merged(accumulator, old, new)
             return result
 
-        final = self.loop(chunk, I64(0), self.end, 1, [lane for lanes in first for lane in lanes], one_more)
+        final = self.loop(
+            chunk, I64(0), self.end, 1, [lane for lanes in first for lane in lanes], one_more
+        )
         for accumulator in accumulators:
             self.finish(accumulator, [final.pop(0) for _ in range(accumulator.size)])
         for root in self.nest.roots:

@@ -1,6 +1,7 @@
 """Square tiles for operands that are contiguous along another variable than the vector variable.
 
-    for v in blocks of BLOCK:                      keeps the pages of the transposed operand in the TLB
+    for v in blocks of BLOCK:                      keeps the pages of the transposed operand in the
+    TLB
         for u step W:   for v step W inside the block:
             W vectors along u are loaded and transposed in registers, once per tile and operand
             for j in 0 .. W-1: one vector along v at u + j
@@ -26,7 +27,8 @@ BLOCK = 512  # elements of the vector variable per block
 
 @dataclass(eq=False, slots=True)
 class Tile:
-    """The open tile: its corner along `var`, the scope that its registers live in, the row being computed, and the rows of
+    """The open tile: its corner along `var`, the scope that its registers live in, the row being
+    computed, and the rows of
     each transposed operand."""
 
     var: Var
@@ -57,7 +59,14 @@ class TileEmitter(Evaluator):
             low = self.b.mul(self.position[block], I64(BLOCK))
             end = self.b.add(low, I64(BLOCK))
             high = self.b.select(self.b.icmp_signed("<", end, whole_v), end, whole_v)
-            self.loop(u, start, whole_u, width, (), lambda _: self.loop(v, low, high, width, (), lambda _: self._one_tile(u)))
+            self.loop(
+                u,
+                start,
+                whole_u,
+                width,
+                (),
+                lambda _: self.loop(v, low, high, width, (), lambda _: self._one_tile(u)),
+            )
             return ()
 
         def edge(low: ll.Value) -> Sequence[Lane]:
@@ -77,9 +86,10 @@ class TileEmitter(Evaluator):
 
     def _one_tile(self, u: Var) -> Sequence[Lane]:
         corner = self.position[u]
-        self.tile = Tile(u, corner, len(self.scopes) - 1)
-        for self.tile.row in range(self.width):
-            at = self.b.add(corner, I64(self.tile.row))
+        self.tile = tile = Tile(u, corner, len(self.scopes) - 1)
+        for row in range(self.width):
+            tile.row = row
+            at = self.b.add(corner, I64(row))
             self.once(u, at, (), lambda _: self._plain())
         self.tile = None
         return ()
@@ -89,7 +99,9 @@ class TileEmitter(Evaluator):
         if tile is None or vector is None:
             return None
         step, along = where.coefficient(vector), where.coefficient(tile.var)
-        if not (isinstance(along, int) and along == 1) or (isinstance(step, int) and step in (0, 1)):
+        if not (isinstance(along, int) and along == 1) or (
+            isinstance(step, int) and step in (0, 1)
+        ):
             return None
         key = (id(buffer), where.key())
         if key not in tile.rows:
@@ -97,7 +109,9 @@ class TileEmitter(Evaluator):
         return tile.rows[key][tile.row]
 
     def _transposed(self, tile: Tile, buffer: Buffer, where: Affine) -> list[Lane]:
-        """The tile of an operand: loaded along `tile.var`, one vector per element of the vector variable, then transposed."""
+        """The tile of an operand: loaded along `tile.var`, one vector per element of the vector
+        variable, then transposed.
+        """
         vector = self.plan.vector
         assert vector is not None
         origin = self.offset(where.without(tile.var))

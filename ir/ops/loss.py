@@ -32,14 +32,25 @@ def _bounded_reference(index: Any, size: int, ignore: int) -> Any:
 
 BOUNDED = parse_schema("relume::bounded(Tensor self, Scalar size, Scalar ignore) -> Tensor")
 _BOUNDED_RULE = Pointwise(_bounded, "self", ("self", "size", "ignore"))
-row(BOUNDED.text, _BOUNDED_RULE, infer=typerules.pointwise(_BOUNDED_RULE, BOUNDED),
-    python=_bounded_reference)
+row(
+    BOUNDED.text,
+    _BOUNDED_RULE,
+    infer=typerules.pointwise(_BOUNDED_RULE, BOUNDED),
+    python=_bounded_reference,
+)
 
 
 def _is_plain(x: Tensor, target: Tensor, weight: Tensor | None, *numbers: Any) -> bool:
     """Rows of float scores, one class index each."""
-    return (weight is None and is_constant(*numbers) and is_float(x) and has_elements(x)
-            and x.type.rank == 2 and target.type.rank == 1 and target.type.dtype is int64)
+    return (
+        weight is None
+        and is_constant(*numbers)
+        and is_float(x)
+        and has_elements(x)
+        and x.type.rank == 2
+        and target.type.rank == 1
+        and target.type.dtype is int64
+    )
 
 
 def _picked(b: Any, x: Tensor, target: Tensor, ignore: int) -> Tensor:
@@ -61,22 +72,36 @@ def _reduced(b: Any, losses: Tensor, target: Tensor, reduction: int, ignore: int
     return b.div(total, b.sum(counted)) if reduction == MEAN else total
 
 
-def _nll_loss(b: Any, x: Tensor, target: Tensor, weight: Tensor | None, reduction: int,
-              ignore_index: int) -> Tensor | None:
+def _nll_loss(
+    b: Any, x: Tensor, target: Tensor, weight: Tensor | None, reduction: int, ignore_index: int
+) -> Tensor | None:
     if not _is_plain(x, target, weight, reduction, ignore_index):
         return None
     return _reduced(b, b.neg(_picked(b, x, target, ignore_index)), target, reduction, ignore_index)
 
 
-def _cross_entropy_loss(b: Any, x: Tensor, target: Tensor, weight: Tensor | None, reduction: int,
-                        ignore_index: int, label_smoothing: float) -> Tensor | None:
+def _cross_entropy_loss(
+    b: Any,
+    x: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: int,
+    ignore_index: int,
+    label_smoothing: float,
+) -> Tensor | None:
     if label_smoothing != 0.0 or not _is_plain(x, target, weight, reduction, ignore_index):
         return None
     losses = b.sub(b.logsumexp(x, [1]), _picked(b, x, target, ignore_index))
     return _reduced(b, losses, target, reduction, ignore_index)
 
 
-composite("nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, "
-          "SymInt ignore_index=-100) -> Tensor", _nll_loss)
-composite("cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, "
-          "SymInt ignore_index=-100, float label_smoothing=0.) -> Tensor", _cross_entropy_loss)
+composite(
+    "nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, "
+    "SymInt ignore_index=-100) -> Tensor",
+    _nll_loss,
+)
+composite(
+    "cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, "
+    "SymInt ignore_index=-100, float label_smoothing=0.) -> Tensor",
+    _cross_entropy_loss,
+)

@@ -1,7 +1,9 @@
-"""Loops of few, known iterations over tensors become straight lines, so that their bodies fuse into one loop nest.
+"""Loops of few, known iterations over tensors become straight lines, so that their bodies fuse into
+one loop nest.
 
-A loop qualifies when it always runs its whole count, computes tensors, and stays below LIMIT nodes in all. Each iteration gets
-a copy of the body with the counter as a constant. Inner loops go first; it ends because every unrolled loop disappears.
+A loop qualifies when it always runs its whole count, computes tensors, and stays below LIMIT nodes
+in all. Each iteration gets a copy of the body with the counter as a constant. Inner loops go first;
+it ends because every unrolled loop disappears.
 """
 
 from __future__ import annotations
@@ -36,14 +38,26 @@ def _count(node: Node) -> int | None:
     """How often a qualifying loop runs."""
     body = node.blocks[0]
     count = _constant(node.inputs[0])
-    if type(count) is not int or _constant(node.inputs[1]) is not True or _constant(body.returns[0]) is not True:
+    if (
+        type(count) is not int
+        or _constant(node.inputs[1]) is not True
+        or _constant(body.returns[0]) is not True
+    ):
         return None
     is_small = max(count, 0) * sum(1 for _ in body.walk()) <= LIMIT
-    return max(count, 0) if is_small and any(isinstance(v.type, TensorType) for v in node.outputs) else None
+    return (
+        max(count, 0)
+        if is_small and any(isinstance(v.type, TensorType) for v in node.outputs)
+        else None
+    )
 
 
 def _constant(value: Value) -> Any:
-    return value.node.attrs.get("value") if value.node is not None and value.node.op is CONSTANT else None
+    return (
+        value.node.attrs.get("value")
+        if value.node is not None and value.node.op is CONSTANT
+        else None
+    )
 
 
 def _unroll(node: Node, count: int) -> None:
