@@ -1,9 +1,13 @@
-"""Code generation: specialized graphs to machine code behind native entries. Never imports
-`jit`.
+"""Code generation: specialized graphs to machine code behind native entries. Never imports `jit`.
+
+What only compiling needs, LLVM above all, is loaded when it is used for the first time: reach it as
+`codegen.compile_plan`, not by `from codegen import ...`, where loading should wait.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from codegen.callable import NativeCallable, set_entry
-from codegen.engine import assembly
 from codegen.params import (
     AnyParam,
     BoolParam,
@@ -15,12 +19,26 @@ from codegen.params import (
     SequenceParam,
     TensorParam,
 )
-from codegen.plan import Plan, compile_plan
 from codegen.refuse import Refused
-from codegen.runtime import forward_entry, slow_entry
-from codegen.survey import Place, places
-from codegen.target import host
 from codegen.torch_abi import has_no_modes, is_plain
+
+if TYPE_CHECKING:
+    from codegen.engine import assembly
+    from codegen.plan import Plan, compile_plan
+    from codegen.runtime import forward_entry, slow_entry
+    from codegen.survey import Place, places
+    from codegen.target import host
+
+_LATER = {
+    "Place": "survey",
+    "Plan": "plan",
+    "assembly": "engine",
+    "compile_plan": "plan",
+    "forward_entry": "runtime",
+    "host": "target",
+    "places": "survey",
+    "slow_entry": "runtime",
+}
 
 __all__ = [
     "AnyParam",
@@ -46,3 +64,10 @@ __all__ = [
     "set_entry",
     "slow_entry",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'codegen' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"codegen.{_LATER[name]}"), name)
+    return found

@@ -31,7 +31,7 @@ from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
 from codegen.nest import Nest
 from codegen.operands import producer
-from codegen.params import BoolParam, FloatParam, IntParam
+from codegen.params import BoolParam, FloatParam, IntParam, Param
 from codegen.partition import CONTROL, ELEMENT, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
 from codegen.refuse import Refused
@@ -47,6 +47,7 @@ from ir import (
     Sym,
     TensorType,
     TupleType,
+    Type,
     Value,
     View,
     product,
@@ -54,7 +55,7 @@ from ir import (
 
 I64 = ll.IntType(64)
 STACK_BYTES = 16 << 10  # temporaries up to this size live on the stack
-PARAMS = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
+PARAMS: dict[Type, Param] = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
 SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
 
 
@@ -330,10 +331,10 @@ class Body:
         return self.entry.box_object(self.objects[value])
 
     def _box_number(self, value: Value) -> Owned:
-        box = {INT: self.entry.box_int, FLOAT: self.entry.box_float, BOOL: self.entry.box_bool}[
-            value.type
-        ]
-        return box(self.numbers[value])
+        entry, number = self.entry, self.numbers[value]
+        if value.type == INT:
+            return entry.box_int(number)
+        return entry.box_float(number) if value.type == FLOAT else entry.box_bool(number)
 
     def _box_known(self, known: Any) -> Owned:
         if isinstance(known, Sym):

@@ -37,7 +37,7 @@ Rules for bodies
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -68,7 +68,7 @@ from codegen.params import Captured, Param
 from codegen.runtime import slow_entry
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
-from codegen.unbox import Bound, Unboxer
+from codegen.unbox import Bound, BoundTensor, Unboxer, are_disjoint, variables
 from ir import Assumption, Dim, DType, Symbol
 
 _LIKELY = (1 << 20, 1)
@@ -130,8 +130,12 @@ class EntryBuilder:
         keywords: Sequence[str] = (),
         captured: Sequence[Captured] = (),
         assumptions: Sequence[Assumption] = (),
+        written: Collection[int] = (),
     ) -> None:
-        """`keywords` are the names under which the last of `params` are passed, in call order."""
+        """`keywords` are the names under which the last of `params` are passed, in call order;
+        `written` are positions among what varies (`codegen.unbox.variables`) of tensors that the
+        body writes, which must not overlap with any other.
+        """
         self.module = module
         self.name = name
         self.constants = Constants(name)
@@ -154,8 +158,18 @@ class EntryBuilder:
         unboxer.finish()
         for assumption in assumptions:
             self.require(emit_assumption(self.builder, assumption, self.symbols))
+        self._guard_overlap(written)
         self._count("hits", 1)
         self._target = self._leave()
+
+    def _guard_overlap(self, written: Collection[int]) -> None:
+        bounds = list(variables([*self.args, *self.captured]))
+        for k in written:
+            for i, other in enumerate(bounds):
+                if isinstance(other, BoundTensor) and (i not in written or i > k):
+                    target = bounds[k]
+                    assert isinstance(target, BoundTensor)
+                    self.require(are_disjoint(self.builder, target, other))
 
     # --- leaving ---
 

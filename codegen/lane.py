@@ -279,10 +279,11 @@ class LaneBuilder:
         return Lane(self, self.builder.fdiv(x.value, y.value), x.dtype)
 
     def _divide_by_scalar(self, x: Lane, y: Lane, inverse: Lane) -> Lane:
-        """x / y for one y, in three multiplications: q = x * (1 / y), corrected by its exact remainder.
+        """x / y for one y, in three multiplications: q = x * (1 / y), corrected by its exact
+        remainder.
 
-        Markstein: with 1 / y correctly rounded, the corrected q is the rounded quotient. Where that is NaN (q or 1 / y
-        is not finite) the elements are divided.
+        Markstein: with 1 / y correctly rounded, the corrected q is the rounded quotient. Where that
+        is NaN (q or 1 / y is not finite) the elements are divided.
         """
         q = x * inverse
         rest = self.fma(-q, y, x)

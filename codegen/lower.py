@@ -24,7 +24,16 @@ from typing import Any
 from codegen.cost import EXPENSIVE, node_cost
 from codegen.index import Affine, Index, Var, address, broadcast, index_key
 from codegen.nest import Access, Buffer, Key, Nest, Reduce, Root
-from codegen.operands import Known, Producer, arguments, producer, reduced_axes, view_index
+from codegen.operands import (
+    Known,
+    Producer,
+    arguments,
+    node_of,
+    producer,
+    reduced_axes,
+    shape,
+    view_index,
+)
 from ir import (
     Create,
     Dim,
@@ -50,12 +59,17 @@ ROW_LIMIT = (
 )  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
 
 
+def _complete(given: tuple[Dim | None, ...] | None) -> tuple[Dim, ...] | None:
+    """Strides when all of them are known."""
+    known = tuple(s for s in given or () if s is not None)
+    return known if given is not None and len(known) == len(given) else None
+
+
 def dense_strides(type_: TensorType) -> tuple[Dim, ...]:
     """Strides for a new buffer of this type: its own where they are dense, else row-major."""
-    own = type_.strides
-    # type: ignore[arg-type]
-    if own is not None and None not in own and strides.is_dense(strides.Layout(type_.shape, own)):
-        return own  # type: ignore[return-value]
+    own = _complete(type_.strides)
+    if own is not None and strides.is_dense(strides.Layout(type_.shape, own)):
+        return own
     return contiguous_strides(type_.shape)
 
 
@@ -109,9 +123,8 @@ def readable(value: Value, buffers: dict[Value, Buffer], known: Known) -> Buffer
 
 
 def _given_strides(type_: TensorType) -> tuple[Dim, ...]:
-    if type_.strides is None or None in type_.strides:
-        return dense_strides(type_)
-    return type_.strides  # type: ignore[return-value]
+    own = _complete(type_.strides)
+    return dense_strides(type_) if own is None else own
 
 
 def _viewed(
@@ -174,7 +187,7 @@ class Lowering:
         self._store_what_must_be()
         done: set[Value] = set()
         while pending := [v for v in self.stored if v not in done]:
-            value = max(pending, key=lambda v: position.get(v.node, -1))
+            value = max(pending, key=lambda v: position.get(node_of(v), -1))
             done.add(value)
             self._place(value)
         temporaries = [v for v in self.stored if v not in self.outputs]
@@ -205,7 +218,7 @@ class Lowering:
             return False
         seen.add(value)
         if isinstance(source.node.op.rule, Reduction):
-            return value is not top and _same_elements(value.type.shape, top.type.shape)
+            return value is not top and _same_elements(shape(value), shape(top))
         if not isinstance(source.node.op.rule, (Pointwise, View)):
             return False
         return any(
@@ -248,7 +261,7 @@ class Lowering:
             if isinstance(rule, Reduction):
                 self._place_reduction(value)
             else:
-                domain = self._vars(value.type.shape)
+                domain = self._vars(shape(value))
                 self._add_root(self._new_nest(domain), value, tuple(map(Affine.of, domain)))
 
     def _join_existing(self, value: Value) -> bool:
@@ -264,17 +277,17 @@ class Lowering:
         return False
 
     def _same_domain(self, nest: Nest, value: Value) -> bool:
-        dims = value.type.shape
+        dims = shape(value)
         return (
-            not isinstance(value.node.op.rule, Reduction)
+            not isinstance(node_of(value).op.rule, Reduction)
             and len(dims) == len(nest.domain)
             and all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True))
         )
 
     def _place_reduction(self, value: Value) -> None:
-        node = value.node
+        node = node_of(value)
         axes, keepdim = reduced_axes(node, self.known)
-        domain = self._vars(node.inputs[0].type.shape)
+        domain = self._vars(shape(node.inputs[0]))
         nest = self._new_nest(domain)
         nest.reduced = [v for i, v in enumerate(domain) if i in axes]
         index = tuple(
@@ -285,8 +298,8 @@ class Lowering:
         self._add_root(nest, value, index)
 
     def _place_scan(self, value: Value) -> None:
-        node = value.node
-        domain = self._vars(value.type.shape)
+        node = node_of(value)
+        domain = self._vars(shape(value))
         nest = self._new_nest(domain)
         nest.scan = node
         axis = arguments(node, self.known)["dim"] % max(len(domain), 1)
@@ -296,20 +309,21 @@ class Lowering:
         self._add_root(nest, value, index, visit=False)
 
     def _place_join(self, value: Value) -> None:
-        node, start = value.node, 0
+        node = node_of(value)
+        rule = node.op.rule
+        assert isinstance(rule, Join)
+        start: Dim = 0
         params = arguments(node, self.known)
-        rank = len(value.type.shape)
+        rank = len(shape(value))
         dim = params["dim"] % max(rank, 1)
         target = self.buffer(value)
         for piece in params["tensors"]:
-            dims = list(piece.type.shape)
-            if (
-                len(dims) == 1 and rank > 1 and hint(dims[0]) == 0
-            ):  # torch.cat skips legacy empty tensors
-                continue
+            dims = list(shape(piece))
+            if len(dims) == 1 and rank > 1 and hint(dims[0]) == 0:
+                continue  # torch.cat skips legacy empty tensors
             domain = self._vars(dims)
             index = tuple(map(Affine.of, domain))
-            where = [*index[:dim], Affine(), *index[dim:]] if node.op.rule.stacks else list(index)
+            where = [*index[:dim], Affine(), *index[dim:]] if rule.stacks else list(index)
             where[dim] = where[dim] + start
             nest = self._new_nest(domain)
             self._add_root(
@@ -318,7 +332,7 @@ class Lowering:
                 index,
                 Access(target, address(where, target.strides, target.offset), True),
             )
-            start = start + (1 if node.op.rule.stacks else dims[dim])
+            start = start + (1 if rule.stacks else dims[dim])
 
     def _add_root(
         self,
@@ -371,7 +385,7 @@ class Lowering:
             case Pointwise():
                 return max([self._operand(nest, v, index, key) for v in node.inputs], default=0)
             case View():
-                inner = view_index(source, index, self.known, value.type.shape)
+                inner = view_index(source, index, self.known, shape(value))
                 if inner is None:
                     return self._load(nest, value, index, self._reinterpreted(value))
                 return self._operand_at(nest, node.inputs[0], inner, key)
@@ -388,7 +402,7 @@ class Lowering:
                 nest.sizes.append(self.known[value])
             return 0
         if isinstance(value.type, TensorType):
-            inner = broadcast(index, value.type.shape)
+            inner = broadcast(index, shape(value))
             self._store_if_repeated(nest, value, inner)
             return self._operand_at(nest, value, inner, user)
         nest.scalars.setdefault(value)
@@ -413,7 +427,7 @@ class Lowering:
         ]
         if (
             missing
-            and not isinstance(value.node.op.rule, Reduction)
+            and not isinstance(node_of(value).op.rule, Reduction)
             and not any(v in nest.reduced for v in missing)
         ):
             self._store(value)
@@ -421,12 +435,12 @@ class Lowering:
     def _reads_memory(self, nest: Nest, value: Value, index: Index) -> bool:
         if value not in self.stored:
             return False
-        if isinstance(value.node.op.rule, (Scan, Join)) or value in self.apart:
+        if isinstance(node_of(value).op.rule, (Scan, Join)) or value in self.apart:
             return True
         identity = len(index) == len(nest.domain) and all(
             i.is_var(v) for i, v in zip(index, nest.domain, strict=True)
         )
-        if identity or isinstance(value.node.op.rule, Reduction):
+        if identity or isinstance(node_of(value).op.rule, Reduction):
             self.inlined.setdefault(value, {})[id(nest)] = (nest, index)
             return False
         return True
@@ -456,10 +470,10 @@ class Lowering:
         """A view that no index expresses: its input's memory under other strides."""
         assert value.node is not None
         source = self.buffer(value.node.inputs[0])
-        strides = view_strides(source.dims, source.strides, value.type.shape)
+        strides = view_strides(source.dims, source.strides, shape(value))
         if strides is None:
             raise NotContiguous(value)
-        return Buffer(source.base, source.dtype, value.type.shape, tuple(strides), source.offset)
+        return Buffer(source.base, source.dtype, shape(value), tuple(strides), source.offset)
 
     # reductions -----------------------------------------------------------------------------------
     def _attach(self, nest: Nest, node: Node, value: Value, index: Index) -> int:
@@ -474,14 +488,15 @@ class Lowering:
                 return reduce.phase + 1
         phase = self.visit(nest, node.inputs[0], inner)
         axes, _ = reduced_axes(node, self.known)
-        dims = node.inputs[0].type.shape
+        dims = shape(node.inputs[0])
         along = [i for i in range(len(dims)) if i in axes]
         position = address(
             [inner[i] for i in along], contiguous_strides(tuple(dims[i] for i in along))
         )
         nest.reduces.append(Reduce(node, inner, kept, position, phase))
         nest.sizes += [dims[i] for i in along]
-        if node.op.rule.indexed:
+        rule = node.op.rule
+        if isinstance(rule, Reduction) and rule.indexed:
             nest.accesses.append(Access(None, position))
         return phase + 1
 
@@ -490,7 +505,7 @@ class Lowering:
         agree.
         """
         axes, keepdim = reduced_axes(node, self.known)
-        dims = node.inputs[0].type.shape
+        dims = shape(node.inputs[0])
         outer_index = [i for k, i in enumerate(index) if not (keepdim and k in axes)]
         kept: list[Var] = []
         for dim, position in zip(

@@ -38,6 +38,23 @@ def producer(value: Value) -> Producer | None:
     return Producer(node)
 
 
+def tensor_type(value: Value) -> TensorType:
+    """The type of a value that is known to be a tensor."""
+    assert isinstance(value.type, TensorType)
+    return value.type
+
+
+def shape(value: Value) -> tuple[Dim, ...]:
+    """The sizes of a tensor of complete type."""
+    return tensor_type(value).shape
+
+
+def node_of(value: Value) -> Node:
+    """The producer of a value that has one."""
+    assert value.node is not None
+    return value.node
+
+
 def arguments(node: Node, known: Known) -> dict[str, Any]:
     """The parameters of a node's schema by name: known values as Python objects, others as Values,
     lists as lists of them.

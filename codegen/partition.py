@@ -17,8 +17,10 @@ from ir import (
     BOOL,
     FLOAT,
     INT,
+    Aliases,
     Block,
     Create,
+    DType,
     Effect,
     Join,
     ListType,
@@ -28,13 +30,14 @@ from ir import (
     Scalar,
     Scan,
     TensorType,
+    Type,
     Value,
     View,
     dtypes,
 )
 
 FUSIBLE = (Pointwise, View, Create, Join, Reduction, Scan)
-REGISTERS = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
+REGISTERS: dict[Type, DType] = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
 STRUCTURE = (
     "prim::Constant",
     "prim::TupleConstruct",
@@ -84,7 +87,7 @@ class Callback:
 Item = Group | Node | Callback
 
 
-def partition(block: Block, known: Known) -> list[Item]:
+def partition(block: Block, known: Known, aliases: Aliases) -> list[Item]:
     """The block's items in an order that respects data flow and effects."""
     result: list[Item] = []
     group = Group()
@@ -99,7 +102,7 @@ def partition(block: Block, known: Known) -> list[Item]:
         if group.nodes and (_reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
             group, inside = Group(), set()
-        if is_native(node, known):
+        if is_native(node, known, aliases):
             result.append(node)
         elif result and isinstance(result[-1], Callback):
             result[-1].nodes.append(node)
@@ -118,7 +121,7 @@ def _reads(node: Node) -> set[Value]:
     return values
 
 
-def is_native(node: Node, known: Known) -> bool:
+def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
     """Whether the body itself has a form for a node that no loop nest computes."""
     if node.name in STRUCTURE:
         return True
@@ -133,24 +136,28 @@ def is_native(node: Node, known: Known) -> bool:
         )
     return (
         node.name in CONTROL
-        and all(map(_is_carried, node.outputs))
-        and all(_is_native_block(b, known) for b in node.blocks)
+        and all(_is_carried(v, aliases) for v in node.outputs)
+        and all(_is_native_block(b, known, aliases) for b in node.blocks)
     )
 
 
-def _is_native_block(block: Block, known: Known) -> bool:
+def _is_native_block(block: Block, known: Known, aliases: Aliases) -> bool:
     values = [*block.params, *block.returns]
-    return all(v in known or _is_carried(v) for v in values) and all(
+    return all(v in known or _is_carried(v, aliases) for v in values) and all(
         is_fusible(n, known)
-        or is_native(n, known)
+        or is_native(n, known, aliases)
         or (n.op.is_pure and all(v in known for v in n.outputs))
         for n in block.nodes
     )
 
 
-def _is_carried(value: Value) -> bool:
-    """Whether control flow can hand the value on natively: a register or memory of known sizes."""
-    return value.type in REGISTERS or (isinstance(value.type, TensorType) and _is_complete(value))
+def _is_carried(value: Value, aliases: Aliases) -> bool:
+    """Whether control flow can hand the value on natively: a register, or memory of known sizes
+    that a copy may stand for, because nothing writes to it.
+    """
+    return value.type in REGISTERS or (
+        isinstance(value.type, TensorType) and _is_complete(value) and not aliases.is_written(value)
+    )
 
 
 def is_fusible(node: Node, known: Known) -> bool:

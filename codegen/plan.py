@@ -20,7 +20,7 @@ from codegen.params import Captured, Param
 from codegen.prepare import Prepared, prepare
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Facts, Graph
+from ir import Aliases, Facts, Graph
 
 
 @dataclass(eq=False, slots=True)
@@ -74,10 +74,22 @@ def compile_plan(
     module = ll.Module()
     assumptions = list(facts.assumptions)
     entry = EntryBuilder(
-        module, "entry", params, keywords=keywords, captured=captured, assumptions=assumptions
+        module,
+        "entry",
+        params,
+        keywords=keywords,
+        captured=captured,
+        assumptions=assumptions,
+        written=_written(graph),
     )
     body = Body(entry, prepared)
     body.emit()
     entry.close()
     library = engine().load(module, entry.imports)
     return Plan(prepared, library, entry, params, captured, body.kernels, str(module))
+
+
+def _written(graph: Graph) -> list[int]:
+    """Positions of the parameters that the graph writes."""
+    written = Aliases(graph).written_params(graph)
+    return [k for k, param in enumerate(graph.params) if param in written]

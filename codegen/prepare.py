@@ -19,7 +19,7 @@ from codegen.nest import Buffer, Nest
 from codegen.operands import Known, producer
 from codegen.partition import Group, Item, partition
 from codegen.schedule import Schedule, schedule
-from ir import Block, Graph, Node, TensorType, Value, View, same_dim
+from ir import Aliases, Block, Graph, Node, TensorType, Value, View, same_dim
 
 
 @dataclass(eq=False, slots=True)
@@ -30,6 +30,7 @@ class Prepared:
 
     graph: Graph
     known: Known
+    aliases: Aliases
     register_bytes: int
     items: dict[Block, list[Item]] = field(default_factory=dict)
     lowered: dict[Group, Lowered] = field(default_factory=dict)
@@ -56,14 +57,14 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the
     reason when a plan cannot be made.
     """
-    plan = Prepared(graph, known, register_bytes)
+    plan = Prepared(graph, known, Aliases(graph), register_bytes)
     _prepare_block(plan, graph.block, [])
     return plan
 
 
 def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, Buffer]]) -> None:
     """`targets` are tensors of the block that must end in given memory."""
-    items = plan.items[block] = partition(block, plan.known)
+    items = plan.items[block] = partition(block, plan.known, plan.aliases)
     groups = [i for i in items if isinstance(i, Group)]
     stored = {id(g): [v for v in g.outputs() if not is_alias(v, g)] for g in groups}
     copies = [

@@ -21,7 +21,7 @@ import llvmlite.ir as ll
 from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Reduce, Root
-from codegen.operands import element_dtype, reduced_axes
+from codegen.operands import element_dtype, reduced_axes, shape
 from codegen.tile import TileEmitter
 from ir import Dim, DType, Reduction, dtypes, hint, opmath, product
 
@@ -238,7 +238,7 @@ class RowEmitter(TileEmitter):
     def count(self, reduce: Reduce) -> Dim:
         """How many elements the reduction combines."""
         axes, _ = reduced_axes(reduce.node, self.known)
-        dims = reduce.node.inputs[0].type.shape
+        dims = shape(reduce.node.inputs[0])
         return product(dims[k] for k in axes if k < len(dims))
 
 

@@ -166,8 +166,8 @@ def _contiguity(var: Var, accesses: Sequence[Access]) -> float:
 
 def _move_last(variables: list[Var], var: Var | None) -> None:
     if var in variables:
-        variables.remove(var)  # type: ignore[arg-type]
-        variables.append(var)  # type: ignore[arg-type]
+        variables.remove(var)
+        variables.append(var)
 
 
 def _ordered(variables: list[Var], accesses: Sequence[Access]) -> list[Var]:

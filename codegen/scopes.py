@@ -225,5 +225,5 @@ class LoopEmitter:
 
 def _static_trips(start: ll.Value, stop: ll.Value, step: int) -> int | None:
     if isinstance(start, ll.Constant) and isinstance(stop, ll.Constant):
-        return max(stop.constant - start.constant, 0) // step
+        return int(max(stop.constant - start.constant, 0) // step)
     return None

@@ -41,10 +41,10 @@ def plan_spills(nest: Nest) -> dict[Key, Spill]:
         value = key[0]
         if len(phases) < 2 or not isinstance(value, Value) or node_cost(value.node) < EXPENSIVE:
             continue
-        root = next((r for r in free if _fits(r, key, max(phases))), None)
-        if root is not None:
-            free.remove(root)
-            spills[key] = Spill(key, root, min(phases))
+        place = next((r for r in free if _fits(r, key, max(phases))), None)
+        if place is not None:
+            free.remove(place)
+            spills[key] = Spill(key, place, min(phases))
     return spills
 
 

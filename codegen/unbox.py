@@ -80,6 +80,23 @@ class BoundConstant:
 Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence | BoundConstant
 
 
+def are_disjoint(b: ll.IRBuilder, one: BoundTensor, other: BoundTensor) -> ll.Value:
+    """Whether two tensors share no byte of memory: their ranges of addresses do not meet."""
+    (first, last), (start, end) = _range(b, one), _range(b, other)
+    return b.or_(b.icmp_unsigned("<=", last, start), b.icmp_unsigned("<=", end, first))
+
+
+def _range(b: ll.IRBuilder, tensor: BoundTensor) -> tuple[ll.Value, ll.Value]:
+    """The first address of the elements, and the one behind the last (strides are never
+    negative); an empty tensor may get more than its nothing.
+    """
+    reach = i64(1)
+    for size, stride in zip(tensor.sizes, tensor.strides, strict=True):
+        reach = b.add(reach, b.mul(b.sub(size, i64(1)), stride))
+    start = b.ptrtoint(tensor.data, I64)
+    return start, b.add(start, b.mul(reach, i64(tensor.param.dtype.itemsize)))
+
+
 def variables(bounds: Iterable[Bound]) -> Iterator[Bound]:
     """What varies among arguments, in order: items of sequences one by one, constants left out."""
     for bound in bounds:
