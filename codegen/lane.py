@@ -287,7 +287,7 @@ class LaneBuilder:
         """
         q = x * inverse
         rest = self.fma(-q, y, x)
-        better = self.fma(rest, inverse, q)
+        better = self.copysign(self.fma(rest, inverse, q), q)  # keeps -0.0
         return self.cold(better != better, better, lambda: Lane(self, self.builder.fdiv(x.value, y.value), x.dtype))
 
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:

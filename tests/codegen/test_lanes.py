@@ -14,6 +14,7 @@ from torch import Tensor
 
 from codegen.lanes import Lane, Lanes
 from ir import DType, dtypes
+from ir.scalar import Scalars
 from tests.codegen.elementwise import (
     I64,
     POINTER,
@@ -124,6 +125,23 @@ def test_rounding_sign_and_extrema(dtype: DType, width: int) -> None:
             )
     check(lambda s, x: -x, torch.neg, x, width=width)
     check(lambda s, x, y: x / y, torch.div, x, y, width=width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("divisor", [3.0, -5.0, 255.0, 1e-40, float("inf"), 0.0])
+def test_division_by_one_scalar(divisor: float, width: int) -> None:
+    x = float_samples(dtypes.float32, 1000)
+    x = x[(x.abs() > 1e-30) | (x == 0) | x.isnan()]  # below, the last bit may differ
+    got = elementwise(lambda s, x: x / divisor, [dtypes.float32], dtypes.float32, width)(x)
+    torch.testing.assert_close(got, x / divisor, rtol=0, atol=0, equal_nan=True)
+    number = ~got.isnan()
+    assert torch.equal(got.signbit()[number], (x / divisor).signbit()[number])
+
+
+def test_the_protocol_is_whole() -> None:
+    names = {name for name in vars(Scalars) if not name.startswith("_")}
+    assert names
+    assert not {name for name in names if not hasattr(Lanes, name)}
 
 
 @pytest.mark.parametrize("width", WIDTHS)
