@@ -29,7 +29,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codegen import Plan, Refused, compile_plan, forward_entry, slow_entry
+import codegen
+from codegen import Refused
 from ir import Graph, TypeRuleError
 from jit.call import Binding, Call, Source
 from jit.captures import Extra, are_current, guards
@@ -56,7 +57,7 @@ class Compiled:
     kind: Kind
     names: Sequence[str]
     specialized: Specialized
-    plan: Plan
+    plan: codegen.Plan
     seconds: float
     faults: int = 0
     """Faults of the plan that were counted."""
@@ -241,7 +242,7 @@ class Executor:
         start = time.perf_counter()
         try:
             specialized = self._specialize(site, call, values, history, measures)
-            plan = compile_plan(
+            plan = codegen.compile_plan(
                 specialized.graph,
                 specialized.params,
                 specialized.known,
@@ -305,7 +306,7 @@ class Executor:
 
     def _link(self) -> None:
         """Let each plan miss to the next one, and make the first one the entry."""
-        following = forward_entry() if self.is_off else slow_entry()
+        following = codegen.forward_entry() if self.is_off else codegen.slow_entry()
         for made in reversed(self.chain):
             following = made.plan.install(following)
         self.install(following, self.chain[0].plan if self.chain else None)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from codegen import Place, assembly, host, places
+import codegen
 from ir import Node, Span
 from jit.executor import Compiled, Refusal
 from jit.function import ScriptFunction
@@ -30,7 +30,7 @@ class LineReport:
     file: str
     line: int
     text: str
-    places: list[Place] = field(default_factory=list)
+    places: list[codegen.Place] = field(default_factory=list)
 
     @property
     def tier(self) -> str:
@@ -55,7 +55,7 @@ class LineReport:
         return f"{self.line:>5} | {self.text:<{_WIDTH}} {note}".rstrip()
 
 
-def _where(place: Place) -> str:
+def _where(place: codegen.Place) -> str:
     match place.tier:
         case "kernel" if place.kernels:
             return "kernel " + ", ".join(map(str, place.kernels))
@@ -151,14 +151,14 @@ def _plan_report(
         made.seconds,
         plan.library.is_cached,
         is_retired,
-        _placed(_source_lines(function), places(plan)),
+        _placed(_source_lines(function), codegen.places(plan)),
         [f"{kernel.schedule}\n    {_indented(str(kernel.nest))}" for kernel in plan.kernels],
         f"{made.specialized.graph}\n{plan.llvm}" if ir else None,
-        assembly(plan.llvm, host()) if asm else None,
+        codegen.assembly(plan.llvm, codegen.host()) if asm else None,
     )
 
 
-def _placed(lines: list[LineReport], found: Iterable[Place]) -> list[LineReport]:
+def _placed(lines: list[LineReport], found: Iterable[codegen.Place]) -> list[LineReport]:
     """The lines with the places of their nodes; lines of other functions (inlined) come after the
     function's own.
     """

@@ -1,8 +1,8 @@
 """`ScriptFunction`: a Python function (or graph) behind a native entry.
 
-A call goes to the newest plan by a C function pointer in the object; what no plan serves arrives
-in `_call_slow`, which binds arguments, finds the graph for their types, and leaves the rest to the
-executor.
+A call goes to the newest plan by a C function pointer in the object; what no plan serves, and all
+calls before the first plan, arrive in `_call_slow`, which binds arguments, finds the graph for
+their types, and leaves the rest to the executor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from codegen import NativeCallable, forward_entry, set_entry, slow_entry
+import codegen
+from codegen import NativeCallable, set_entry
 from ir import CompileError, Graph, Interpreter, ObjectType, Type, erased_type_of
 from jit.call import Binding, Call, Shape, bind
 from jit.captures import tensor_extras
@@ -70,7 +71,6 @@ class ScriptFunction(NativeCallable):
         self._interpreter = Interpreter(graph) if graph is not None else None
         self._target = self._serve if self._interpreter is not None else function
         self.executor = Executor(self.__name__, self._fall_back, config, self._install)
-        set_entry(self, slow_entry())
 
     # --- calls ---
 
@@ -178,7 +178,7 @@ class ScriptFunction(NativeCallable):
         warnings.warn_explicit(f"{self.__name__} runs in eager mode: {error}", JitWarning, *where)
         if not any(self._sites.values()):
             self.executor.is_off = True
-            set_entry(self, forward_entry())
+            set_entry(self, codegen.forward_entry())
         return reason
 
     def _install(self, address: int, plan: object) -> None:

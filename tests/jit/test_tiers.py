@@ -170,7 +170,7 @@ def test_a_failing_compiler_never_loses_a_call(monkeypatch: pytest.MonkeyPatch) 
     def fail(*args: object, **kwargs: object) -> None:
         raise KeyError("broken")
 
-    monkeypatch.setattr("jit.executor.compile_plan", fail)
+    monkeypatch.setattr("codegen.compile_plan", fail)
 
     @jit.jit(warm=0)
     def f(x):
