@@ -2,6 +2,7 @@
 
 from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
+from ir.alias import Aliases
 from ir.builder import Builder
 from ir.dims import (
     Assumption,
@@ -98,6 +99,7 @@ __all__ = [
     "RANGE",
     "STR",
     "TENSOR",
+    "Aliases",
     "Assumption",
     "Block",
     "Builder",

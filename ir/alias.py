@@ -10,8 +10,8 @@ strings and None belong to no set.
 Laws
   * A set is external when it holds a graph parameter, a constant or what a call gave back; any
     other set is born in the graph (fresh).
-  * Distinct parameters are taken not to overlap: where one of them is written, the plan's guards
-    test that.
+  * Distinct parameters are taken not to overlap: where one of them is written (`written_params`),
+    the plan's guards test that.
   * `prim::CallFunction` and `prim::PythonOp` may write to their inputs and to everything external.
 """
 
@@ -69,6 +69,11 @@ class Aliases:
         """Whether anything in the graph may write to memory of the value."""
         return has_memory(value.type) and (
             self._find(value) in self._written or (self._calls_out and self.is_external(value)))
+
+    def written_params(self, graph: Graph) -> set[Value]:
+        """The graph's parameters whose memory the graph itself writes: these must not overlap with
+        any other parameter."""
+        return {v for v in graph.params if has_memory(v.type) and self._find(v) in self._written}
 
     def escapes(self, value: Value) -> bool:
         """Whether the caller may hold memory of the value after the run."""
