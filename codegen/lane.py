@@ -275,10 +275,11 @@ class LaneBuilder:
         if not x.dtype.is_float:
             raise TypeError(f"`/` on {x.dtype} lanes; cast to a float before dividing")
         if is_shared and x.width > 1:
-            return self._divide_by_scalar(x, y, self.divide(1.0, b) if isinstance(b, Lane) else self.const(_inverse(b), x.dtype))
+            inverse = self.divide(1.0, b) if isinstance(b, Lane) else _inverse(b)
+            return self._divide_by_scalar(x, y, inverse)
         return Lane(self, self.builder.fdiv(x.value, y.value), x.dtype)
 
-    def _divide_by_scalar(self, x: Lane, y: Lane, inverse: Lane) -> Lane:
+    def _divide_by_scalar(self, x: Lane, y: Lane, inverse: Lane | float) -> Lane:
         """x / y for one y, in three multiplications: q = x * (1 / y), corrected by its exact
         remainder.
 
@@ -288,7 +289,10 @@ class LaneBuilder:
         q = x * inverse
         rest = self.fma(-q, y, x)
         better = self.copysign(self.fma(rest, inverse, q), q)  # keeps -0.0
-        return self.cold(better != better, better, lambda: Lane(self, self.builder.fdiv(x.value, y.value), x.dtype))
+        divide = self.builder.fdiv
+        return self.cold(
+            better != better, better, lambda: Lane(self, divide(x.value, y.value), x.dtype)
+        )
 
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """`a * b` rounded, never fused into an addition: for terms such as `fma(a, b, -p)`."""
