@@ -9,16 +9,17 @@ declared for it.
 from __future__ import annotations
 
 import ast
+import logging
 import types
 from typing import Any
 
 import torch
 
-from ir import STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
+from ir import NONE, STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
 from jit.script import methods, modules, operators
 from jit.script.attributes import has_op
 from jit.script.constants import constant_of, lift
-from jit.script.expressions import spread
+from jit.script.expressions import join_lists, spread
 from jit.script.frame import Frame, expression
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
@@ -50,7 +51,7 @@ def _call(frame: Frame, node: ast.Call) -> Operand:
 
 
 def _arguments(frame: Frame, node: ast.Call) -> Arguments:
-    made = Arguments(spread(frame, node.args, takes_lists=True), {})
+    made = Arguments(spread(frame, node.args), {})
     for keyword in node.keywords:
         if keyword.arg is not None:
             made.kwargs[keyword.arg] = frame.evaluate(keyword.value)
@@ -123,11 +124,11 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return apply_op(frame, op, given)
     if isinstance(obj, torch.nn.Module):
         return modules.call_module(frame, obj, name, given)
-    if isinstance(obj, types.MethodType):
-        return _bound(frame, obj, name, given)
     found = modules.call_bound(frame, obj, name, given)
     if found is not None:
         return found
+    if isinstance(obj, types.MethodType):
+        return _bound(frame, obj, name, given)
     if isinstance(obj, types.FunctionType):
         return frame.unit.services.call_function(frame, obj, given)
     source = getattr(obj, "__wrapped__", None)
@@ -154,6 +155,8 @@ def _bound(frame: Frame, method: types.MethodType, name: str, given: Arguments) 
     owner = method.__self__
     if isinstance(owner, type) and issubclass(owner, torch.autograd.Function):
         return frame.python(method, [frame.require(a) for a in given.args], TENSOR, name)
+    if isinstance(owner, logging.Logger):
+        return frame.python(method, [frame.require(a) for a in given.args], NONE, name)
     listing = modules.call_listing(frame, method, given)
     if listing is not None:
         return listing
@@ -198,12 +201,7 @@ def _with_lists(frame: Frame, args: list[Operand]) -> list[Operand]:
     if not any(isinstance(a, StarOf) for a in args):
         return args
     first = next(i for i, a in enumerate(args) if not operators.is_tensor(a))
-    pieces = [
-        a.part if isinstance(a, StarOf) else operators.rebuild(frame, [a]) for a in args[first:]
-    ]
-    joined: Operand = operators.as_list(frame, pieces[0])
-    for piece in pieces[1:]:
-        joined = operators.binary(frame, ast.Add(), joined, operators.as_list(frame, piece))
+    joined = join_lists(frame, args[first:])
     return [*args[:first], joined]
 
 

@@ -104,7 +104,7 @@ def _compile(
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
     types = _bind_parameters(frame, fn, arg_types, known)
     unit.callees[(fn, len(types), (), tuple(("value", t) for t in types))] = root = Callee(
-        graph, frame.declared
+        graph, result=frame.declared
     )
     unit.active.append(fn)
     frame.run(frame.source.body)
@@ -128,9 +128,11 @@ def _bind_parameters(
     if spec.kwarg:
         names.append(spec.kwarg.arg)
     names = [n for n in names if n not in known]
-    declared, frame.declared = (
-        functions.declared_types(fn, frame.source, frame) if given is None else ({}, None)
-    )
+    frame.enforces = given is None
+    if given is None:
+        declared, frame.declared = functions.declared_types(fn, frame.source, frame)
+    else:
+        declared, frame.declared = {}, functions.declared_return(fn, frame.source, frame)
     if given is None and (spec.vararg or spec.kwarg):
         raise frame.unsupported(
             "*args and **kwargs have no types of their own: call the function through jit.jit"

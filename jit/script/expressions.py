@@ -29,6 +29,7 @@ from jit.script.frame import Frame, expression
 from jit.script.indexing import getitem, read_index
 from jit.script.modules import live_object
 from jit.script.scope import select
+from jit.script.templates import comprehend
 from jit.script.values import Closure, Items, Narrowed, Operand, StarOf, values_of
 
 
@@ -84,16 +85,31 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Operand:
 def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
     hints = frame.hint.elements if isinstance(frame.hint, TupleType) else ()
     items = spread(frame, node.elts, list(hints))
+    if any(isinstance(i, StarOf) for i in items):
+        return join_lists(frame, items)
     values = values_of(items)
     return Items(tuple(items)) if values is None else make_tuple(frame, values)
 
 
+def _as_list(frame: Frame, operand: Operand) -> Value:
+    """An iterable of run-time length as a list."""
+    if isinstance(operand, Value) and isinstance(operand.type, ListType):
+        return operand
+    return frame.require(comprehend(frame, "[x for x in source]", operand))
+
+
+def join_lists(frame: Frame, items: list[Operand]) -> Operand:
+    """`(*sizes, n)` with a list of run-time length: a list."""
+    pieces = [i.part if isinstance(i, StarOf) else operators.rebuild(frame, [i]) for i in items]
+    result: Operand = operators.as_list(frame, pieces[0])
+    for piece in pieces[1:]:
+        addition = operators.as_list(frame, piece)
+        result = operators.binary(frame, ast.Add(), result, addition)
+    return result
+
+
 def spread(
-    frame: Frame,
-    nodes: list[ast.expr],
-    hints: list[Type] | Type | None = None,
-    *,
-    takes_lists: bool = False,
+    frame: Frame, nodes: list[ast.expr], hints: list[Type] | Type | None = None
 ) -> list[Operand]:
     """Elements of a display or arguments of a call; `*x` of known length as its elements."""
     items: list[Operand] = []
@@ -101,13 +117,9 @@ def spread(
         hint = hints[i] if isinstance(hints, list) and i < len(hints) else None
         if isinstance(node, ast.Starred):
             sequence = frame.evaluate(node.value)
-            if takes_lists and isinstance(sequence, Value) and isinstance(sequence.type, ListType):
-                items.append(StarOf(sequence))
-                continue
             if not operators.is_tuple(sequence):
-                raise frame.unsupported(
-                    "`*` spreads sequences whose length is known while compiling, such as tuples"
-                )
+                items.append(StarOf(_as_list(frame, sequence)))
+                continue
             items += operators.elements(frame, sequence)
         else:
             items.append(frame.evaluate(node, hints if isinstance(hints, Type) else hint))
@@ -118,9 +130,10 @@ def spread(
 def _list(frame: Frame, node: ast.List) -> Operand:
     wanted = frame.hint.element if isinstance(frame.hint, OptionalType) else frame.hint
     element = wanted.element if isinstance(wanted, ListType) else None
-    if any(isinstance(e, ast.Starred) for e in node.elts):
-        return _spread_list(frame, node, element)
     items = spread(frame, node.elts, element)
+    if any(isinstance(i, StarOf) for i in items):
+        joined = join_lists(frame, items)
+        return frame.op("aten::list", joined) if len(items) == 1 else joined
     values = values_of(items)
     if values is None:
         return Items(tuple(items))
@@ -130,20 +143,6 @@ def _list(frame: Frame, node: ast.List) -> Operand:
         assert made is not None
         return made
     return empty_list(frame)
-
-
-def _spread_list(frame: Frame, node: ast.List, element: Type | None) -> Operand:
-    """`[*a, b]`: concatenation of lists."""
-    result: Operand | None = None
-    for part in node.elts:
-        piece: Operand
-        if isinstance(part, ast.Starred):
-            piece = operators.as_list(frame, frame.evaluate(part.value))
-        else:
-            piece = operators.as_list(frame, make_tuple(frame, [frame.value(part, element)]))
-        result = piece if result is None else operators.binary(frame, ast.Add(), result, piece)
-    assert result is not None
-    return frame.op("aten::list", result) if len(node.elts) == 1 else result
 
 
 @expression(ast.Dict)

@@ -88,8 +88,10 @@ class Callee:
     """
 
     graph: Graph
+    arguments: tuple[Operand, ...] = ()  # kept alive: the key of a callee has their identities
     result: Type | None = None
     is_done: bool = False
+    is_recursive: bool = False
 
 
 class Restart(Exception):
@@ -151,7 +153,8 @@ class Frame:
         self.parent = parent
         self.caller_span = caller_span
         self.scope: Scope = {SKIP: False, STOP: False, RETURNED: False, DEAD: False}
-        self.declared: Type | None = None
+        self.declared: Type | None = None  # of the result; only a hint unless `enforces`
+        self.enforces = False
         self.hint: Type | None = None  # the type that the context of the expression asks for
         self.is_library = False
         self.locals = local_names(source.node)

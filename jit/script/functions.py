@@ -16,9 +16,9 @@ from types import FunctionType
 
 import torch
 
-from ir import Builder, DType, Graph, ListType, Type, Value
+from ir import Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
-from jit.script.constants import UNKNOWN, constant_of, lift, make_tuple
+from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
@@ -118,19 +118,25 @@ def declared_types(
     fn: FunctionType, source: FunctionSource, frame: Frame
 ) -> tuple[dict[str, Type], Type | None]:
     """Parameter types and result type that annotations or a `# type:` comment give."""
-    node, names = source.node, frame.annotation_names()
+    node = source.node
     if isinstance(node, ast.FunctionDef) and node.type_comment:
-        types, result = parse_type_comment(node.type_comment, names, frame.span)
+        types, result = parse_type_comment(node.type_comment, frame.annotation_names(), frame.span)
         params = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         return dict(zip(params[len(params) - len(types) :], types, strict=True)), result
-    found: dict[str, Type] = {}
-    for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-        if arg.arg in fn.__annotations__:
-            found[arg.arg] = _annotation(fn.__annotations__[arg.arg], frame, arg)
-    returns = fn.__annotations__.get("return", UNKNOWN)
-    if returns is UNKNOWN or not isinstance(node, ast.FunctionDef) or node.returns is None:
-        return found, None
-    return found, _annotation(returns, frame, node.returns)
+    spec = node.args
+    found = {
+        arg.arg: _annotation(fn.__annotations__[arg.arg], frame, arg)
+        for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)
+        if arg.arg in fn.__annotations__
+    }
+    return found, _result_annotation(fn, source, frame)
+
+
+def _result_annotation(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
+    returns = getattr(source.node, "returns", None)
+    if returns is None or "return" not in fn.__annotations__:
+        return None
+    return _annotation(fn.__annotations__["return"], frame, returns)
 
 
 def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
@@ -141,8 +147,13 @@ def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
 
 
 def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
-    """The declared type of the result."""
-    return declared_types(fn, source, frame)[1]
+    """The declared type of a callee's result, None without one that has a meaning here."""
+    try:
+        if getattr(source.node, "type_comment", None):
+            return declared_types(fn, source, frame)[1]
+        return _result_annotation(fn, source, frame)
+    except UnsupportedError:
+        return None
 
 
 def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
@@ -155,8 +166,9 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     key = (fn, len(given.args), tuple(given.kwargs), tuple(keys))
     callee = frame.unit.callees.get(key)
     if callee is None:
-        callee = frame.unit.callees[key] = Callee(Graph(fn.__name__))
+        callee = frame.unit.callees[key] = Callee(Graph(fn.__name__), tuple(operands))
         _compile_callee(frame, fn, given, callee, is_recursive)
+    callee.is_recursive = callee.is_recursive or not callee.is_done
     if callee.result is None and not callee.is_done:
         inner = function_frame(frame, fn, frame.builder)
         callee.result = declared_return(fn, inner.source, inner)
@@ -166,9 +178,18 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
                 f"{fn.__name__!r} calls itself: annotate the type of its result"
             )
         return inline_function(frame, fn, given)
+    if _is_constant(callee):
+        return frame.constant(constant_of(callee.graph.returns[0]))
     inputs = [o for o in operands if isinstance(o, Value) and _is_runtime(o, is_recursive)]
     attrs = {"graph": callee.graph, "name": fn.__name__}
     return frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+
+
+def _is_constant(callee: Callee) -> bool:
+    """Whether a callee does nothing but give a constant, such as a property of a configuration."""
+    if not callee.is_done or not _is_plain(callee.graph.returns[0]):
+        return False
+    return all(node.op.is_pure and not node.blocks for node in callee.graph.block.nodes)
 
 
 def _is_runtime(operand: Operand, is_recursive: bool) -> bool:
@@ -210,6 +231,9 @@ def _compile_callee(
     callee.result = inner.declared
     result = run_function(inner, fn, args)
     callee.is_done = True
+    presumed = callee.result if callee.is_recursive else None
+    if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
+        raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
     if isinstance(result, Value):
         callee.graph.block.add_return(result)
         callee.result = result.type

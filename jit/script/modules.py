@@ -13,8 +13,8 @@ as a constant starts the compilation again (`Restart`).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from types import BuiltinMethodType, FunctionType, MethodType
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from jit.script.annotate import type_of_annotation
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, lift
 from jit.script.frame import Frame, Restart
+from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
 from jit.script.values import Arguments, ChoiceOf, Items, Operand, PyObject, Static
 
@@ -166,12 +167,11 @@ def _tensor_at(frame: Frame, module: Module, path: str) -> Operand:
 
 
 def call_bound(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand | None:
-    """A read-only method of a captured container, on constants: computed now."""
-    if not isinstance(obj, BuiltinMethodType) or obj.__name__ not in _READ_ONLY:
+    """A read-only method of a container known while compiling, on constants: computed now."""
+    owner = getattr(obj, "__self__", None)
+    if not isinstance(owner, Mapping | list | tuple) or obj.__name__ not in _READ_ONLY:
         return None
-    if not isinstance(obj.__self__, dict | list | tuple):
-        return None
-    return lift(frame, obj(*(constant_of(a) for a in given.args)), name)
+    return lift(frame, obj(*(known_value(a) for a in given.args)), name)
 
 
 # dynamic choice -----------------------------------------------------------------------------------

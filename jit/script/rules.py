@@ -11,10 +11,10 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from ir import Value, to_torch
-from jit.script.constants import UNKNOWN, constant_of, lift
+from jit.script.constants import UNKNOWN, lift
 from jit.script.frame import Frame
-from jit.script.values import Arguments, Items, Operand, PyObject
+from jit.script.known import known_value
+from jit.script.values import Arguments, Operand
 
 Rule = Callable[[Frame, Arguments], Operand]
 Form = Callable[[Frame, ast.Call], Operand]
@@ -69,20 +69,6 @@ def _is_hashable(obj: Any) -> bool:
     except TypeError:
         return False
     return True
-
-
-def known_value(operand: Operand) -> Any:
-    """The Python object of an operand known while compiling, `UNKNOWN` otherwise; dtypes are
-    torch's.
-    """
-    if isinstance(operand, PyObject):
-        return operand.obj
-    if isinstance(operand, Items):
-        items = [known_value(i) for i in operand.items]
-        return UNKNOWN if any(i is UNKNOWN for i in items) else tuple(items)
-    if isinstance(operand, Value) and constant_of(operand) is not UNKNOWN:
-        return to_torch(constant_of(operand), operand.type)
-    return UNKNOWN
 
 
 def computed(function: Callable[..., Any]) -> Rule:

@@ -20,7 +20,8 @@ from jit.script.attributes import has_op
 from jit.script.conditions import truth
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
-from jit.script.rules import RULES, Rule, finder, known_value, rule
+from jit.script.known import known_value
+from jit.script.rules import RULES, Rule, finder, rule
 from jit.script.scope import select
 from jit.script.values import Arguments, Operand, RangeOf
 

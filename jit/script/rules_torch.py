@@ -21,7 +21,8 @@ from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.conditions import condition, truth
 from jit.script.constants import UNKNOWN
 from jit.script.frame import Frame
-from jit.script.rules import RULES, Rule, computed, form, known_value, rule
+from jit.script.known import known_value
+from jit.script.rules import RULES, Rule, computed, form, rule
 from jit.script.scope import select
 from jit.script.statements import conform
 from jit.script.values import Arguments, Items, Operand

@@ -8,7 +8,7 @@ import ast
 import importlib
 from typing import Any
 
-from ir import NONE, STR, ListType, TensorType, Type, Value, is_subtype
+from ir import NONE, STR, ListType, TensorType, Type, UnsupportedError, Value, is_subtype
 from jit.script import operators
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.conditions import condition, refine, without_none
@@ -50,7 +50,14 @@ def _annotated(frame: Frame, node: ast.AnnAssign) -> None:
     """`name: type = value`; without a value it only declares, as in Python."""
     if node.value is None:
         return
-    type_ = annotation_type(frame, node.annotation)
+    try:
+        type_ = annotation_type(frame, node.annotation)
+    except UnsupportedError:
+        operand = frame.evaluate(node.value)
+        if isinstance(operand, Value):
+            raise
+        assign(frame, node.target, operand)  # a function, say: it needs no type
+        return
     operand = frame.evaluate(node.value, type_)
     with frame.at(node.value):
         assign(frame, node.target, conform(frame, operand, type_))
@@ -143,8 +150,7 @@ def _return(frame: Frame, node: ast.Return) -> None:
     else:
         operand = frame.evaluate(node.value, frame.declared)
     with frame.at(node.value or node):
-        if frame.declared is not None and isinstance(operand, Value):
-            operand = conform(frame, operand, frame.declared)
+        operand = _under_declaration(frame, operand)
         previous = frame.scope.get(RESULT)
         if isinstance(previous, Unbound):
             raise frame.mismatch(f"the results do not have one type: {previous.reason}")
@@ -169,6 +175,16 @@ def _assert(frame: Frame, node: ast.Assert) -> None:
         conditional(frame, test.value, lambda: None, fail)
     if frame.scope[DEAD] is False:
         refine(frame, test.when_true)
+
+
+def _under_declaration(frame: Frame, operand: Operand) -> Operand:
+    """A result under the declared type; where that is only a hint, Python's indifference holds."""
+    declared = frame.declared
+    if declared is None or not isinstance(operand, Value):
+        return operand
+    if frame.enforces or is_subtype(operand.type, declared):
+        return conform(frame, operand, declared)
+    return operand
 
 
 def _text(frame: Frame, operand: Operand) -> Value:
@@ -351,7 +367,7 @@ def _maybe_none(frame: Frame, returned: Any) -> Operand:
 
 def declared_result(frame: Frame, operand: Operand) -> Operand:
     """The result under the declared type, where one was declared."""
-    if frame.declared is None or not isinstance(operand, Value):
+    if frame.declared is None or not isinstance(operand, Value) or not frame.enforces:
         return operand
     if (
         operand.type == NONE
