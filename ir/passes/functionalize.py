@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ir.abstract import Known
-from ir.alias import Aliases
+from ir.alias import UNMARKED, Aliases
 from ir.builder import Builder, evaluate_call
 from ir.graph import Block, Graph, Node, Value, copy_node
 from ir.inverse import write_through
@@ -118,6 +118,8 @@ def _is_defined_well(value: Value, graph: Graph) -> bool:
         return value.block is graph.block and isinstance(value.type, TensorType)
     if isinstance(node.op.rule, Control):
         return node.name in _CONTAINERS
+    if node.name in UNMARKED:
+        return False
     if node.op.effect is Effect.ALIAS:
         return isinstance(node.op.rule, View) and node.name not in _MAY_COPY
     return node.op.effect in (Effect.PURE, Effect.RANDOM) or (
