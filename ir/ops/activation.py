@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ir.ops.factory import FLOATS, NUMERIC, SIGNED, pointwise, unary
+from ir.ops.factory import FLOATS, NUMERIC, SIGNED, dtypes_differ, pointwise, tensors_differ, unary
 from ir.scalar import Lane, Scalars
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -95,7 +95,8 @@ hardshrink = pointwise("hardshrink(Tensor self, Scalar lambd=0.5) -> Tensor  | .
 softshrink = pointwise("softshrink(Tensor self, Scalar lambd=0.5) -> Tensor  | .out",
                        _softshrink, follow=("lambd",), dtypes=FLOATS)
 prelu_kernel = pointwise("_prelu_kernel(Tensor self, Tensor weight) -> Tensor",
-                         lambda s, x, weight: s.where(x > 0, x, x * weight), dtypes=FLOATS)
+                         lambda s, x, weight: s.where(x > 0, x, x * weight), dtypes=FLOATS,
+                         refuses=dtypes_differ)
 
 
 # derivatives --------------------------------------------------------------------------------------
@@ -111,20 +112,20 @@ def _logit_backward(s: Scalars, g: Lane, x: Lane, eps: float | None) -> Lane:
 
 gelu_backward = pointwise(
     'gelu_backward(Tensor grad_output, Tensor self, *, str approximate="none") -> Tensor',
-    _gelu_backward, dtypes=FLOATS)
+    _gelu_backward, dtypes=FLOATS, refuses=tensors_differ)
 sigmoid_backward = pointwise("sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor",
-                             lambda s, g, y: g * (1 - y) * y, dtypes=FLOATS)
+                             lambda s, g, y: g * (1 - y) * y, dtypes=FLOATS, refuses=tensors_differ)
 tanh_backward = pointwise("tanh_backward(Tensor grad_output, Tensor output) -> Tensor",
-                          lambda s, g, y: g * (1 - y * y), dtypes=FLOATS)
+                          lambda s, g, y: g * (1 - y * y), dtypes=FLOATS, refuses=tensors_differ)
 silu_backward = pointwise("silu_backward(Tensor grad_output, Tensor self) -> Tensor",
-                          _silu_backward, dtypes=FLOATS)
+                          _silu_backward, dtypes=FLOATS, refuses=tensors_differ)
 logit_backward = pointwise(
     "logit_backward(Tensor grad_output, Tensor self, float? eps=None) -> Tensor",
-    _logit_backward, dtypes=FLOATS)
+    _logit_backward, dtypes=FLOATS, refuses=tensors_differ)
 threshold_backward = pointwise(
     "threshold_backward(Tensor grad_output, Tensor self, Scalar threshold) -> Tensor",
     lambda s, g, x, bound: s.where(x <= bound, 0, g), follow=("threshold",),
-    layout=("self", "grad_output"), dtypes=NUMERIC)
+    layout=("self", "grad_output"), dtypes=NUMERIC, refuses=tensors_differ)
 dropout_backward = pointwise(
     "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
     lambda s, g, mask, scale: s.where(mask, g * scale, g * 0), "self", own=("mask",), dtypes=FLOATS)

@@ -17,7 +17,7 @@ Torch is not asked while declaring; a test compares every schema with torch's re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ir import typerules
@@ -111,9 +111,10 @@ def lanes_of(schema: Schema) -> tuple[str, ...]:
 def pointwise(schemas: str, scalar: Callable[..., Any],
               result: str | DType | Callable[..., str | DType | None] = "common", *,
               own: Iterable[str] = (), follow: Iterable[str] = (), scalars: Iterable[str] = (),
+              refuses: Callable[[Mapping[str, Any]], bool] | None = None,
               aliases: Iterable[str] = (), **columns: Any) -> Op:
-    """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present, and
-    tensors in `scalars` must be 0-d."""
+    """A family of pointwise rows with one scalar rule; `own` and `follow` apply where present,
+    tensors in `scalars` must be 0-d. Parameters that `refuses` are left to the reference."""
 
     def rule(schema: Schema) -> Pointwise:
         lanes = lanes_of(schema)
@@ -121,7 +122,8 @@ def pointwise(schemas: str, scalar: Callable[..., Any],
                          tuple(n for n in follow if n in lanes), **columns)
 
     def infer(rule: Pointwise, schema: Schema) -> TypeRule:
-        return _with_scalars(typerules.pointwise(rule, schema), tuple(scalars))
+        checked = _with_scalars(typerules.pointwise(rule, schema), tuple(scalars))
+        return checked if refuses is None else _unless(refuses, checked)
 
     return declare(schemas, rule, infer, aliases)
 
@@ -136,6 +138,21 @@ def _with_scalars(infer: TypeRule, names: Sequence[str]) -> TypeRule:
         return infer(**params)
 
     return checked if names else infer
+
+
+def _unless(refuses: Callable[[Mapping[str, Any]], bool], infer: TypeRule) -> TypeRule:
+    return lambda **params: TENSOR if refuses(params) else infer(**params)
+
+
+def dtypes_differ(params: Mapping[str, Any]) -> bool:
+    """For `refuses`: eager wants the tensors to have one dtype."""
+    return len({v.dtype for v in params.values() if isinstance(v, TensorType)}) > 1
+
+
+def tensors_differ(params: Mapping[str, Any]) -> bool:
+    """For `refuses`: eager wants the tensors to have one dtype and one rank."""
+    ranks = {v.rank for v in params.values() if isinstance(v, TensorType)}
+    return len(ranks) > 1 or dtypes_differ(params)
 
 
 def unary(name: str, scalar: Callable[..., Any], result: str = "float", *, twins: str = "_ .out",

@@ -7,13 +7,23 @@ zero, NaN, integer wrap-around, which side of a branch), the rule says the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ir.dtypes import float32, float64, int32, int64
+from ir.dtypes import bool_, float32, float64, int32, int64
 from ir.graph import Value
-from ir.ops.factory import FLOATS, INTEGRAL, NUMERIC, binary, composite, pointwise, unary
+from ir.ops.factory import (
+    FLOATS,
+    INTEGRAL,
+    NUMERIC,
+    binary,
+    composite,
+    dtypes_differ,
+    pointwise,
+    unary,
+)
 from ir.scalar import Lane, Scalars
+from ir.typerules import number_dtype
 from ir.types import TensorType
 
 ZERO_DIVISION = "integer division by zero"
@@ -98,22 +108,46 @@ def _pow_number(s: Scalars, x: Lane, y: Lane) -> Lane:
     return _pow(s, x, y)
 
 
+def _is_bool(operand: Any) -> bool:
+    dtype = operand.dtype if isinstance(operand, TensorType) else number_dtype(operand)
+    return dtype is bool_
+
+
+def _alpha_differs(params: Mapping[str, Any]) -> bool:
+    """Eager takes a bool `alpha` for bools only."""
+    return _is_bool(params["alpha"]) and not all(map(_is_bool, params.values()))
+
+
+def _quotient_of_ints(params: Mapping[str, Any]) -> bool:
+    """Eager does not divide integers in addcdiv, whatever they are added to."""
+    divided = (params["tensor1"].dtype, params["tensor2"].dtype)
+    return not any(dtype is not None and dtype.is_float for dtype in divided)
+
+
+def _any_bool(params: Mapping[str, Any]) -> bool:
+    """Eager does not subtract bools."""
+    return any(map(_is_bool, params.values()))
+
+
 add = pointwise("""
     add.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _ .Scalar_out
-    """, _add, follow=("alpha",))
+    """, _add, follow=("alpha",), refuses=_alpha_differs)
 sub = pointwise("""
     sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _ .Scalar_out
-    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",),
+    refuses=_any_bool, dtypes=NUMERIC)
 subtract = pointwise("""
     subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     subtract.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _
-    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",), dtypes=NUMERIC)
+    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",),
+    refuses=_any_bool, dtypes=NUMERIC)
 rsub = pointwise("""
     rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | .Tensor_out
     rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | .Scalar_out
     """, lambda s, x, y, alpha: _plus_scaled(s, y, x, -alpha), follow=("alpha",),
+    refuses=_any_bool,
     layout=("other", "self"), dtypes=NUMERIC)
 mul = pointwise("""
     mul.Tensor(Tensor self, Tensor other) -> Tensor  | _ .out
@@ -168,12 +202,13 @@ addcmul = pointwise(
     lambda s, x, a, b, value: x + value * a * b, follow=("value",), dtypes=NUMERIC)
 addcdiv = pointwise(
     "addcdiv(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor  | _ .out",
-    lambda s, x, a, b, value: x + value * a / b, follow=("value",), dtypes=FLOATS)
+    lambda s, x, a, b, value: x + value * a / b, follow=("value",), dtypes=FLOATS,
+    refuses=_quotient_of_ints)
 lerp = pointwise("""
     lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor  | _ .Tensor_out
     lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor  | _ .Scalar_out
     """, lambda s, x, y, w: s.where(s.abs(w) < 0.5, x + w * (y - x), y - (y - x) * (1 - w)),
-    follow=("weight",), dtypes=FLOATS)
+    follow=("weight",), dtypes=FLOATS, refuses=dtypes_differ)
 
 
 # sign and rounding --------------------------------------------------------------------------------
@@ -231,7 +266,8 @@ nan_to_num = pointwise(
     "  | _ .out",
     _nan_to_num, dtypes=(float32, float64, *INTEGRAL))
 heaviside = pointwise("heaviside(Tensor self, Tensor values) -> Tensor  | _ .out",
-                      lambda s, x, v: s.where(x == 0, v, s.cast(x > 0, x.dtype)))
+                      lambda s, x, v: s.where(x == 0, v, s.cast(x > 0, x.dtype)),
+                      refuses=dtypes_differ)
 angle = unary("angle", lambda s, x: s.where(x < 0, math.pi, s.where(s.isnan(x), x, 0.0)),
               twins=".out")
 

@@ -347,3 +347,38 @@ def check_index(op: Op, case: Case, out: torch.Tensor, piece: int | None) -> Non
         else:
             flat = source[tuple(inner)]
         assert flat.item() == out[tuple(at)].item() or math.isnan(out[tuple(at)].item())
+
+
+# promotion ----------------------------------------------------------------------------------------
+MIXED = [op for op in POINTWISE if len(op.rule.operands) - len(op.rule.own) >= 2]
+
+
+@pytest.mark.parametrize("op", MIXED, ids=lambda op: op.qualified)
+def test_promotion(op: Op) -> None:
+    """Operands of two dtypes, with dims and without, and numbers: torch's type, or none."""
+    assert isinstance(op.rule, Pointwise)
+    for dtype in DTYPES:
+        base = next(cases(op, dtype, PLAIN))
+        operands = {
+            n: base.args[n] for n in op.rule.operands if n in base.args and n not in op.rule.own
+        }
+        for name, value in operands.items():
+            for changed in others(value):
+                check_promotion(op, Case({**base.args, name: changed}))
+
+
+def others(operand: Any) -> list[Any]:
+    """The operand with other dtypes; of a number, numbers of each kind."""
+    if not isinstance(operand, torch.Tensor):
+        return [True, 2, 0.5]
+    return [v for d in DTYPES for v in (operand.to(d), torch.ones((), dtype=d))]
+
+
+def check_promotion(op: Op, case: Case) -> None:
+    wanted, found = called(op, case), inferred(op, case)
+    if found is not None and not isinstance(wanted, str):
+        assert wanted is not None, f"{op} accepts {case}, torch does not"
+        assert found.dtype is by_name(str(wanted.dtype)[6:]), (
+            f"{op} {case}: {found}, {wanted.dtype}"
+        )
+        assert found.shape == tuple(wanted.shape)
