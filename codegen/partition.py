@@ -92,19 +92,25 @@ def partition(block: Block, known: Known, aliases: Aliases) -> list[Item]:
     result: list[Item] = []
     group = Group()
     inside: set[Value] = set()
+    boxed: set[Value] = set()  # results of callbacks: objects, whatever their type says
     for node in block.nodes:
         if all(v in known for v in node.outputs) and node.op.is_pure:
             continue
-        if is_fusible(node, known):
+        is_boxed = bool(_reads(node) & boxed)
+        if is_boxed:
+            boxed.update(v for v in node.outputs if v.type not in REGISTERS)
+        if not is_boxed and is_fusible(node, known):
             group.nodes.append(node)
             inside.update(node.outputs)
             continue
         if group.nodes and (_reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
             group, inside = Group(), set()
-        if is_native(node, known, aliases):
+        if node.name in STRUCTURE or (not is_boxed and is_native(node, known, aliases)):
             result.append(node)
-        elif result and isinstance(result[-1], Callback):
+            continue
+        boxed.update(v for v in node.outputs if v.type not in REGISTERS)
+        if result and isinstance(result[-1], Callback):
             result[-1].nodes.append(node)
         else:
             result.append(Callback([node]))
