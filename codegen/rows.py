@@ -26,6 +26,7 @@ from codegen.tile import TileEmitter
 from ir import Dim, DType, Reduction, dtypes, hint, opmath, product
 
 I64 = ll.IntType(64)
+UNROLL = 8  # vectors of a short row that are written out, so that rows overlap in the pipeline
 BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
 
 
@@ -123,6 +124,7 @@ class RowEmitter(TileEmitter):
             high,
             carried,
             lambda lanes: self._loops(level + 1, lanes, accumulators, roots),
+            unroll=UNROLL if level == len(self.plan.reduced) - 1 else 1,
         )
 
     def bounds(self, var: Var) -> tuple[ll.Value, ll.Value]:

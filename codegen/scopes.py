@@ -112,15 +112,16 @@ class LoopEmitter:
         step: int,
         carried: Sequence[Lane],
         body: Body,
+        unroll: int = 1,
     ) -> list[Lane]:
         """for (var = start; var + step <= stop; var += step); `carried` lanes go round. `body`
-        emits into the loop's scope.
+        emits into the loop's scope. A known number of iterations up to `unroll` needs no loop.
         """
         trips = _static_trips(start, stop, step)
-        if trips == 0:
+        if trips is not None and trips <= unroll:
+            for trip in range(trips):
+                carried = self.once(var, I64(start.constant + trip * step), carried, body)
             return list(carried)
-        if trips == 1:
-            return self.once(var, start, carried, body)
         header = self.function.append_basic_block(f"loop.{var}")
         at_header = ll.IRBuilder(header)
         counter = at_header.phi(I64)
@@ -180,9 +181,10 @@ class LoopEmitter:
         stop: ll.Value,
         carried: Sequence[Lane],
         body: Body,
+        unroll: int = 1,
     ) -> list[Lane]:
         """Whole vectors of `step` elements, then what is left under a mask."""
-        lanes = self.loop(var, start, stop, step, carried, body)
+        lanes = self.loop(var, start, stop, step, carried, body, unroll)
         if step == 1:
             return lanes
         if isinstance(start, ll.Constant) and isinstance(stop, ll.Constant):
