@@ -169,12 +169,16 @@ class Executor:
 
     def bail(self, reason: str, call: Call) -> Any:
         """Let the fallback answer; the reason is counted."""
+        self.count(reason)
+        return self.fallback(call)
+
+    def count(self, reason: str) -> None:
+        """Note why a call goes to the fallback."""
         self.counters.count(reason)
         is_final = reason in _FINAL or REASONS[reason].kind == "refuse"
         self.refused = self.refused + 1 if is_final else 0
         if self.refused == self.config.patience:
             self.switch_off()
-        return self.fallback(call)
 
     def switch_off(self) -> None:
         """From now on forward what misses every plan."""

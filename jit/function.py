@@ -77,14 +77,14 @@ class ScriptFunction(NativeCallable):
     def _call_slow(self, *args: Any, **kwargs: Any) -> Any:
         """Serve a call that no plan took."""
         passed = (*args, *kwargs.values()) if kwargs else args
-        call = Call(
-            self, args, kwargs, passed, self._bind((len(args), tuple(kwargs)), args, kwargs)
-        )
         reason = bailout_reason(passed)
         if reason is not None:
-            return self.executor.bail(reason, call)
+            self.executor.count(reason)
+            return self._target(*args, **kwargs)
         if has_arrays(passed):
             return call_with_arrays(self, args, kwargs)
+        binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
+        call = Call(self, args, kwargs, passed, binding)
         site = self._site(call)
         if isinstance(site, str):
             return self.executor.bail(site, call)

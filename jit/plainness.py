@@ -19,36 +19,34 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
 
 
-def leaves(values: Iterable[Any]) -> Iterable[Any]:
-    """Values, with those inside lists, tuples and dicts instead of the containers."""
-    for value in values:
-        if isinstance(value, (list, tuple)):
-            yield from leaves(value)
-        elif isinstance(value, dict):
-            yield from leaves(value.values())
-        else:
-            yield value
-
-
 def bailout_reason(values: Iterable[Any]) -> str | None:
     """The row of the reason table that keeps a call out of the native tier; None when a plan may
     serve it.
     """
     if not has_no_modes():
         return "dispatch mode"
-    for value in leaves(values):
-        if isinstance(value, torch.Tensor):
-            reason = _tensor_reason(value)
-            if reason is not None:
-                return reason
-        elif type(value) is int and not -(1 << 63) <= value < 1 << 63:
-            return "number out of range"
+    for value in values:
+        reason = _reason(value)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _reason(value: Any) -> str | None:
+    if isinstance(value, torch.Tensor):
+        return _tensor_reason(value)
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_reason, value)), None)
+    if isinstance(value, dict):
+        return next(filter(None, map(_reason, value.values())), None)
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        return "number out of range"
     return None
 
 
 def _tensor_reason(tensor: torch.Tensor) -> str | None:
     if type(tensor) not in _PLAIN_TYPES:
         return "tensor subclass"
-    if is_plain(tensor):
-        return None
-    return "needs gradient" if tensor.requires_grad and torch.is_grad_enabled() else "tensor layout"
+    if tensor.requires_grad and torch.is_grad_enabled():
+        return "needs gradient"
+    return None if is_plain(tensor) else "tensor layout"
