@@ -192,7 +192,7 @@ def parse_type_comment(
 ) -> tuple[list[Type], Type]:
     """Parameter types and result type of a `# type: (int, Tensor) -> float` comment."""
     tree = ast.parse(text, mode="func_type")
-    scope = {**vars(typing), **names}
+    scope = {"Tensor": torch.Tensor, "torch": torch, **vars(typing), **names}
 
     def read(node: ast.expr) -> Type:
         return type_of_annotation(evaluate_annotation(ast.unparse(node), scope, span), span)

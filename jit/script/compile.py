@@ -10,6 +10,7 @@ longer holds.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -35,7 +36,7 @@ from jit.script.prune import prune
 from jit.script.pysource import read_function
 from jit.script.resolve import Capture, Resolver
 from jit.script.scope import check_bound
-from jit.script.values import PyObject
+from jit.script.values import Arguments, Operand, PyObject
 
 # Importing these files registers their handlers and rules.
 HANDLERS = (calls, comprehensions, control, expressions, functions, statements)
@@ -102,48 +103,56 @@ def _compile(
     """One try: attributes and names in `unit.assigned` are no constants."""
     graph = Graph(name or fn.__name__)
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
-    types = _bind_parameters(frame, fn, arg_types, known)
-    unit.callees[(fn, len(types), (), tuple(("value", t) for t in types))] = root = Callee(
-        graph, result=frame.declared
-    )
+    types = _declare(frame, fn, arg_types, known)
+    key = (fn, len(types), (), tuple(("value", t) for t in types.values()))
+    unit.callees[key] = root = Callee(graph, result=frame.declared)
+    _bind_parameters(frame, fn, types, known)
     unit.active.append(fn)
     frame.run(frame.source.body)
     result = statements.declared_result(frame, statements.function_result(frame))
     value = frame.require(result)
     graph.block.add_return(value)
     root.result, root.is_done = value.type, True
-    prune(graph)
+    for callee in unit.callees.values():
+        prune(callee.graph)
     return CompiledSource(graph, tuple(unit.captures.values()))
 
 
-def _bind_parameters(
+def _declare(
     frame: Frame, fn: FunctionType, given: Sequence[Type] | None, known: Mapping[str, Any]
-) -> list[Type]:
-    """Give every parameter its operand; the types of those that became parameters of the graph."""
+) -> dict[str, Type]:
+    """The type of every parameter that the graph is to have."""
+    names = [n for n in inspect.signature(fn).parameters if n not in known]
     spec = frame.source.node.args
-    names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
-    names += [a.arg for a in ([spec.vararg] if spec.vararg else [])] + [
-        a.arg for a in spec.kwonlyargs
-    ]
-    if spec.kwarg:
-        names.append(spec.kwarg.arg)
-    names = [n for n in names if n not in known]
     frame.enforces = given is None
-    if given is None:
-        declared, frame.declared = functions.declared_types(fn, frame.source, frame)
-    else:
-        declared, frame.declared = {}, functions.declared_return(fn, frame.source, frame)
-    if given is None and (spec.vararg or spec.kwarg):
-        raise frame.unsupported(
-            "*args and **kwargs have no types of their own: call the function through jit.jit"
-        )
-    if given is not None and len(given) != len(names):
-        raise TypeMismatch(
-            f"{fn.__name__}() has {len(names)} parameters, but {len(given)} types were given"
-        )
-    types = list(given) if given is not None else [declared.get(n, TENSOR) for n in names]
-    for name, type_ in zip(names, types, strict=True):
-        frame.scope[name] = frame.builder.block.add_param(type_, name)
-    for name, obj in known.items():
-        frame.scope[name] = PyObject(obj, name)
-    return types
+    if given is not None:
+        if len(given) != len(names):
+            raise TypeMismatch(f"{fn.__name__}() has {len(names)} parameters, not {len(given)}")
+        frame.declared = functions.declared_return(fn, frame.source, frame)
+        return dict(zip(names, given, strict=True))
+    if spec.vararg or spec.kwarg:
+        raise frame.unsupported("*args and **kwargs have no declared types; use jit.jit")
+    declared, frame.declared = functions.declared_types(fn, frame.source, frame)
+    return {name: declared.get(name, TENSOR) for name in names}
+
+
+def _bind_parameters(
+    frame: Frame, fn: FunctionType, types: Mapping[str, Type], known: Mapping[str, Any]
+) -> None:
+    """Parameters of the graph, and what each parameter of the function holds at the start."""
+    operands: dict[str, Operand] = {n: PyObject(obj, n) for n, obj in known.items()}
+    for name, type_ in types.items():
+        operands[name] = frame.builder.block.add_param(type_, name)
+    if hasattr(fn, "__wrapped__"):  # a wrapper shows the parameters of what it wraps
+        given = _as_call(inspect.signature(fn), operands)
+        spec = frame.source.node.args
+        operands = functions.bind_arguments(frame, fn.__name__, spec, given, {})
+    frame.scope.update(operands)
+
+
+def _as_call(signature: inspect.Signature, operands: Mapping[str, Operand]) -> Arguments:
+    """The arguments of a call that passes every parameter."""
+    keyword_only = inspect.Parameter.KEYWORD_ONLY
+    named = {p.name for p in signature.parameters.values() if p.kind is keyword_only}
+    args = [operand for name, operand in operands.items() if name not in named]
+    return Arguments(args, {name: operands[name] for name in named})

@@ -16,7 +16,7 @@ from types import FunctionType
 
 import torch
 
-from ir import Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
+from ir import TENSOR, Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
@@ -158,6 +158,8 @@ def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> T
 
 def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Call a Python function."""
+    if _is_left_to_python(fn):
+        return _call_back(frame, fn, given)
     operands = [*given.args, *given.kwargs.values()]
     is_recursive = any(active is fn for active in frame.unit.active)
     keys = [_key(o, is_recursive) for o in operands]
@@ -183,6 +185,27 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     inputs = [o for o in operands if isinstance(o, Value) and _is_runtime(o, is_recursive)]
     attrs = {"graph": callee.graph, "name": fn.__name__}
     return frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+
+
+def _is_left_to_python(fn: FunctionType) -> bool:
+    """Whether a function is marked with torch.jit.ignore or torch.jit.unused."""
+    modifier = str(getattr(fn, "_torchscript_modifier", ""))
+    return modifier.startswith(("ignore", "unused"))
+
+
+def _call_back(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
+    """Call a function in Python; the types of its result come from its annotation."""
+    inner = function_frame(frame, fn, frame.builder)
+    spec = inner.source.node.args
+    bound = bind_arguments(frame, fn.__name__, spec, given, function_defaults(frame, fn, spec))
+    result = declared_return(fn, inner.source, inner) or TENSOR
+    objects = {n: o.obj for n, o in bound.items() if isinstance(o, PyObject)}
+    values = {n: frame.require(o) for n, o in bound.items() if n not in objects}
+
+    def call(*args: object) -> object:
+        return fn(**objects, **dict(zip(values, args, strict=True)))
+
+    return frame.python(call, list(values.values()), result, fn.__name__)
 
 
 def _is_constant(callee: Callee) -> bool:

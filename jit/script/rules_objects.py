@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 
 import torch
@@ -29,7 +30,7 @@ from jit.script.modules import super_of
 from jit.script.rules import RULES, computed, rule
 from jit.script.values import Arguments, Operand, PartialOf, PyObject
 
-RULES.update({f: computed(f) for f in (issubclass, callable)})
+RULES.update({f: computed(f) for f in (issubclass, callable, inspect.signature)})
 
 
 @rule(getattr)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 import pytest
 import torch
 
-from ir import Interpreter
+from ir import Interpreter, erased_type_of
 from jit.script import compile_function
 from tests.script.support import agree, compiled
 
@@ -290,3 +290,40 @@ def test_a_bound_method_reads_its_object() -> None:
     assert torch.equal(Interpreter(source.graph).run(torch.ones(2)), torch.full((2,), 3.0))
     scaler.factor = 4
     assert not source.is_current()
+
+
+@torch.no_grad()
+def decorated(x: torch.Tensor, k: int = 2, *, scale: float = 1.5) -> torch.Tensor:
+    return x * k * scale
+
+
+@torch.jit.ignore
+def left_to_python(x: torch.Tensor, words: list[str]) -> list[str]:
+    return [w for w in reversed(words)] + sorted({str(x.dim())})
+
+
+def with_callback(x: torch.Tensor) -> list[str]:
+    return left_to_python(x, ["a", "b"]) + ["c"]
+
+
+def with_comment(x, n):  # type: ignore[no-untyped-def]
+    # type: (Tensor, int) -> Tensor
+    return x * n
+
+
+def test_wrappers_are_compiled_as_they_are() -> None:
+    types = [erased_type_of(a) for a in (torch.ones(1), 2, 1.5)]
+    run = Interpreter(compile_function(decorated, types).graph).run
+    x = torch.ones(2, requires_grad=True)
+    result = run(x, 3, 2.0)
+    assert torch.equal(result, torch.full((2,), 6.0)) and not result.requires_grad
+    agree(lambda x: decorated(x, scale=3.0), torch.ones(2))
+
+
+def test_ignored_functions_are_called_back() -> None:
+    agree(with_callback, torch.ones(2))
+
+
+def test_type_comments_give_types() -> None:
+    graph = compile_function(with_comment).graph
+    assert [str(p.type) for p in graph.params] == ["Tensor", "int"]
