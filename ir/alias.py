@@ -22,15 +22,8 @@ from collections.abc import Iterable
 from ir import types as T
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
+from ir.ops.memory import UNMARKED
 
-# Ops that may give their input back, or a view of it, although no mark of their schema says so.
-UNMARKED = frozenset(
-    f"aten::{name}" for name in (
-        "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float", "_cast_Half", "_cast_Int",
-        "_cast_Long", "_cast_Short", "_unsafe_view", "alpha_dropout", "atleast_1d", "atleast_2d",
-        "atleast_3d", "broadcast_tensors", "cartesian_prod", "dropout", "einsum",
-        "feature_alpha_dropout", "feature_dropout", "meshgrid", "sum_to_size", "to_dense",
-        "type_as", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes"))
 _CALLS = ("prim::CallFunction", "prim::PythonOp")
 _HARMLESS = ("prim::RaiseException", "prim::Print", "prim::If", "prim::Loop")
 

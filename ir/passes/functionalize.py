@@ -3,7 +3,7 @@
     %y = aten::zeros_like(%x, ...)           %y = aten::zeros_like(%x, ...)
     %v = aten::slice(%y, ...)                %a = aten::slice(%y, ...)
     %_ = aten::mul_(%v, %x)            ->    %b = aten::mul(%a, %x)
-    %z = aten::exp(%y)                       %c = aten::cat([...%b...])     (`ir.inverse`)
+    %z = aten::exp(%y)                       %c = aten::cat([...%b...])     (`ir.ops.memory`)
                                              %z = aten::exp(%c)
 
 Memory is followed by alias set. Each set has roots (graph parameters, results of ops that allocate)
@@ -11,35 +11,37 @@ and derived values (views, lists of members). The walk keeps, for every root, th
 its contents now; a derived value is made anew from current contents where it is stale.
 
 Laws
-  * All writes of a set are turned, or none: each must be the in-place or `out=` twin of a row with
-    a native rule, whose result has the sizes and strides of what it writes, through invertible
-    views.
-  * A set that meets what the walk does not follow (calls, opaque aliases, values that go around a
-    loop) stays as it is. So do writes to part of memory from inside a loop: copying the rest in
-    every iteration costs more than the write.
-  * A written graph parameter gets its contents by one `aten::copy_` at the end of the graph, in
-    order of the first writes, so that nothing outside changes before the graph has succeeded.
+  * All writes of a set are turned, or none (`ir.writes`). A set that meets what the walk does not
+    follow (calls, opaque aliases, values that go around a loop) stays as it is. So do writes to
+    part of memory from inside a loop: copying the rest in every iteration costs more.
+  * A written graph parameter gets its contents by one `aten::copy_` at the end of the graph, so
+    that nothing outside changes before the graph has succeeded.
   * In-place results are their first operand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ir.abstract import Known
-from ir.alias import UNMARKED, Aliases
-from ir.builder import Builder, evaluate_call
+from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value, copy_node
-from ir.inverse import write_through
-from ir.op import Control, Effect, Op, Opaque, View
+from ir.op import Control, Effect
+from ir.ops.cast import convert
+from ir.ops.mutate import copy
 from ir.passes import dce, invariant
-from ir.types import TensorType, same_each
-
-_CONTAINERS = (
-    "prim::ListConstruct", "prim::TupleConstruct", "prim::ListUnpack", "prim::TupleUnpack")
-_READERS = ("prim::RaiseException", "prim::Print")
-_MAY_COPY = ("aten::reshape", "aten::flatten")  # a view only where strides allow
+from ir.types import TensorType
+from ir.writes import (
+    followed_values,
+    functional_inputs,
+    functional_of,
+    home_of,
+    is_view,
+    root_of,
+    target_of,
+    write_through,
+    written_operands,
+)
 
 
 def run(graph: Graph) -> bool:
@@ -48,7 +50,7 @@ def run(graph: Graph) -> bool:
     if changed:
         invariant.run(graph)
         dce.run(graph)
-    followed = _followed(graph)
+    followed = followed_values(graph)
     if not followed:
         return changed
     walk = _Walk(graph, followed)
@@ -62,153 +64,12 @@ def _name_results(graph: Graph) -> bool:
     changed = False
     for node in graph.walk():
         if node.op.effect is Effect.WRITE and len(node.outputs) == 1 and node.output.uses:
-            target = _target(node)
-            if target is not None and node.op.schema.returns[0].alias == _written(node)[0][1]:
+            target = target_of(node)
+            written = written_operands(node)
+            if target is not None and node.op.schema.returns[0].alias == written[0][1]:
                 node.output.replace_all_uses_with(target)
                 changed = True
     return changed
-
-
-def _written(node: Node) -> list[tuple[int, str | None]]:
-    """Positions and alias sets of the operands that a node writes."""
-    formals = node.op.schema.arguments
-    return [(i, a.alias) for i, a in enumerate(formals) if a.is_written]
-
-
-def _target(node: Node) -> Value | None:
-    """The only operand that a node writes."""
-    written = _written(node)
-    return node.inputs[written[0][0]] if len(written) == 1 else None
-
-
-# which sets to follow -----------------------------------------------------------------------------
-
-
-def _followed(graph: Graph) -> set[Value]:
-    """The values of all alias sets whose writes can be turned."""
-    aliases, known = Aliases(graph), Known()
-    followed: set[Value] = set()
-    seen: set[Value] = set()
-    for node in graph.walk():
-        target = _target(node) if node.op.effect is Effect.WRITE else None
-        if target is None or target in seen:
-            continue
-        members = aliases.members(target)
-        seen.update(members)
-        if _is_tractable(graph, members, known):
-            followed.update(members)
-    return followed
-
-
-def _is_tractable(graph: Graph, members: Sequence[Value], known: Known) -> bool:
-    is_param = any(v.block is graph.block for v in members)
-    if is_param and any(v.node is not None and v.node.name in _CONTAINERS and _is_returned(v, graph)
-                        for v in members):
-        return False
-    return all(_is_defined_well(v, graph) and _is_used_well(v, graph, known) for v in members)
-
-
-def _is_returned(value: Value, graph: Graph) -> bool:
-    return any(user is graph.block.returning for user, _ in value.uses)
-
-
-def _is_defined_well(value: Value, graph: Graph) -> bool:
-    node = value.node
-    if node is None:
-        return value.block is graph.block and isinstance(value.type, TensorType)
-    if isinstance(node.op.rule, Control):
-        return node.name in _CONTAINERS
-    if node.name in UNMARKED:
-        return False
-    if node.op.effect is Effect.ALIAS:
-        return isinstance(node.op.rule, View) and node.name not in _MAY_COPY
-    return node.op.effect in (Effect.PURE, Effect.RANDOM) or (
-        node.op.effect is Effect.WRITE and not value.uses)
-
-
-def _is_used_well(value: Value, graph: Graph, known: Known) -> bool:
-    return all(_is_good_use(value, user, position, graph, known) for user, position in value.uses)
-
-
-def _is_good_use(value: Value, user: Node, position: int, graph: Graph, known: Known) -> bool:
-    if user is graph.block.returning or user.name in _READERS or user.name in _CONTAINERS:
-        return True
-    if isinstance(user.op.rule, Control) or user.op.effect is Effect.SIDE:
-        return False
-    formal = user.op.schema.arguments[position]
-    return not formal.is_written or (
-        _functional(user, known) is not None and _is_writable(value, user, known))
-
-
-def _functional(node: Node, known: Known) -> Op | None:
-    """The row that computes what a node writes, where it has the sizes of the target."""
-    op, target = node.op.inplace_of, _target(node)
-    if op is None or isinstance(op.rule, Opaque) or target is None:
-        return None
-    inputs = _functional_inputs(node, node.inputs)
-    if len(inputs) != len(op.schema.arguments):
-        return None
-    declared = [r.type for r in op.schema.returns]
-    results = evaluate_call(op, [known.abstract(v) for v in inputs], declared)
-    old, new = target.type, results[0]
-    if not isinstance(old, TensorType) or not isinstance(new, TensorType) or not old.is_complete:
-        return None
-    is_same = same_each(old.dims, new.dims) and same_each(old.strides, new.strides)
-    return op if is_same and _may_cast(new, old) else None
-
-
-def _functional_inputs(node: Node, inputs: Sequence[Value]) -> list[Value]:
-    """The operands of the functional row: without `out`."""
-    formals = node.op.schema.arguments
-    return [v for v, a in zip(inputs, formals, strict=True) if not (a.is_written and a.kwarg_only)]
-
-
-def _may_cast(new: TensorType, old: TensorType) -> bool:
-    """Whether torch writes results of one dtype into memory of another."""
-    assert new.dtype is not None and old.dtype is not None
-    return new.dtype is old.dtype or new.dtype.kind <= old.dtype.kind
-
-
-def _is_writable(value: Value, user: Node, known: Known) -> bool:
-    """Whether a write reaches the root: through invertible views, in no loop of its own."""
-    scratch = Graph()
-    through_view = False
-    while _is_view(value):
-        view = value.node
-        assert view is not None
-        through_view = True
-        base = scratch.block.add_param(view.inputs[0].type)
-        new = scratch.block.add_param(value.type)
-        if write_through(Builder(scratch.block), view, base, new, known) is None:
-            return False
-        value = view.inputs[0]
-    return not through_view or _loop_depth(user.block) == _loop_depth(_home(value))
-
-
-def _root(value: Value) -> Value:
-    while _is_view(value):
-        assert value.node is not None
-        value = value.node.inputs[0]
-    return value
-
-
-def _is_view(value: Value) -> bool:
-    return value.node is not None and value.node.op.effect is Effect.ALIAS
-
-
-def _home(value: Value) -> Block | None:
-    return value.block if value.node is None else value.node.block
-
-
-def _loop_depth(block: Block | None) -> int:
-    depth = 0
-    while block is not None and block.owner is not None:
-        depth += bool(block.params)
-        block = block.owner.block
-    return depth
-
-
-# turning them -------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -235,14 +96,14 @@ class _Walk:
     def __post_init__(self) -> None:
         """Note, before anything changes, which roots from outside each If and Loop writes."""
         for node in self.graph.walk():
-            target = _target(node) if node.op.effect is Effect.WRITE else None
+            target = target_of(node) if node.op.effect is Effect.WRITE else None
             if target in self.followed:
-                self.note(_root(target), node)
+                self.note(root_of(target), node)
 
     def note(self, root: Value, node: Node) -> None:
         """`node` writes `root`: so do the nodes around it, up to the root's home."""
         block = node.block
-        while block is not None and block is not _home(root) and block.owner is not None:
+        while block is not None and block is not home_of(root) and block.owner is not None:
             roots = self.roots.setdefault(block.owner, [])
             if root not in roots:
                 roots.append(root)
@@ -251,7 +112,7 @@ class _Walk:
     def block(self, block: Block) -> None:
         """Turn the nodes of a block in order."""
         for node in list(block.nodes):
-            if node.op.effect is Effect.WRITE and _target(node) in self.followed:
+            if node.op.effect is Effect.WRITE and target_of(node) in self.followed:
                 self.write(node)
                 continue
             sources = list(node.inputs)
@@ -284,27 +145,27 @@ class _Walk:
         """A copy of a derived node, in front of `anchor`."""
         assert anchor.block is not None
         if isinstance(node.op.rule, Control):
-            copy = copy_node(node, dict(zip(node.inputs, inputs, strict=True)))
-            _insert(copy, anchor)
-            return copy.outputs
+            again = copy_node(node, dict(zip(node.inputs, inputs, strict=True)))
+            _insert(again, anchor)
+            return again.outputs
         result = _builder(anchor, self.known).apply(node.op, inputs)
         return list(result) if isinstance(result, tuple) else [result]
 
     def write(self, node: Node) -> None:
         """Compute what the node writes as a value, and make that current."""
-        op, target = _functional(node, self.known), _target(node)
+        op, target = functional_of(node, self.known), target_of(node)
         assert op is not None and target is not None and isinstance(target.type, TensorType)
         builder = Builder.before(node, self.known)
-        inputs = _functional_inputs(node, [self.read(v, node) for v in node.inputs])
+        inputs = functional_inputs(node, [self.read(v, node) for v in node.inputs])
         new = builder.apply(op, inputs)
-        if new.type.dtype is not target.type.dtype:
-            new = builder.call("aten::_to_copy", [new], {"dtype": target.type.dtype})
+        assert target.type.dtype is not None
+        new = convert(builder, new, target.type.dtype)
         self.store(target, new, builder, node)
         node.erase()
 
     def store(self, target: Value, new: Value, builder: Builder, anchor: Node) -> None:
         """`new` is what `target` holds from here on."""
-        while _is_view(target):
+        while is_view(target):
             view = target.node
             assert view is not None
             target = self.derived[view].sources[0]
@@ -353,7 +214,7 @@ class _Walk:
         builder = _builder(end, self.known)
         for param in self.graph.params:
             if self.current.get(param, param) is not param:
-                builder.call("aten::copy_", [param, self.current[param]])
+                builder.call(f"{copy.name}_", [param, self.current[param]])
                 self.current[param] = param
         for position, value in enumerate(list(end.inputs)):
             end.replace(position, self.read(value, end))

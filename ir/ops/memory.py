@@ -1,12 +1,15 @@
-"""Writing through a view, as a value: the base with the elements that the view shows replaced.
+"""What the schemas do not say about memory: aliases without a mark, views that may copy, and how to
+write through a view as a value: the base with the elements that the view shows replaced.
 
     slice(x, 1, 2, 5)        cat([x[:, :2], new, x[:, 5:]], 1)
     select(x, 0, i)          cat([x[:i], new[None], x[i + 1:]], 0)
     transpose, permute, t    the inverse permutation of new
     view, squeeze ...        new in the sizes of the base
 
-One row per view op; views without a row (expand, strided slices, sizes that are not known) are not
-written through.
+`INVERSES` has one row per view op: `inverse(b, base, new, params)` gets what is known of the other
+parameters (anything that is not known is some object that is neither a number nor None nor a list)
+and gives the new base, or None where it cannot tell. Views without a row (expand, strided slices)
+are not written through.
 """
 
 from __future__ import annotations
@@ -14,28 +17,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir.abstract import Known
-from ir.builder import Builder
 from ir.dims import MINIMUM, Dim
-from ir.graph import Node, Value
-from ir.resolve import UNKNOWN
+from ir.graph import Value
 from ir.types import TensorType
 
+# Ops that may give their input back, or a view of it, although no mark of their schema says so.
+UNMARKED = frozenset(
+    f"aten::{name}" for name in (
+        "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float", "_cast_Half", "_cast_Int",
+        "_cast_Long", "_cast_Short", "_unsafe_view", "alpha_dropout", "atleast_1d", "atleast_2d",
+        "atleast_3d", "broadcast_tensors", "cartesian_prod", "dropout", "einsum",
+        "feature_alpha_dropout", "feature_dropout", "meshgrid", "sum_to_size", "to_dense",
+        "type_as", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes"))
+
+# Views only where strides allow, copies elsewhere.
+MAY_COPY = ("aten::reshape", "aten::flatten")
+
 LAST = 2**62  # bounds beyond mean the end
-Inverse = Callable[[Builder, Value, Value, Sequence[Any]], Value | None]
+Inverse = Callable[[Any, Value, Value, Sequence[Any]], Value | None]
 
 
-def write_through(b: Builder, view: Node, base: Value, new: Value, known: Known) -> Value | None:
-    """`base` with what `view` shows of it replaced by `new`; None where that cannot be written."""
-    rule = INVERSES.get(view.name)
-    type_ = base.type
-    if rule is None or not isinstance(type_, TensorType) or not type_.is_complete:
-        return None
-    params = [known.get(v, UNKNOWN) for v in view.inputs[1:]]
-    return rule(b, base, new, params)
-
-
-def _cat(b: Builder, base: Value, new: Value, dim: int, start: int, end: int | None) -> Value:
+def _cat(b: Any, base: Value, new: Value, dim: int, start: int, end: int | None) -> Value:
     """Elements [start, end) of one dim replaced; None is the end of the dim."""
     pieces = [new]
     if start > 0:
@@ -46,9 +48,9 @@ def _cat(b: Builder, base: Value, new: Value, dim: int, start: int, end: int | N
     return result
 
 
-def _slice(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
+def _slice(b: Any, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
     dim, start, end, step = params
-    if not isinstance(dim, int) or step != 1 or UNKNOWN in (start, end):
+    if not isinstance(dim, int) or step != 1 or not _is_bound(start) or not _is_bound(end):
         return None
     size = _size(base, dim)
     if not isinstance(size, int):  # a symbol is at least MINIMUM
@@ -59,7 +61,11 @@ def _slice(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value 
     return _cat(b, base, new, dim, first, max(first, last) if last < size else None)
 
 
-def _select(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
+def _is_bound(value: Any) -> bool:
+    return value is None or isinstance(value, int)
+
+
+def _select(b: Any, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
     dim, index = params
     if not isinstance(dim, int) or not isinstance(index, int):
         return None
@@ -76,21 +82,23 @@ def _size(base: Value, dim: int) -> Dim:
     return base.type.shape[dim]
 
 
-def _transpose(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
-    result: Value | None = b.transpose(new, *params) if UNKNOWN not in params else None
+def _transpose(b: Any, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
+    if not all(isinstance(dim, int) for dim in params):
+        return None
+    result: Value = b.transpose(new, *params)
     return result
 
 
-def _permute(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
+def _permute(b: Any, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
     (dims,) = params
-    if dims is UNKNOWN:
+    if not isinstance(dims, list | tuple):
         return None
     order = [d % len(dims) for d in dims]
     result: Value = b.permute(new, [order.index(i) for i in range(len(order))])
     return result
 
 
-def _reshape(b: Builder, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
+def _reshape(b: Any, base: Value, new: Value, params: Sequence[Any]) -> Value | None:
     assert isinstance(base.type, TensorType)
     if not all(isinstance(d, int) for d in base.type.shape):
         return None
