@@ -230,6 +230,9 @@ NUMBERS: dict[
     "select.index": [0, -1],
     "narrow.start": [1, -2],
     "length": [2],
+    "indices": [[1, 3], [2]],
+    "repeats": [[2, 1, 3], [2, 1, 1, 2]],
+    "log_target": [False, True],
     "chunks": [2, 3],
     "split_size": [2, 3],
     "split.split_size.list": [[1, 2]],
@@ -274,6 +277,7 @@ SHAPES: dict[str, Shape] = {  # of the tensors of ops that need certain sizes
 }
 CLASS_LOSSES = ("nll_loss", "cross_entropy_loss")
 UNIT_INTERVAL = (
+    "kl_div.target",
     "binary_cross_entropy.self",
     "binary_cross_entropy.target",
     "binary_cross_entropy_with_logits.target",

@@ -148,7 +148,8 @@ fmin = binary("fmin", lambda s, x, y: x & y if x.dtype.is_bool else s.fmin(x, y)
 clamp = pointwise("""
     clamp(Tensor self, Scalar? min=None, Scalar? max=None) -> Tensor         | _ .out
     clamp.Tensor(Tensor self, Tensor? min=None, Tensor? max=None) -> Tensor  | _ .Tensor_out
-    """, _clamp, dtypes=NUMERIC, aliases=("clip",))
+    """, _clamp, dtypes=NUMERIC, refuses=lambda params: params["min"] is params["max"] is None,
+    aliases=("clip",))
 clamp_min = pointwise("""
     clamp_min(Tensor self, Scalar min) -> Tensor         | _ .out
     clamp_min.Tensor(Tensor self, Tensor min) -> Tensor  | _ .Tensor_out

@@ -339,6 +339,12 @@ def _huber(b: Any, x: Tensor, target: Tensor, delta: float) -> Tensor:
     return b.where(b.le(distance, delta), b.mul(b.square(distance), 0.5), linear)
 
 
+def _kl_div(b: Any, x: Tensor, target: Tensor, log_target: bool) -> Tensor:
+    if log_target:
+        return b.mul(b.exp(target), b.sub(target, x))
+    return b.sub(b.xlogy(target, target), b.mul(target, x))
+
+
 def _cross_entropy(b: Any, x: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
     """Logarithms are cut off at -100, as in eager."""
     yes = b.mul(target, b.clamp_min(b.log(x), -100))
@@ -362,6 +368,8 @@ loss("smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1.)
      _smooth_l1)
 loss("huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1.) -> Tensor  | .out",
      _huber)
+loss("kl_div(Tensor self, Tensor target, int reduction=1, *, bool log_target=False) -> Tensor",
+     _kl_div)
 loss("soft_margin_loss(Tensor self, Tensor target, int reduction=1) -> Tensor  | .out",
      lambda b, x, target: b.log1p(b.exp(b.mul(b.neg(target), x))))
 loss("binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) "

@@ -429,6 +429,14 @@ def _sections(size: Dim, sections: int) -> list[Dim]:
     return [k * short + min(k, longer) for k in range(sections)]
 
 
+def _at_indices(size: Dim, indices: Sequence[Dim]) -> list[Dim]:
+    """Parts that begin at given positions; out of order, they would overlap."""
+    starts = [0, *(_bounded(i, size, 0) for i in indices)]
+    if any(b < a for a, b in pairwise(starts)):
+        fail("tensor_split: the indices decrease")
+    return starts
+
+
 def _unbind_shape(dims: Dims, dim: int) -> list[Dims]:
     if not dims:
         fail("unbind: a 0-d tensor has no dims")
@@ -460,6 +468,9 @@ chunk = pieces("chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]
                lambda size, chunks: _chunks(size, chunks))
 tensor_split = pieces("tensor_split.sections(Tensor(a -> *) self, SymInt sections, int dim=0) -> "
                       "Tensor(a)[]", lambda size, sections: _sections(size, sections))
+tensor_split_indices = pieces(
+    "tensor_split.indices(Tensor(a -> *) self, SymInt[] indices, int dim=0) -> Tensor(a)[]",
+    lambda size, indices: _at_indices(size, indices))
 unbind = view("unbind.int(Tensor(a -> *) self, int dim=0) -> Tensor(a)[]",
               _unbind_shape, _unbind_index)
 
@@ -526,6 +537,18 @@ def _roll(b: Any, x: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Any:
     return x
 
 
+def _repeat(b: Any, x: Tensor, repeats: Any) -> Tensor | None:
+    """Every dim gets a new one of its repeats in front, then the pairs are merged."""
+    if not x.type.is_complete or not all(isinstance(r, int) and r > 0 for r in repeats):
+        return None
+    dims = (1,) * (len(repeats) - len(x.type.shape)) + x.type.shape
+    if len(dims) != len(repeats) or not all(isinstance(d, int) for d in dims):
+        return None
+    paired = b.reshape(x, [s for d in dims for s in (1, d)])
+    spread = b.expand(paired, [s for r, d in zip(repeats, dims, strict=True) for s in (r, d)])
+    return b.reshape(spread, [r * d for r, d in zip(repeats, dims, strict=True)])
+
+
 flip = view("flip(Tensor self, int[] dims) -> Tensor  | .out",
             lambda in_dims, dims: _flip_shape(in_dims, dims),
             lambda out, in_dims, out_dims, dims: _flip_index(out, in_dims, out_dims, dims),
@@ -539,3 +562,4 @@ diagonal = view("diagonal(Tensor(a) self, int offset=0, int dim1=0, int dim2=1) 
 unfold = view("unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)",
               _unfold_shape, _unfold_index)
 roll = composite("roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor  | .out", _roll)
+repeat = composite("repeat(Tensor self, SymInt[] repeats) -> Tensor  | .out", _repeat)
