@@ -1,7 +1,7 @@
 """A plan: one specialized graph as machine code, from graph to a callable address.
 
-specialized graph ─► partition ─► lower ─► schedule ─► entry (guards) ─► body (kernels) ─► engine ─►
-Plan
+    specialized graph ─► partition ─► lower ─► schedule
+                         ─► entry (guards) ─► body (kernels) ─► engine ─► Plan
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from codegen.entry import EntryBuilder, faults, hits, install
 from codegen.kernel import Kernel
 from codegen.operands import Known
 from codegen.params import Captured, Param
+from codegen.partition import STRUCTURE, Callback
 from codegen.prepare import Prepared, prepare
+from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph
+from ir import Aliases, Facts, Graph, Node, Opaque
 
 
 @dataclass(eq=False, slots=True)
@@ -71,6 +73,8 @@ def compile_plan(
     (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so.
     """
     prepared = prepare(graph, known, host().vector_bytes)
+    if _is_idle(prepared):
+        raise Refused("nothing native")
     module = ll.Module()
     assumptions = list(facts.assumptions)
     entry = EntryBuilder(
@@ -93,3 +97,12 @@ def _written(graph: Graph) -> list[int]:
     """Positions of the parameters that the graph writes."""
     written = Aliases(graph).written_params(graph)
     return [k for k, param in enumerate(graph.params) if param in written]
+
+
+def _is_idle(prepared: Prepared) -> bool:
+    """Whether plans of this graph could do no more than call back."""
+    items = [item for items in prepared.items.values() for item in items]
+    has_work = any(isinstance(i, Node) and i.name not in STRUCTURE for i in items)
+    called = [node for i in items if isinstance(i, Callback) for node in i.nodes]
+    is_opaque = all(isinstance(n.op.rule, Opaque) for n in called if n.name not in STRUCTURE)
+    return bool(called) and is_opaque and not has_work and not prepared.schedules

@@ -69,7 +69,9 @@ class ScriptFunction(NativeCallable):
         self._refused: dict[Key, Refusal] = {}
         self._lock = threading.RLock()
         self._interpreter = Interpreter(graph) if graph is not None else None
-        self._target = self._serve if self._interpreter is not None else function
+        target = function if graph is None else self._serve
+        assert target is not None
+        self._target: Callable[..., Any] = target
         self.executor = Executor(self.__name__, self._fall_back, config, self._install)
 
     # --- calls ---
@@ -89,6 +91,8 @@ class ScriptFunction(NativeCallable):
         if isinstance(site, str):
             return self.executor.bail(site, call)
         return self.executor.run(site, call)
+
+    __call__ = _call_slow  # where there is no entry yet, one Python call less
 
     def _bind(self, shape: Shape, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Binding:
         """The binding of a call's shape; the TypeError of Python itself when it does not fit."""
