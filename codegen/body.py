@@ -32,7 +32,7 @@ from codegen.launch import launch
 from codegen.nest import Nest
 from codegen.operands import producer
 from codegen.params import BoolParam, FloatParam, IntParam, Param
-from codegen.partition import CONTROL, ELEMENT, REGISTERS, STRUCTURE, Callback, Group, Item
+from codegen.partition import CONTROL, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
 from codegen.refuse import Refused
 from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
@@ -41,6 +41,7 @@ from ir import (
     FLOAT,
     INT,
     Block,
+    Element,
     ListType,
     Node,
     Scalar,
@@ -185,7 +186,7 @@ class Body:
         """A node outside of loop nests."""
         if isinstance(node.op.rule, Scalar):
             self._register(node, node.op.rule)
-        elif node.name in ELEMENT:
+        elif isinstance(node.op.rule, Element):
             self._element(node)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)

@@ -8,18 +8,44 @@ read is the initial value's own, in whatever memory that is, if its layout fits.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import llvmlite.ir as ll
 
+from codegen.nest import Nest
 from codegen.partition import Group
+from codegen.prepare import Prepared
 from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Value
 
-if TYPE_CHECKING:
-    from codegen.body import Body
-
-I64, PTR = ll.IntType(64), ll.PointerType()
+I64 = ll.IntType(64)
 TYPES: dict[object, ll.Type] = {INT: I64, FLOAT: ll.DoubleType(), BOOL: ll.IntType(1)}
+
+
+class Body(Protocol):
+    """What control flow uses of the body that it is part of (`codegen.body`)."""
+
+    plan: Prepared
+    numbers: dict[Value, ll.Value]
+    pointers: dict[Value, ll.Value]
+
+    @property
+    def b(self) -> ll.IRBuilder:
+        """Where the next instruction goes."""
+
+    def block(self, block: Block) -> None:
+        """Emit the items of an inner block."""
+
+    def nest(self, nest: Nest) -> None:
+        """Emit a loop nest."""
+
+    def number(self, value: Value) -> ll.Value:
+        """A number as a register."""
+
+    def allocate(self, group: Group) -> None:
+        """Memory for what a group stores."""
+
+    def allocate_buffer(self, base: Value) -> None:
+        """Memory for one value."""
 
 
 def emit_if(body: Body, node: Node) -> None:

@@ -22,6 +22,7 @@ from ir import (
     Create,
     DType,
     Effect,
+    Element,
     Join,
     ListType,
     Node,
@@ -48,12 +49,6 @@ STRUCTURE = (
     "prim::unchecked_cast",
 )
 CONTROL = ("prim::If", "prim::Loop")
-ELEMENT = (
-    "aten::Bool",
-    "aten::Int",
-    "aten::Float",
-    "aten::item",
-)  # a number out of a tensor of one element
 
 
 @dataclass(eq=False, slots=True)
@@ -133,7 +128,7 @@ def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
-    if node.name in ELEMENT:
+    if isinstance(node.op.rule, Element):
         type_ = node.inputs[0].type
         return (
             isinstance(type_, TensorType)

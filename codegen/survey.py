@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from codegen.nest import Nest
 from codegen.partition import CONTROL, FUSIBLE, STRUCTURE, Callback, Group, Item
 from codegen.plan import Plan
-from ir import Composite, Node, Scalar, View
+from ir import Composite, Element, Node, Scalar, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +65,5 @@ def _reason(node: Node) -> str:
     """Why a node is called back: what has a rule for native code lacked facts about its
     operands.
     """
-    is_known = isinstance(node.op.rule, (*FUSIBLE, Scalar, Composite)) or node.name in CONTROL
-    return "unknown shape" if is_known else "not native"
+    has_rule = isinstance(node.op.rule, (*FUSIBLE, Scalar, Composite, Element))
+    return "unknown shape" if has_rule or node.name in CONTROL else "not native"

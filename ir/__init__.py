@@ -1,4 +1,7 @@
-"""The intermediate representation: types, op table, graphs, passes, the reference interpreter. Imports no other package."""
+"""The intermediate representation: types, op table, graphs, passes, the reference interpreter.
+
+Imports no other package of ours.
+"""
 
 from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
@@ -33,6 +36,7 @@ from ir.op import (
     Control,
     Create,
     Effect,
+    Element,
     Join,
     Op,
     Opaque,
@@ -113,6 +117,7 @@ __all__ = [
     "Dim",
     "Dump",
     "Effect",
+    "Element",
     "Facts",
     "FutureType",
     "Graph",

@@ -12,6 +12,7 @@ A row is an ATen schema, an effect, a type rule and, by kind, the rule with its 
     Composite   decompose(b, *values) -> values               the decompose pass
     Scalar      scalar(s, *lanes) on Python numbers           registers of the plan's body
     Control     none: by name (constant, if, loop, tuple)     every walk over a graph
+    Element     none: reads a tensor of one element           registers of the plan's body
     Opaque      none                                          called through the reference
 
 The reference of an `aten::` op is torch's operator (`ir.torch_bridge`), so a row carries no second
@@ -22,7 +23,7 @@ without a row is opaque, a fusion barrier.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -174,11 +175,17 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Element:
+    """The element of a tensor that has only one, as a number; the interpreter runs `python`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Opaque:
     """Called through the reference."""
 
 
-Rule = Pointwise | Reduction | Scan | View | Create | Join | Composite | Scalar | Control | Opaque
+Rule = (Pointwise | Reduction | Scan | View | Create | Join | Composite | Scalar | Control | Element
+        | Opaque)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +199,6 @@ class Op:
     infer: Callable[..., Any] | None = None
     python: Callable[..., Any] | None = None
     inplace_of: Op | None = None  # the functional row that this mutating twin computes
-    tags: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def name(self) -> str:

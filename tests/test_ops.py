@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from codegen.refuse import Refused
-from ir.op import Composite, Op, Opaque, Reduction, Scan, View
+from ir.op import Composite, Element, Op, Opaque, Reduction, Scan, View
 from tests.ir.test_composites import UNTESTED, tame
 from tests.ir.test_rows import ATEN, called, exact, inferred
 from tests.native_ops import Missed, Specialization, is_fused
@@ -24,7 +24,7 @@ from tests.samples import DTYPES, LAYOUTS, Case, Layout, cases
 ROWS = [
     op
     for op in ATEN
-    if not isinstance(op.rule, Opaque)
+    if not isinstance(op.rule, Element | Opaque)
     and op.name not in (*UNTESTED, "aten::empty_like", "aten::empty")
 ]
 TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-13, torch.bfloat16: 1.6e-2, torch.float16: 2e-3}
@@ -93,7 +93,7 @@ def is_tame(op: Op) -> bool:
 
 
 def compare(op: Op, case: Case, found: Any, wanted: Any, where: str) -> None:
-    """Tensor by tensor; where eager is less exact than it could be, its float64 answer counts too."""
+    """Tensor by tensor; where eager is less exact than it could be, float64 counts too."""
     results = found if isinstance(found, tuple | list) else [found]
     outputs = wanted if isinstance(wanted, tuple | list) else [wanted]
     assert len(results) == len(outputs), where
@@ -115,4 +115,5 @@ def agree(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 def report(found: torch.Tensor, wanted: torch.Tensor, good: torch.Tensor) -> str:
     bad = (~good).nonzero()
     at = tuple(bad[0].tolist())
-    return f"{len(bad)} of {good.numel()} differ; at {at} {found[at].item()}, torch {wanted[at].item()}"
+    values = f"{found[at].item()}, torch {wanted[at].item()}"
+    return f"{len(bad)} of {good.numel()} differ; at {at} {values}"

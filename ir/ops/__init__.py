@@ -1,7 +1,35 @@
 """The rows of the op table; importing the package declares them all."""
 
-from ir.ops import activation, cast, compare, control, create, join, loss, metadata, mutate, norm, pointwise, python, reduce, view
+from ir.ops import (
+    activation,
+    cast,
+    compare,
+    control,
+    create,
+    join,
+    loss,
+    metadata,
+    mutate,
+    norm,
+    pointwise,
+    python,
+    reduce,
+    view,
+)
 
 __all__ = [
-    "activation", "cast", "compare", "control", "create", "join", "loss", "metadata", "mutate", "norm", "pointwise", "python", "reduce", "view",
-]  # fmt: skip
+    "activation",
+    "cast",
+    "compare",
+    "control",
+    "create",
+    "join",
+    "loss",
+    "metadata",
+    "mutate",
+    "norm",
+    "pointwise",
+    "python",
+    "reduce",
+    "view",
+]

@@ -11,6 +11,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+GET_ITEM = "aten::__getitem__"
+
 
 def _until(text: str, end: int) -> int:
     return len(text) + 1 + end if end < 0 else end
@@ -102,7 +104,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "aten::sorted": sorted,
     "aten::slice": _slice,
     "aten::len": len,
-    "aten::__getitem__": operator.getitem,
+    GET_ITEM: operator.getitem,
     "aten::select": operator.getitem,
     "aten::__contains__": operator.contains,
     "aten::keys": lambda self: list(self.keys()),
@@ -175,7 +177,7 @@ METHODS: dict[str, Callable[..., Any]] = {
 STRUCTURAL = frozenset(
     (
         "aten::len",
-        "aten::__getitem__",
+        GET_ITEM,
         "aten::select",
         "aten::slice",
         "aten::add",

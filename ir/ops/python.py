@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ir.dtypes import DType, bool_, float64, int64
-from ir.op import Effect, Op, Opaque, Scalar, row
+from ir.op import Element, Op, Opaque, Scalar, row
 from ir.scalar import Lane, Scalars
 
 Rule = Callable[..., Lane]
@@ -228,17 +228,22 @@ conversion(
     "aten::round.float(float a) -> float", lambda a: float(round(a)), _round
 )
 
-# From a tensor of one element: these read memory, and wait in no register.
+# From a tensor of one element.
 for _schema, _read in (
     ("aten::Int.Tensor(Tensor a) -> int", int),
     ("aten::Float.Tensor(Tensor a) -> float", float),
     ("aten::Bool.Tensor(Tensor a) -> bool", bool),
+    ("aten::item(Tensor self) -> Scalar", lambda self: self.item()),
+):
+    row(_schema, Element(), python=_read)
+
+# The same where a number is expected: eager refuses tensors of another kind.
+for _schema, _read in (
     ("aten::IntImplicit(Tensor a) -> int", int),
     ("aten::FloatImplicit(Tensor a) -> float", float),
     ("aten::ScalarImplicit(Tensor a) -> Scalar", lambda a: a.item()),
-    ("aten::item(Tensor self) -> Scalar", lambda self: self.item()),
 ):
-    row(_schema, Opaque(), effect=Effect.PURE, python=_read)
+    row(_schema, Opaque(), python=_read)
 
 
 # math ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ir.alias import Aliases
 from ir.graph import Block, Graph, Node, Value
-from ir.op import Control, Effect, Opaque, Scalar
+from ir.op import Control, Effect, Element, Opaque, Scalar
 from ir.types import TensorType
 
 
@@ -53,6 +53,6 @@ def _may_move(node: Node, aliases: Aliases) -> bool:
         return False
     if not node.inputs and isinstance(node.op.rule, Control):  # a constant
         return node.op.effect is Effect.PURE
-    return (not isinstance(node.op.rule, Control | Opaque | Scalar)
+    return (not isinstance(node.op.rule, Control | Element | Opaque | Scalar)
             and all(isinstance(v.type, TensorType) and v.type.is_complete and not aliases.escapes(v)
                     for v in node.outputs))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Effect
 from ir.ops.control import CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
+from ir.ops.methods import GET_ITEM
 
 _KEEPERS = ("prim::CallFunction", "prim::PythonOp", "prim::DictConstruct", LIST.name, TUPLE.name)
 
@@ -45,7 +46,7 @@ def _items(node: Node) -> Sequence[Value]:
     if source.op is LIST and not _may_change(source.output):
         if node.op is LIST_UNPACK and len(node.outputs) == len(source.inputs):
             return source.inputs
-        if node.name == "aten::__getitem__":
+        if node.name == GET_ITEM:
             return _item(source, node.inputs[1])
     return ()
 

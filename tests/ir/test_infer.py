@@ -12,7 +12,7 @@ import torch
 
 from ir import Builder, Facts, Graph, Op, TensorType, dtypes, hint, infer, reference, type_of
 from ir.builder import evaluate_call
-from ir.op import TABLE, Control, Opaque, Pointwise, Scalar
+from ir.op import TABLE, Control, Element, Opaque, Pointwise, Scalar
 from ir.schema import NO_DEFAULT
 from ir.types import BOOL, INT, TENSOR, ListType, contiguous_strides
 from tests.ir.layouts import abstract_of, pointwise_arguments, visible
@@ -21,7 +21,11 @@ from tests.samples import LAYOUTS, cases
 POINTWISE = [
     op for op in TABLE if isinstance(op.rule, Pointwise) and op.name.startswith("aten::")
 ]
-OTHERS = [op for op in TABLE if not isinstance(op.rule, Pointwise | Opaque | Control | Scalar)]
+OTHERS = [
+    op
+    for op in TABLE
+    if not isinstance(op.rule, Pointwise | Opaque | Control | Scalar | Element)
+]
 SAMPLES = 12
 CONVERTS_IN_PLACE = ("aten::copy",)  # keeps even the gaps between the elements of `self`
 UNSAMPLED = ("aten::nll_loss", "aten::cross_entropy_loss")  # take class indices
