@@ -10,8 +10,6 @@ cannot be reached is then never compiled.
 from __future__ import annotations
 
 import ast
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -266,13 +264,3 @@ def _optional_truth(frame: Frame, value: Value, element: Type) -> Value:
     result = select(frame, is_none, lambda: frame.constant(False), inner)
     assert isinstance(result, Value)
     return result
-
-
-COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}

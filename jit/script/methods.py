@@ -11,6 +11,7 @@ import torch
 
 from ir import (
     BOOL,
+    NONE,
     STR,
     DictType,
     ListType,
@@ -69,11 +70,26 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
             )
         case TupleType(fields=fields) if name == "_replace" and fields:
             return _replace
-        case SetType() | DictType():
-            return None
+        case SetType() if name in _SET_METHODS:
+            return _set_method(name)
         case ObjectType() | OptionalType():
             return None
     return None
+
+
+# Methods of sets, and whether they give a set; there are no ops for them.
+_SET_METHODS = {
+    "add": False, "discard": False, "remove": False, "clear": False, "update": False,
+    "union": True, "intersection": True, "difference": True, "copy": True,
+}  # fmt: skip
+
+
+def _set_method(name: str) -> MethodRule:
+    def apply(frame: Frame, owner: Value, given: Arguments) -> Operand:
+        result = owner.type if _SET_METHODS[name] else NONE
+        return frame.python(getattr(set, name), [owner, *map(frame.require, given.args)], result)
+
+    return apply
 
 
 def _tensor_rule(name: str) -> MethodRule | None:

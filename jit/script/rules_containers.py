@@ -6,18 +6,19 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import itertools
 import operator
 from typing import Any
 
-from ir import BOOL, FLOAT, INT, STR, DictType, ListType, TensorType, Value
+from ir import BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script import operators
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
 from jit.script.rules import RULES, Rule, rule
-from jit.script.templates import comprehend, template
+from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
     Arguments,
     CountOf,
@@ -77,12 +78,38 @@ def _reversed(frame: Frame, given: Arguments) -> Operand:
 @rule(map)
 def _map(frame: Frame, given: Arguments) -> Operand:
     function, *sequences = given.args
-    over = iteration(frame, ZipOf(tuple(sequences)) if len(sequences) > 1 else sequences[0])
+    several = len(sequences) > 1
+    source = ZipOf(tuple(sequences)) if several else sequences[0]
+    over = iteration(frame, source)
     if isinstance(over, Indexed):
-        raise frame.unsupported(
-            "map over a sequence whose length is not known while compiling; use a comprehension"
-        )
-    return Items(tuple(_spread_call(frame, function, item, len(sequences) > 1) for item in over))
+        text = "[function(*x) for x in source]" if several else "[function(x) for x in source]"
+        return comprehend(frame, text, source, function)
+    return Items(tuple(_spread_call(frame, function, item, several) for item in over))
+
+
+@rule(filter)
+def _filter(frame: Frame, given: Arguments) -> Operand:
+    function, source = given.args
+    if constant_of(function) is None:
+        return comprehend(frame, "[x for x in source if x]", source)
+    return comprehend(frame, "[x for x in source if function(x)]", source, function)
+
+
+@rule(functools.reduce)
+def _reduce(frame: Frame, given: Arguments) -> Operand:
+    function, sequence, *start = given.args
+    over = iteration(frame, sequence)
+    if isinstance(over, Indexed):
+        first = start[0] if start else over.element(frame.constant(0))
+        rest = sequence if start else frame.op("aten::slice", sequence, 1, None, 1)
+        return accumulate(frame, "function(total, item)", first, rest, function)
+    items = [*start, *over]
+    if not items:
+        raise frame.mismatch("reduce() of empty iterable with no initial value")
+    total = items[0]
+    for item in items[1:]:
+        total = frame.call(function, total, item)
+    return total
 
 
 def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) -> Operand:
@@ -98,7 +125,14 @@ def _len(frame: Frame, given: Arguments) -> Operand:
         return frame.constant(len(operand.obj if isinstance(operand, PyObject) else operand.items))
     if isinstance(operand, RangeOf):
         return frame.op("aten::__range_length", operand.start, operand.stop, operand.step)
-    return frame.op("aten::len", operand)
+    return frame.op_or_python("aten::len", len, INT, operand)
+
+
+@rule(set, frozenset)
+def _set(frame: Frame, given: Arguments) -> Operand:
+    items = frame.require(_list(frame, Arguments(given.args, {})))
+    assert isinstance(items.type, ListType)
+    return frame.python(set, [items], SetType(items.type.element))
 
 
 @rule(list)
@@ -189,18 +223,15 @@ def _sum(frame: Frame, given: Arguments) -> Operand:
 
 def _sum_objects(frame: Frame, value: Value, start: Operand | None) -> Operand:
     """A sum of tensors: Python starts from the int 0; an empty list is refused at run time."""
-    first = operators.binary(
-        frame, ast.Add(), start or frame.constant(0), frame.op("aten::__getitem__", value, 0)
-    )
+    zero = start or frame.constant(0)
+    first = operators.binary(frame, ast.Add(), zero, frame.op("aten::__getitem__", value, 0))
     rest = frame.op("aten::slice", value, 1, None, 1)
-    frame.scope["$total"] = first
-    frame.scope["$rest"] = rest
-    frame.execute(template("for item in rest: total = total + item").body[0])
-    result = frame.scope.pop("$total")
-    frame.scope.pop("$rest")
-    frame.scope.pop("$item", None)
-    assert isinstance(result, Value)
-    return result
+    return accumulate(frame, "total + item", first, rest)
+
+
+def _operator(op: type[ast.operator], frame: Frame, given: Arguments) -> Operand:
+    """`operator.add` and its like."""
+    return operators.binary(frame, op(), *given.args)
 
 
 def _quantifier(name: str, op: str) -> Rule:
@@ -228,14 +259,17 @@ RULES[any] = _quantifier("any", "aten::__or__")
 RULES[all] = _quantifier("all", "aten::__and__")
 
 
+for _row in operators.BINARY.items():
+    RULES[_row[1].python] = functools.partial(_operator, _row[0])
+
+
 @rule(sorted)
 def _sorted(frame: Frame, given: Arguments) -> Operand:
     items = operators.as_list(frame, _list(frame, Arguments(given.args[:1], {})))
     reverse = frame.require(given.kwargs.get("reverse") or frame.constant(False))
     if "key" in given.kwargs:
-        frame.scope["$key"] = given.kwargs["key"]
-        keys = frame.require(comprehend(frame, "[key(x) for x in source]", items))
-        del frame.scope["$key"]
+        key = given.kwargs["key"]
+        keys = frame.require(comprehend(frame, "[function(x) for x in source]", items, key))
         return frame.python(_sorted_by, [items, keys, reverse], items.type)
     return frame.python(_sorted_plain, [items, reverse], items.type)
 

@@ -9,20 +9,38 @@ from jit.script.frame import Frame
 from jit.script.values import Operand
 
 
-def comprehend(frame: Frame, text: str, source: Operand) -> Operand:
-    """Evaluate a comprehension of ours over an operand; its names get a `$` so that they meet no
-    name of the user.
-    """
-    frame.scope["$source"] = source
+def comprehend(
+    frame: Frame, text: str, source: Operand, function: Operand | None = None
+) -> Operand:
+    """Evaluate a comprehension of ours over `source`."""
+    given = {"$source": source} | ({"$function": function} if function is not None else {})
+    frame.scope.update(given)
     try:
-        return frame.evaluate(template(text).body[0].value)  # type: ignore[attr-defined]
+        (statement,) = template(text).body
+        assert isinstance(statement, ast.Expr)
+        return frame.evaluate(statement.value)
     finally:
-        frame.scope.pop("$source", None)
+        for name in given:
+            frame.scope.pop(name, None)
+
+
+def accumulate(
+    frame: Frame, step: str, first: Operand, rest: Operand, function: Operand | None = None
+) -> Operand:
+    """`total = step(total, item)` for every item of `rest`."""
+    given = {"$total": first, "$rest": rest} | ({"$function": function} if function else {})
+    frame.scope.update(given)
+    (statement,) = template(f"for item in rest: total = {step}").body
+    frame.execute(statement)
+    result = frame.load("$total")
+    for name in (*given, "$item"):
+        frame.scope.pop(name, None)
+    return result
 
 
 @cache
 def template(text: str) -> ast.Module:
-    """The ast of a piece of source of ours."""
+    """The ast of a piece of source of ours; its names get a `$` so that they meet no user's."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):

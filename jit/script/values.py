@@ -204,11 +204,6 @@ class Arguments:
     args: list[Operand]
     kwargs: dict[str, Operand]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was passed."""
-        return not self.args and not self.kwargs
-
 
 def values_of(operands: Sequence[Operand]) -> list[Value] | None:
     """The operands as values, None when one of them is static."""

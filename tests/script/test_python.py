@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from typing import NamedTuple, Optional
 
 import pytest
@@ -327,3 +328,16 @@ def test_ignored_functions_are_called_back() -> None:
 def test_type_comments_give_types() -> None:
     graph = compile_function(with_comment).graph
     assert [str(p.type) for p in graph.params] == ["Tensor", "int"]
+
+
+def functional(items: list[int], n: int) -> tuple[object, ...]:
+    total = functools.reduce(lambda a, b: a * b, items)
+    doubled = list(map(lambda v: v * 2, items))
+    odd = list(filter(lambda v: v % 2, items))
+    unique = set(items)
+    unique.add(n)
+    return total, doubled, odd, len(unique), n in unique, functools.reduce(operator.add, items, 10)
+
+
+def test_functions_of_functions() -> None:
+    agree(functional, [1, 2, 3, 3], 7)
