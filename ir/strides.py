@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ir.dims import Dim
+from ir.dims import Dim, same
 from ir.types import contiguous_strides
 
 Dims = tuple[Dim, ...]
@@ -145,6 +145,8 @@ def _dense_strides(dims: Dims, order: Sequence[int]) -> Dims:
 
 def view_strides(in_dims: Dims, in_strides: Dims, out_dims: Dims) -> Dims | None:
     """Strides of the same elements, in row-major order, in other sizes; None if only a copy can."""
+    if all(map(same, in_strides, contiguous_strides(in_dims))):
+        return contiguous_strides(out_dims)
     if any(isinstance(d, int) and d == 0 for d in in_dims):
         return in_strides if _same(in_dims, out_dims) else contiguous_strides(out_dims)
     out: list[Dim] = []

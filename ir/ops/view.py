@@ -62,7 +62,8 @@ def _sizes(dims: Dims, size: Sequence[Dim]) -> Dims:
 
 
 def _split_index(out: Index, dims: Dims, out_dims: Dims, **_: Any) -> Index | None:
-    """Input dims that the output splits into several: affine. Merged ones need a division: None."""
+    """Input dims that the output splits into several: affine. Merged ones need a division: None.
+    Sizes match when they are equal by structure: a view is no reason to assume more."""
     if any(isinstance(d, int) and d == 0 for d in out_dims):
         return [0] * len(dims)
     index: list[Any] = []
@@ -70,14 +71,14 @@ def _split_index(out: Index, dims: Dims, out_dims: Dims, **_: Any) -> Index | No
     for size in dims:
         place: Any = 0
         taken: Dim = 1
-        while taken != size and k < len(out_dims):
+        while not same(taken, size) and k < len(out_dims):
             place = place * out_dims[k] + out[k]
             taken = taken * out_dims[k]
             k += 1
             if not isinstance(taken, int) or not isinstance(size, int) or taken <= size:
                 continue
             return None
-        if taken != size:
+        if not same(taken, size):
             return None
         index.append(place)
     return index if all(isinstance(d, int) and d == 1 for d in out_dims[k:]) else None
