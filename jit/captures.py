@@ -49,16 +49,20 @@ def tensor_constants(graph: Graph) -> list[Node]:
     ]
 
 
-def tensor_extras(graph: Graph, captures: Sequence[Capture]) -> list[Extra]:
-    """Where to read each tensor constant: its captured name, or a place of our own."""
+def split(graph: Graph, captures: Sequence[Capture]) -> tuple[list[Extra], list[Capture]]:
+    """Where to read each tensor constant, its captured name or a place of our own; and the captured
+    names that remain, whose values are part of the graph.
+    """
     holders = {id(c.value): Extra(c.holder, c.key) for c in captures}
     tensors = [node.attrs["value"] for node in tensor_constants(graph)]
-    return [holders.get(id(t)) or Extra({"tensor": t}, "tensor") for t in tensors]
+    extras = [holders.get(id(t)) or Extra({"tensor": t}, "tensor") for t in tensors]
+    read = set(map(id, tensors))
+    return extras, [c for c in captures if id(c.value) not in read]
 
 
 def guards(captures: Sequence[Capture]) -> list[Captured]:
-    """A guard for every captured name but those of tensors."""
-    return [Captured(c.holder, c.key, _same(c.value)) for c in captures if not is_tensor(c.value)]
+    """A guard for every captured name."""
+    return [Captured(c.holder, c.key, _same(c.value)) for c in captures]
 
 
 def _same(value: Any) -> Param:
@@ -72,7 +76,7 @@ def _same(value: Any) -> Param:
 
 def are_current(captures: Sequence[Capture]) -> bool:
     """Whether every captured name still holds what was compiled."""
-    return all(is_tensor(c.value) or _equal(c.read(), c.value) for c in captures)
+    return all(_equal(c.read(), c.value) for c in captures)
 
 
 def _equal(now: Any, then: Any) -> bool:

@@ -20,9 +20,9 @@ from typing import Any
 
 import codegen
 from codegen import NativeCallable, set_entry
-from ir import CompileError, Graph, Interpreter, ObjectType, Type, erased_type_of
+from ir import PASSES, CompileError, Graph, Interpreter, ObjectType, Type, erased_type_of
 from jit.call import Binding, Call, Shape, bind
-from jit.captures import tensor_extras
+from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.numpy_bridge import call_with_arrays, has_arrays
@@ -154,12 +154,15 @@ class ScriptFunction(NativeCallable):
             return self._refuse(key, "not scriptable", error)
         except Exception as error:  # noqa: BLE001  a bug of ours is reported, and eager answers
             return self._refuse(key, "compiler error", error)
-        extras = tensor_extras(source.graph, source.captures)
-        held = (
-            [isinstance(k, _Identity) for k in key] if self._graph is None else [False] * len(bound)
-        )
-        sites.insert(0, Site(source.graph, source.captures, extras, size_roles(source.graph), held))
+        sites.insert(0, self._new_site(source, key, len(bound)))
         return sites[0]
+
+    def _new_site(self, source: CompiledSource, key: Key, arity: int) -> Site:
+        graph = source.graph.copy()
+        PASSES["inline"].run(graph)  # called graphs hold tensors, too
+        extras, captures = split(graph, source.captures)
+        is_held = [isinstance(k, _Identity) for k in key] if key else [False] * arity
+        return Site(graph, captures, extras, size_roles(graph), is_held)
 
     def _compile(self, key: Key, bound: Sequence[Any]) -> CompiledSource:
         """Script the function for argument types; objects are known while compiling."""

@@ -17,6 +17,10 @@ def helper(x):
     return x + 1
 
 
+def weighted(x):
+    return x * WEIGHT
+
+
 def test_a_changed_number_is_seen() -> None:
     global SCALE
 
@@ -69,6 +73,57 @@ def test_a_tensor_that_needs_a_gradient_is_eagers() -> None:
     assert jit.stats(f).bailouts == {"needs gradient": 1}
     with torch.no_grad():
         assert_native(f, X)
+
+
+def test_a_tensor_of_a_called_function_is_read_at_each_call() -> None:
+    global WEIGHT
+
+    @jit.jit(warm=0)
+    def f(x):
+        return weighted(x) + 1
+
+    assert_native(f, X)
+    WEIGHT = torch.full((3,), 9.0)
+    assert_native(f, X)
+    WEIGHT = torch.full((1,), 9.0)
+    assert_native(f, X)
+    assert jit.stats(f).compilations == 2
+
+
+class Model(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.power = 2
+
+    @jit.jit(warm=0)
+    def forward(self, x):
+        return (x * self.weight) ** self.power
+
+
+@torch.no_grad()
+def test_parameters_and_attributes_of_modules_are_read_at_each_call() -> None:
+    model, other = Model(), Model()
+    changes = (
+        lambda: None,
+        lambda: model.weight.mul_(3),
+        lambda: setattr(model, "weight", torch.nn.Parameter(torch.full((3,), 4.0))),
+        lambda: setattr(model, "power", 3),
+        lambda: model.load_state_dict(other.state_dict()),
+    )
+    for change in changes:
+        change()
+        torch.testing.assert_close(model(X), (X * model.weight) ** model.power)
+    torch.testing.assert_close(other(X), X**2)
+    assert native(model.forward) == len(changes) + 1
+    assert jit.stats(model.forward).compilations == 3
+
+
+def test_modules_in_training_are_eagers() -> None:
+    model = Model()
+    model(X).sum().backward()
+    torch.testing.assert_close(model.weight.grad, 2 * X * X)
+    assert jit.stats(model.forward).bailouts["needs gradient"] == 1
 
 
 def test_a_replaced_function_is_seen() -> None:
