@@ -163,14 +163,18 @@ class Lane:
 class LaneBuilder:
     """Builds lanes at the position of an IRBuilder.
 
-    `width` is the vector length of `iota`, `load` and `splat`.
+    `width` is the vector length of `iota`, `load` and `splat`; `features` are instructions that the
+    target is known to have ("avx512f"): none for code that must run anywhere.
     """
 
-    def __init__(self, builder: ll.IRBuilder, width: int) -> None:
+    def __init__(
+        self, builder: ll.IRBuilder, width: int, features: frozenset[str] = frozenset()
+    ) -> None:
         if width & (width - 1):
             raise ValueError(f"a vector has a power of two elements, not {width}")
         self.builder = builder
         self.width = width
+        self.features = features
         self.on_fault: Callable[[Lane, str], None] | None = None
 
     # making lanes
@@ -576,6 +580,17 @@ class LaneBuilder:
             mask = ll.Constant(ll.VectorType(kind, width), places)
             halves.append(Lane(self, self.builder.shuffle_vector(x.value, y.value, mask), x.dtype))
         return halves[0], halves[1]
+
+    def joined(self, parts: Sequence[Lane]) -> Lane:
+        """Vectors of equal width, one after the other."""
+        lanes = list(parts)
+        while len(lanes) > 1:
+            lanes = [self._pair(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
+        return lanes[0]
+
+    def _pair(self, x: Lane, y: Lane) -> Lane:
+        places = ll.Constant(ll.VectorType(ll.IntType(32), 2 * x.width), list(range(2 * x.width)))
+        return Lane(self, self.builder.shuffle_vector(x.value, y.value, places), x.dtype)
 
     def shifted(self, x: Lane, distance: int, fill: Lane) -> Lane:
         """The elements moved up by `distance` places; the first ones are those of `fill`."""

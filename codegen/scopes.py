@@ -20,6 +20,7 @@ import llvmlite.ir as ll
 
 from codegen.index import Var
 from codegen.lanes import Lane, Lanes
+from codegen.target import host
 
 I64 = ll.IntType(64)
 Key = tuple[object, ...]
@@ -45,7 +46,7 @@ class LoopEmitter:
     def __init__(self, function: ll.Function, width: int) -> None:
         self.function = function
         self.b = ll.IRBuilder(function.append_basic_block("entry"))
-        self.s = Lanes(self.b, width)
+        self.s = Lanes(self.b, width, host().instructions)
         self.width = width
         self.scopes = [Scope(self.b.block)]
         self.current = 0

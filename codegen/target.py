@@ -39,6 +39,11 @@ class Target:
         return "|".join((self.triple, self.cpu, self.features, str(self.vector_bytes)))
 
     @property
+    def instructions(self) -> frozenset[str]:
+        """Names of the instruction sets that it has ("avx512f")."""
+        return frozenset(f[1:] for f in self.features.split(",") if f.startswith("+"))
+
+    @property
     def is_host(self) -> bool:
         """Whether its code runs here."""
         return self == host()

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import llvmlite.ir as ll
+
 from codegen.lane import Lane, LaneBuilder
 from codegen.mathlib.floats import LN2, LOG2E, SINGLE, Format, format_of, polynomial
 from ir import dtypes
@@ -171,6 +173,24 @@ def scale(s: LaneBuilder, f: Format, y: Lane, biased: Lane) -> Lane:
     return y * s.bitcast(first, f.dtype) * s.bitcast(second, f.dtype)
 
 
+def scale_natively(s: LaneBuilder, y: Lane, n: Lane) -> Lane | None:
+    """`y * 2**n` by the instruction that does just that, rounding once; None where there is none."""
+    lanes = 16 if y.dtype is dtypes.float32 else 8
+    if "avx512f" not in s.features or y.width % lanes:
+        return None
+    kind, mask = ll.VectorType(s.llvm_type(y.dtype, 1), lanes), ll.IntType(lanes)
+    name = f"llvm.x86.avx512.mask.scalef.{'ps' if lanes == 16 else 'pd'}.512"
+    rounding = ll.Constant(ll.IntType(32), 4)  # the current mode
+    signature = ll.FunctionType(kind, (kind, kind, kind, mask, ll.IntType(32)))
+    function = s.builder.module.globals.get(name) or ll.Function(s.builder.module, signature, name)
+    parts = []
+    for start in range(0, y.width, lanes):
+        a, b = (s.slice(z, start, lanes).value for z in (y, n))
+        every = ll.Constant(mask, -1)
+        parts.append(Lane(s, s.builder.call(function, (a, b, a, every, rounding)), y.dtype))
+    return s.joined(parts)
+
+
 def exp(s: LaneBuilder, x: Lane) -> Lane:
     """e**x."""
     zero, infinite = EXP_RANGE[x.dtype]
@@ -184,7 +204,9 @@ def exp_plus(s: LaneBuilder, x: Lane, low: Lane | None = None) -> Lane:
     biased = s.fma(x, LOG2E, rounder)
     n = biased - rounder
     r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, x))
-    return scale(s, f, exp_reduced(s, r if low is None else r + low), biased)
+    power = exp_reduced(s, r if low is None else r + low)
+    scaled = scale_natively(s, power, n)
+    return scale(s, f, power, biased) if scaled is None else scaled
 
 
 def exp2(s: LaneBuilder, x: Lane) -> Lane:
@@ -193,7 +215,10 @@ def exp2(s: LaneBuilder, x: Lane) -> Lane:
     x = s.minimum(s.maximum(x, -2.0 - f.bias - f.digits), f.bias + 1.0)
     rounder = f.magic + 2 * f.bias
     biased = x + rounder
-    return scale(s, f, polynomial(s, x - (biased - rounder), EXP2[f.dtype]), biased)
+    n = biased - rounder
+    power = polynomial(s, x - n, EXP2[f.dtype])
+    scaled = scale_natively(s, power, n)
+    return scale(s, f, power, biased) if scaled is None else scaled
 
 
 def expm1(s: LaneBuilder, x: Lane) -> Lane:
