@@ -56,6 +56,7 @@ from ir import (
 
 I64 = ll.IntType(64)
 STACK_BYTES = 16 << 10  # temporaries up to this size live on the stack
+OF_KIND = {dtype.kind: dtype for dtype in REGISTERS.values()}
 PARAMS: dict[Type, Param] = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
 SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
 
@@ -184,10 +185,8 @@ class Body:
     # nodes ----------------------------------------------------------------------------------------
     def node(self, node: Node) -> None:
         """A node outside of loop nests."""
-        if isinstance(node.op.rule, Scalar):
+        if isinstance(node.op.rule, Scalar | Element):
             self._register(node, node.op.rule)
-        elif isinstance(node.op.rule, Element):
-            self._element(node)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
         elif node.name == "prim::TupleUnpack":
@@ -197,26 +196,22 @@ class Body:
         elif node.name not in STRUCTURE:
             raise Refused("not native", node)
 
-    def _register(self, node: Node, rule: Scalar) -> None:
+    def _register(self, node: Node, rule: Scalar | Element) -> None:
+        """A number, from numbers or from the element of a tensor."""
         s = Lanes(self.b, 1)
         s.on_fault = lambda condition, reason: self.leave_unless(self.b.not_(condition.value))
-        operands = [Lane(s, self.number(v), REGISTERS[v.type]) for v in node.inputs]
-        result = rule.scalar(s, *operands)
+        result = rule.scalar(s, *(self._lane(s, v) for v in node.inputs))
         if node.output in self.plan.known:
             return
         self.numbers[node.output] = s.cast(result, REGISTERS[node.output.type]).value
 
-    def _element(self, node: Node) -> None:
-        """The element of a one-element tensor, as a number."""
-        value = node.inputs[0]
-        type_ = value.type
-        assert isinstance(type_, TensorType) and type_.dtype is not None
-        s = Lanes(self.b, 1)
-        lane = s.load_scalar(
-            self.pointers[self.plan.buffers[value].base if value in self.plan.buffers else value],
-            type_.dtype,
-        )
-        self.numbers[node.output] = s.cast(lane, REGISTERS[node.output.type]).value
+    def _lane(self, s: Lanes, value: Value) -> Lane:
+        if not isinstance(value.type, TensorType):
+            return Lane(s, self.number(value), REGISTERS[value.type])
+        assert value.type.dtype is not None
+        at = self.plan.buffers[value].base if value in self.plan.buffers else value
+        lane = s.load_scalar(self.pointers[at], value.type.dtype)
+        return s.cast(lane, OF_KIND[value.type.dtype.kind])
 
     def _unpack(self, node: Node) -> None:
         source = node.inputs[0].node

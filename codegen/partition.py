@@ -132,6 +132,7 @@ def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
         type_ = node.inputs[0].type
         return (
             isinstance(type_, TensorType)
+            and node.output.type in REGISTERS
             and _is_complete(node.inputs[0])
             and all(isinstance(d, int) and d == 1 for d in type_.shape)
         )

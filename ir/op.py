@@ -12,7 +12,7 @@ A row is an ATen schema, an effect, a type rule and, by kind, the rule with its 
     Composite   decompose(b, *values) -> values               the decompose pass
     Scalar      scalar(s, *lanes) on Python numbers           registers of the plan's body
     Control     none: by name (constant, if, loop, tuple)     every walk over a graph
-    Element     none: reads a tensor of one element           registers of the plan's body
+    Element     scalar(s, lane) on a tensor's one element     registers of the plan's body
     Opaque      none                                          called through the reference
 
 The reference of an `aten::` op is torch's operator (`ir.torch_bridge`), so a row carries no second
@@ -176,7 +176,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """The element of a tensor that has only one, as a number; the interpreter runs `python`."""
+    """The element of a tensor that has only one, as a number: `scalar(s, lane)` in a register;
+    the interpreter runs `python`."""
+
+    scalar: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)

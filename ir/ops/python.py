@@ -13,9 +13,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ir.dtypes import DType, bool_, float64, int64
+from ir.dtypes import DType, Kind, bool_, float64, int64
 from ir.op import Element, Op, Opaque, Scalar, row
 from ir.scalar import Lane, Scalars
+from ir.types import BOOL, FLOAT, INT, NUMBER, TensorType, Type
 
 Rule = Callable[..., Lane]
 DOMAIN = "a result that Python reports as an error"
@@ -229,13 +230,17 @@ conversion(
 )
 
 # From a tensor of one element.
-for _schema, _read in (
-    ("aten::Int.Tensor(Tensor a) -> int", int),
-    ("aten::Float.Tensor(Tensor a) -> float", float),
-    ("aten::Bool.Tensor(Tensor a) -> bool", bool),
-    ("aten::item(Tensor self) -> Scalar", lambda self: self.item()),
-):
-    row(_schema, Element(), python=_read)
+def _element_type(self: TensorType) -> Type:
+    kinds = {Kind.BOOL: BOOL, Kind.INT: INT, Kind.FLOAT: FLOAT}
+    return NUMBER if self.dtype is None else kinds.get(self.dtype.kind, NUMBER)
+
+
+row("aten::Int.Tensor(Tensor a) -> int",
+    Element(lambda s, x: _to_int(s, x) if x.dtype.is_float else s.cast(x, int64)), python=int)
+row("aten::Float.Tensor(Tensor a) -> float", Element(lambda s, x: s.cast(x, float64)), python=float)
+row("aten::Bool.Tensor(Tensor a) -> bool", Element(lambda s, x: x != 0), python=bool)
+row("aten::item(Tensor self) -> Scalar",
+    Element(lambda s, x: x), infer=_element_type, python=lambda self: self.item())
 
 # The same where a number is expected: eager refuses tensors of another kind.
 for _schema, _read in (
