@@ -106,3 +106,10 @@ def is_fused(plan: Plan, returns: Sequence[Value]) -> bool:
     groups = [i for items in plan.prepared.items.values() for i in items if isinstance(i, Group)]
     computed = {v for g in groups for n in g.nodes for v in n.outputs}
     return all(v in computed for v in returns)
+
+
+def tensors_of(op: Op, case: Case) -> list[torch.Tensor]:
+    """The tensors of a call in the order in which its specialization takes them."""
+    values = [case.args.get(a.name) for a in op.schema.arguments]
+    nested = [v if isinstance(v, list) else [v] for v in values]
+    return [x for items in nested for x in items if isinstance(x, torch.Tensor)]

@@ -18,8 +18,8 @@ from codegen.refuse import Refused
 from ir.op import Composite, Element, Op, Opaque, Reduction, Scan, View
 from tests.ir.test_composites import UNTESTED, tame
 from tests.ir.test_rows import ATEN, called, exact, inferred
-from tests.native_ops import Missed, Specialization, is_fused
-from tests.samples import DTYPES, LAYOUTS, Case, Layout, cases
+from tests.native_ops import Missed, Specialization, is_fused, tensors_of
+from tests.samples import DTYPES, LAYOUTS, PLAIN, Case, Layout, cases
 
 ROWS = [
     op
@@ -29,6 +29,7 @@ ROWS = [
 ]
 TOLERANCE = {torch.float32: 4e-6, torch.float64: 1e-13, torch.bfloat16: 1.6e-2, torch.float16: 2e-3}
 REFUSALS = (RuntimeError, NotImplementedError, IndexError, ValueError, TypeError)
+OTHER = Layout("contiguous", (4, 6, 9))
 Setup = tuple[torch.dtype, Layout, bool]
 
 
@@ -55,6 +56,25 @@ def test_row_everywhere(op: Op) -> None:
             for case in cases(op, dtype, layout):
                 check(op, case, False)
                 check(op, case, True)
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.qualified)
+def test_other_sizes(op: Op) -> None:
+    """A plan with symbolic sizes serves other sizes; where it assumed something, it may miss."""
+    first, second = (next(cases(op, torch.float32, layout)) for layout in (PLAIN, OTHER))
+    if is_tame(op):
+        first, second = tame(first), tame(second)
+    wanted = called(op, second)
+    if wanted is None or (op.infer is not None and inferred(op, first) is None):
+        return
+    specialization = Specialization(op, first, True)
+    native = specialization.compile()
+    try:
+        found = native(*tensors_of(op, second))
+    except Missed:
+        assert specialization.facts.assumptions, f"{op} {second}: missed"
+        return
+    compare(op, second, found, wanted, f"{op} {first}, then {second}")
 
 
 def check(op: Op, case: Case, symbolic: bool) -> None:
