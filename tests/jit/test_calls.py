@@ -118,7 +118,7 @@ def test_methods_bind() -> None:
 
 def test_mutable_defaults_are_eagers() -> None:
     @jit.jit(warm=0)
-    def f(x, table=[0]):  # noqa: B006
+    def f(x, table=[0]):
         table.append(1)
         return x + len(table)
 
@@ -130,7 +130,8 @@ def test_equal_constants_of_other_types_are_other_constants() -> None:
     def f(x, flag):
         return x * flag
 
-    for flag, dtype in ((True, torch.int64), (1, torch.int64), (1.0, torch.float32), (False, torch.int64)):
+    integers, floats = torch.int64, torch.float32
+    for flag, dtype in ((True, integers), (1, integers), (1.0, floats), (False, integers)):
         result = f(torch.ones(2, dtype=torch.int64), flag)
         assert result.dtype == dtype
         assert result[0] == flag
