@@ -547,7 +547,8 @@ def _repeat(b: Any, x: Tensor, repeats: Any) -> Tensor | None:
         return None
     paired = b.reshape(x, [s for d in dims for s in (1, d)])
     spread = b.expand(paired, [s for r, d in zip(repeats, dims, strict=True) for s in (r, d)])
-    return b.reshape(spread, [r * d for r, d in zip(repeats, dims, strict=True)])
+    copy = b.op("aten::clone", spread, memory_format=CONTIGUOUS)
+    return b.view(copy, [r * d for r, d in zip(repeats, dims, strict=True)])
 
 
 flip = view("flip(Tensor self, int[] dims) -> Tensor  | .out",
