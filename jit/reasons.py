@@ -96,6 +96,11 @@ _ROWS = (
         "the last calls were all refused; from now on they go straight to eager, uncounted",
     ),
     Reason("not scriptable", "refuse", "the source uses a construct outside the compiled language"),
+    Reason(
+        "context",
+        "refuse",
+        "the function enters a context manager that is no grad mode: only eager knows its meaning",
+    ),
     Reason("argument type", "refuse", "an argument has a type that plans cannot take"),
     Reason(
         "effect before guard",

@@ -36,6 +36,7 @@ from ir import (
     Graph,
     Known,
     ListType,
+    ObjectType,
     TensorType,
     Value,
     constant_of,
@@ -95,11 +96,33 @@ def specialize(
     measures. Raises Refused, or TypeRuleError when eager would refuse the call.
     """
     facts = Facts()
-    work = _Specializer(graph.copy(), iter(sizes(facts)))
+    graph = graph.copy()
+    _drop_grad_modes(graph)
+    work = _Specializer(graph, iter(sizes(facts)))
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
     return Specialized(work.graph, work.params, work.captured, known, facts)
+
+
+_GRAD_MODES = (torch.no_grad, torch.enable_grad, torch.set_grad_enabled)
+
+
+def _drop_grad_modes(graph: Graph) -> None:
+    """A plan serves calls that need no gradient, for which grad modes mean nothing; any other
+    context manager is refused.
+    """
+    for node in list(graph.walk()):
+        if node.name not in ("prim::Enter", "prim::Exit"):
+            continue
+        manager = node.inputs[0]
+        if not isinstance(manager.type, ObjectType) or manager.type.cls not in _GRAD_MODES:
+            raise Refused("context", node, str(manager.type))
+        for entered in node.outputs:
+            entered.replace_all_uses_with(manager)
+        node.erase()
+        if not manager.uses and manager.node is not None:
+            manager.node.erase()
 
 
 @dataclass(slots=True)
