@@ -278,7 +278,7 @@ class Body:
         if value in self.outputs:
             return self._box_output(value)
         if value in self.plan.known:
-            return self._box_known(self.plan.known[value])
+            return self._box_known(self.plan.known[value], value.type)
         if value in self.numbers:
             return self._box_number(value)
         return self._box_made(value)
@@ -295,7 +295,7 @@ class Body:
                 return self._box_view(value)
             items = [self.box(v) for v in source.node.inputs]
             return self.entry.box_sequence(items, isinstance(value.type, ListType))
-        if value in self.plan.buffers and self.plan.buffers[value].base in self.pointers:
+        if has_own_memory(value, self.plan) and value in self.pointers:
             return self._box_copy(value)
         return self._box_view(value)
 
@@ -332,14 +332,26 @@ class Body:
             return entry.box_int(number)
         return entry.box_float(number) if value.type == FLOAT else entry.box_bool(number)
 
-    def _box_known(self, known: Any) -> Owned:
+    def _box_known(self, known: Any, type_: Type) -> Owned:
         if isinstance(known, Sym):
             return self.entry.box_int(self.entry.size(known))
         if isinstance(known, list | tuple):
-            return self.entry.box_sequence(
-                [self._box_known(k) for k in known], isinstance(known, list)
-            )
-        return self.entry.box_object(self.entry.constant(known))
+            types = element_types(type_, len(known))
+            items = [self._box_known(k, t) for k, t in zip(known, types, strict=True)]
+            return self.entry.box_sequence(items, isinstance(known, list))
+        return self.entry.box_object(self.entry.constant(to_torch(known, type_)))
+
+
+def element_types(type_: Type, count: int) -> Sequence[Type]:
+    """The types of a sequence's elements, as far as its own type tells them."""
+    if isinstance(type_, TupleType):
+        return type_.elements
+    return [type_.element if isinstance(type_, ListType) else ANY] * count
+
+
+def has_own_memory(value: Value, plan: Prepared) -> bool:
+    """Whether a tensor was stored; the memory of a view that was only read is its base's."""
+    return value in plan.buffers and plan.buffers[value].base is value
 
 
 def _object_values(block: Block, plan: Prepared) -> set[Value]:
@@ -360,7 +372,7 @@ def _object_values(block: Block, plan: Prepared) -> set[Value]:
 def _tensors_of(value: Value, plan: Prepared) -> set[Value]:
     """The stored tensors that an object is made of: through tuples, lists and views."""
     source = producer(value)
-    if value in plan.buffers and value.type and isinstance(value.type, TensorType):
+    if has_own_memory(value, plan):
         is_loop = source is not None and source.node.name == "prim::Loop"
         return set() if is_loop else {value}
     if source is None:

@@ -435,7 +435,8 @@ class Lowering:
     def _reads_memory(self, nest: Nest, value: Value, index: Index) -> bool:
         if value not in self.stored:
             return False
-        if isinstance(node_of(value).op.rule, (Scan, Join)) or value in self.apart:
+        is_apart = isinstance(node_of(value).op.rule, (Scan, Join)) or value in self.apart
+        if is_apart or nest.scan is not None:  # a scan's nest stores nothing but the prefix
             return True
         identity = len(index) == len(nest.domain) and all(
             i.is_var(v) for i, v in zip(index, nest.domain, strict=True)

@@ -1,13 +1,14 @@
 """Generated Python functions for tests that compare tiers: source text that runs on any sizes.
 
-A program has the parameters `x`, `y` (R by C), `w` (C), `k` (C integers), `n` (an int) and `flag`. Its
-variables have kinds, which say what sizes they have, so that every program fits every R and C:
+A program has the parameters `x`, `y` (R by C), `w` (C), `k` (C integers), `n` (an int) and `flag`.
+Its variables have kinds, which say what sizes they have, so that every program fits every R and C:
 
     RC CR        matrices           R C          vectors
     R1 1C        kept dims          S            0-d
     I            integers of length C
 
-Values stay bounded and depend on their operands continuously, so that tiers may differ by rounding only.
+Values stay bounded and depend on their operands continuously, so that tiers may differ by rounding
+only.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 UNARY = (
     "torch.tanh({a})", "torch.sigmoid({a})", "torch.sin({a})", "torch.exp(-{a}.abs())", "-{a}",
     "torch.log1p({a}.abs())", "torch.relu({a})", "{a} * 0.5", "1 - {a} / 4", "{a}.clamp(-1, 0.75)",
-    "torch.erf({a})", "{a}.clone()", "({a} + {n}) * 0.25", "{a} / (1 + {a} * {a})", "{a}.square() * 0.1",
+    "torch.erf({a})", "{a}.clone()", "({a} + {n}) * 0.25", "{a} / (1 + {a} * {a})",
+    "{a}.square() * 0.1",
 )  # fmt: skip
 BINARY = (
     "{a} + {b}", "{a} - {b}", "{a} * torch.tanh({b})", "torch.maximum({a}, {b})",
-    "torch.where({a} > {b}, {a}, {b})", "torch.lerp({a}, {b}, 0.25)", "{a} / ({b}.abs() + 1)",
+    "torch.where({a} > {b}, {a}, {b})", "torch.lerp({a}, {b} * 1.0, 0.25)", "{a} / ({b}.abs() + 1)",
     "torch.atan2({a}, {b}.abs() + 1)", "torch.add({a}, {b}, alpha=2) / 4",
 )  # fmt: skip
 BROADCASTS = {  # what may stand beside an operand of a kind without changing its kind

@@ -1,4 +1,4 @@
-"""Generated whole functions: every tier gives the results, errors and written arguments of eager."""
+"""Generated whole functions: every tier gives eager's results, errors and written arguments."""
 
 from __future__ import annotations
 
@@ -86,6 +86,43 @@ def check_trace(eager: Callable[..., Any]) -> None:
 
     calls = [args for args in CALLS if args[4] == CALLS[0][4]]
     compare("trace", traced, lambda *args: eager(*args)[:-1], calls)
+
+
+FOUND = {  # programs that once parted the tiers, reduced
+    "a view of an argument goes around a loop, then the argument is written": """
+    i = 2
+    while i > 0:
+        i -= 1
+        w = x[0]
+    x.mul_(0.5)
+    return w, x * 1""",
+    "a branch that is called back gives a tensor to a kernel": """
+    if n > 2:
+        w = y[-1]
+    else:
+        w.mul_(0.5)
+        w = x[0]
+    w.add_(1)
+    return torch.tanh(w), w * 2""",
+    "a view is read by a kernel, then written": """
+    v = y.t()
+    v += v * 0.5
+    u = (v + n) * 0.25
+    u[...] = v * 0.5
+    return u, y.t()""",
+    "a prefix sum of what is also stored": """
+    y.copy_(x * 0.5)
+    y = y.cumsum(0)
+    return y, x""",
+}
+
+
+@pytest.mark.parametrize("body", FOUND.values(), ids=FOUND)
+def test_found(body: str) -> None:
+    eager = load(f"def generated(x, y, w, k, n: int, flag: bool):{body}\n")
+    types = [erased_type_of(a) for a in CALLS[0]]
+    compare("interpreter", Interpreter(compile_function(eager, types).graph).run, eager, CALLS)
+    compare("native", jit.jit(eager), eager, CALLS)
 
 
 BUDGET = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
