@@ -76,7 +76,15 @@ class Callback:
 
     @property
     def is_pure(self) -> bool:
-        return all(n.op.is_pure for n in self.nodes)
+        """Whether starting over after it would be unnoticed."""
+        return all(map(_is_pure, self.nodes))
+
+
+def _is_pure(node: Node) -> bool:
+    """Control flow is as pure as what it contains."""
+    if node.name in CONTROL:
+        return all(_is_pure(n) for b in node.blocks for n in b.nodes)
+    return node.op.is_pure
 
 
 Item = Group | Node | Callback
