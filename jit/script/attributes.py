@@ -7,11 +7,12 @@ import ast
 import torch
 
 from ir import DEVICE, ObjectType, OptionalType, TensorType, TupleType, Type, Value, registry
+from jit.script.classes import get_field, super_attribute
 from jit.script.constants import unpack
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
-from jit.script.values import Method, Operand, PyObject
+from jit.script.values import Instance, Method, Operand, PyObject, SuperOf
 
 # Tensor attributes that are one op of another name.
 TENSOR_ATTRIBUTES: dict[str, str] = {
@@ -53,6 +54,10 @@ def get_attribute(frame: Frame, owner: Operand, name: str) -> Operand:
     """`owner.name`."""
     if isinstance(owner, Value):
         return _value_attribute(frame, owner, name)
+    if isinstance(owner, Instance):
+        return get_field(frame, owner, name)
+    if isinstance(owner, SuperOf):
+        return super_attribute(frame, owner, name)
     if isinstance(owner, PyObject):
         return object_attribute(frame, owner, name)
     return Method(owner, name)

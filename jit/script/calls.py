@@ -18,6 +18,7 @@ import torch
 from ir import NONE, STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
 from jit.script import methods, modules, operators
 from jit.script.attributes import has_op
+from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift
 from jit.script.expressions import join_lists, spread
 from jit.script.frame import Frame, expression
@@ -28,6 +29,7 @@ from jit.script.values import (
     Arguments,
     ChoiceOf,
     Closure,
+    Instance,
     Keywords,
     Method,
     Operand,
@@ -102,6 +104,10 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
             return select(
                 frame, test, lambda: call(frame, then, given), lambda: call(frame, orelse, given)
             )
+        case Instance():
+            method = find_method(function, "__call__")
+            if method is not None:
+                return call(frame, method, given)
         case Closure():
             return frame.unit.services.call_closure(frame, function, given)
         case PartialOf(inner, args, kwargs):

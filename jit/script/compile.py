@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
-from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError
+from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError, Value
 from jit.script import (
     calls,
     comprehensions,
@@ -30,21 +30,29 @@ from jit.script import (
     rules_torch,
     statements,
 )
+from jit.script.classes import materialize_instance
 from jit.script.constants import materialize
 from jit.script.frame import Callee, Frame, Restart, Services, Unit
 from jit.script.prune import prune
 from jit.script.pysource import read_function
 from jit.script.resolve import Capture, Resolver
 from jit.script.scope import check_bound
-from jit.script.values import Arguments, Operand, PyObject
+from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
 HANDLERS = (calls, comprehensions, control, expressions, functions, statements)
 RULES = (rules_containers, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
+
+def _materialize(frame: Frame, operand: Static) -> Value:
+    if isinstance(operand, Instance):
+        return materialize_instance(frame, operand)
+    return materialize(frame, operand)
+
+
 SERVICES = Services(
     run=control.run,
-    materialize=materialize,
+    materialize=_materialize,
     check_bound=check_bound,
     call=calls.call,
     call_function=functions.call_function,

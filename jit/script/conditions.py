@@ -32,11 +32,12 @@ from ir import (
     UnionType,
     Value,
 )
+from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of
 from jit.script.frame import Frame
 from jit.script.instances import Verdict, isinstance_of
 from jit.script.scope import select
-from jit.script.values import Items, Narrowed, Operand, PyObject, Static, Unbound
+from jit.script.values import Instance, Items, Narrowed, Operand, PyObject, Static, Unbound
 
 Refinements = dict[str, Type]
 
@@ -186,6 +187,8 @@ def _isinstance(frame: Frame, subject: ast.expr, classes: ast.expr) -> Condition
     wanted = _classes(frame, frame.evaluate(classes))
     if isinstance(operand, PyObject):
         return Condition(isinstance(operand.obj, tuple(c for c in wanted if isinstance(c, type))))
+    if isinstance(operand, Instance):
+        return Condition(issubclass(operand.cls, tuple(c for c in wanted if isinstance(c, type))))
     if not isinstance(operand, Value):
         return Condition(any(c is tuple for c in wanted) if isinstance(operand, Items) else False)
     verdict = isinstance_of(operand.type, wanted, frame.span)
@@ -221,6 +224,10 @@ def _runtime_isinstance(
 
 def truth(frame: Frame, operand: Operand) -> bool | Value:
     """Python's truth value of an operand."""
+    for special in ("__bool__", "__len__"):
+        found = call_special(frame, special, operand)
+        if found is not None:
+            return truth(frame, found)
     if isinstance(operand, PyObject):
         return bool(operand.obj)
     if isinstance(operand, Items):

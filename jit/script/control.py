@@ -19,7 +19,18 @@ from dataclasses import dataclass, field
 
 from ir import BOOL, INT, Block, Node, Type, Value
 from jit.script.conditions import condition, refine
-from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope, statement
+from jit.script.frame import (
+    DEAD,
+    OBJECT,
+    RESULT,
+    RETURNED,
+    SKIP,
+    STOP,
+    Binding,
+    Frame,
+    Scope,
+    statement,
+)
 from jit.script.iteration import Indexed, iteration
 from jit.script.names import loaded_names, stored_names
 from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
@@ -295,7 +306,7 @@ class Loop:
         """
         if end[DEAD] is True:
             return False
-        names = [RETURNED, RESULT]
+        names = [RETURNED, RESULT, *(n for n in self.before if n.startswith(OBJECT))]
         if end[RETURNED] is not True:
             names += [key for name in self.stored for key in (name, f"{name}?")]
         changes = [self._settle_name(name, end.get(name), start) for name in names]
@@ -326,6 +337,9 @@ class Loop:
                 return self._widen(name, type_)
             if begin is None or isinstance(begin, bool) or name == RESULT:
                 return self._adopt(name, type_)
+            if name.startswith(OBJECT) and isinstance(begin, Value):
+                self.carried[name] = begin.type
+                return self._widen(name, type_) or True
         return self._conflict(name, "what it holds changes in the loop")
 
     def _adopt(self, name: str, type_: Type) -> bool:

@@ -11,6 +11,7 @@ compiling, otherwise bool values:
     $skip      the rest of this statement list is not reached (continue, break, return, raise)
     $stop      the innermost loop runs no further iteration
     $returned  the function has returned; `$result` holds what
+    $object1.x the field `x` of an object made in compiled code (see `classes`)
     $dead      (always known) control does not leave this point: an exception was raised
     name?      whether the variable `name` is bound, when that depends on the path taken
 """
@@ -52,6 +53,7 @@ Binding = Operand | bool
 Scope = dict[str, Binding]
 
 SKIP, STOP, RETURNED, RESULT, DEAD = "$skip", "$stop", "$returned", "$result", "$dead"
+OBJECT = "$object"  # followed by its number, a dot and a name: a field of an object
 
 ExpressionHandler = Callable[["Frame", Any], Operand]
 StatementHandler = Callable[["Frame", Any], None]
@@ -127,9 +129,16 @@ class Unit:
     untyped: Untyped = field(default_factory=Untyped)
     assigned: set[tuple[int, str]] = field(default_factory=set)  # changed by the code: no constants
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
+    objects: int = 0  # objects of user classes made so far
+    escaped: set[int] = field(default_factory=set)  # those of which Python objects were made
     refined: dict[Value, Value] = field(
         default_factory=dict
     )  # result of a refining cast -> what it was made from
+
+    def next_object(self) -> int:
+        """The number of a new object."""
+        self.objects += 1
+        return self.objects
 
 
 class Frame:

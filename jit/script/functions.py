@@ -19,7 +19,7 @@ import torch
 from ir import TENSOR, Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import constant_of, lift, make_tuple
-from jit.script.frame import DEAD, SKIP, STOP, Callee, Frame
+from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
 from jit.script.statements import declared_result, function_result
@@ -298,6 +298,7 @@ def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
 def inline_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Compile a call in place."""
     inner = function_frame(frame, fn, frame.builder)
+    _lend_objects(frame, inner)
     result = run_function(inner, fn, given)
     _propagate(frame, inner)
     return result
@@ -326,14 +327,21 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     )
     name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
     inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))
+    _lend_objects(frame, inner)
     inner.run(inner.source.body)
     result = function_result(inner)
     _propagate(frame, inner)
     return result
 
 
+def _lend_objects(frame: Frame, inner: Frame) -> None:
+    """Fields of the caller's objects are known in a call compiled in place."""
+    inner.scope.update({k: v for k, v in frame.scope.items() if k.startswith(OBJECT)})
+
+
 def _propagate(frame: Frame, inner: Frame) -> None:
-    """A call in place that raises on every path ends the caller's path too."""
+    """After a call in place: objects are as it left them; raising always ends this path, too."""
+    frame.scope.update({k: v for k, v in inner.scope.items() if k.startswith(OBJECT)})
     if inner.scope[DEAD] is True:
         for flag in (DEAD, SKIP, STOP):
             frame.scope[flag] = True

@@ -9,12 +9,13 @@ import operator
 from collections.abc import Sequence
 
 from ir import NONE, STR, DictType, ListType, TensorType, TupleType, Value
+from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame
 from jit.script.modules import choose_item
 from jit.script.operators import as_list, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
-from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
+from jit.script.values import Instance, Items, Keywords, Operand, PyObject, RangeOf
 
 
 def read_index(frame: Frame, node: ast.expr) -> list[Index]:
@@ -49,6 +50,10 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
     if isinstance(owner, Value) and isinstance(owner.type, TensorType):
         return read_item(frame, owner, index)
     part = _single(frame, index)
+    if not isinstance(part, Slice):
+        special = call_special(frame, "__getitem__", owner, part)
+        if special is not None:
+            return special
     match owner:
         case Items(items):
             return _static_item(frame, items, part)
@@ -119,6 +124,10 @@ def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operan
 
 def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand) -> None:
     """`owner[index] = item`."""
+    if isinstance(owner, Instance):
+        key = _single(frame, index)
+        if not isinstance(key, Slice) and call_special(frame, "__setitem__", owner, key, item):
+            return
     value = frame.require(owner)
     if isinstance(value.type, TensorType):
         write_item(frame, value, index, frame.require(item))

@@ -25,10 +25,13 @@ from ir import (
 )
 from jit.script import operators
 from jit.script.annotate import named_tuple_type
+from jit.script.classes import construct as construct_instance
+from jit.script.classes import is_compiled_class
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
-from jit.script.values import Arguments, Items, Keywords, Operand, PyObject, Static
+from jit.script.known import known_value
+from jit.script.values import Arguments, Items, Keywords, Operand, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
@@ -182,6 +185,8 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
         raise frame.unsupported(
             "an exception is made where it is raised in compiled code: raise Class(message)"
         )
+    if is_compiled_class(cls):
+        return construct_instance(frame, cls, given)
     return _known_object(frame, cls, name, given)
 
 
@@ -192,14 +197,21 @@ def _named_tuple(frame: Frame, cls: Any, given: Arguments) -> Operand:
     return frame.node("prim::TupleConstruct", values, [named_tuple_type(cls)]).output
 
 
+# Autocast is not among them: it changes what ops compute, which no pass knows.
+_CONTEXTS = (
+    torch.no_grad,
+    torch.enable_grad,
+    torch.inference_mode,
+    torch.set_grad_enabled,
+    torch.profiler.record_function,
+)
+
+
 def _known_object(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
-    """Context managers and other library objects: made while compiling from constant arguments."""
-    args = [o.obj if isinstance(o, PyObject) else constant_of(o) for o in given.args]
-    kwargs = {
-        k: o.obj if isinstance(o, PyObject) else constant_of(o) for k, o in given.kwargs.items()
-    }
-    is_context = hasattr(cls, "__enter__") and (cls.__module__ or "").startswith("torch")
-    if not is_context or any(a is UNKNOWN for a in (*args, *kwargs.values())):
+    """Context managers that leave the meaning of ops alone: made at run time from constants."""
+    args = [known_value(o) for o in given.args]
+    kwargs = {k: known_value(o) for k, o in given.kwargs.items()}
+    if cls not in _CONTEXTS or any(a is UNKNOWN for a in (*args, *kwargs.values())):
         raise frame.unsupported(f"objects of class {name} cannot be made in compiled code")
     type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
     return frame.python(lambda: cls(*args, **kwargs), [], type_, name=name)

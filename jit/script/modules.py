@@ -26,7 +26,16 @@ from jit.script.constants import constant_of, lift
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
-from jit.script.values import Arguments, ChoiceOf, Items, Operand, PyObject, Static
+from jit.script.values import (
+    Arguments,
+    ChoiceOf,
+    Instance,
+    Items,
+    Operand,
+    PyObject,
+    Static,
+    SuperOf,
+)
 
 Module = torch.nn.Module
 _READ_ONLY = frozenset(("items", "keys", "values", "get", "index", "count", "copy"))
@@ -228,6 +237,8 @@ def super_of(frame: Frame, given: Arguments) -> Operand:
     else:
         start = frame.resolver.cells["__class__"].cell_contents
         owner = frame.scope[frame.source.node.args.args[0].arg]  # type: ignore[assignment]
+    if isinstance(owner, Instance) and isinstance(start, type):
+        return SuperOf(owner, start)
     if not isinstance(owner, PyObject) or not isinstance(start, type):
         raise frame.unsupported("super() needs an object that is known while compiling")
     return PyObject(super(start, owner.obj), f"super({owner.name})")

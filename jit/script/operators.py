@@ -31,6 +31,7 @@ from ir import (
     UnionType,
     Value,
 )
+from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
@@ -147,6 +148,11 @@ def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
 def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
     """`left op right`."""
     row = BINARY[type(op)]
+    dunder = row.python.__name__.strip("_")
+    special = call_special(frame, f"__{dunder}__", left, right)
+    special = special or call_special(frame, f"__r{dunder}__", right, left)
+    if special is not None:
+        return special
     sequence = _on_sequences(frame, row, left, right)
     if sequence is not None:
         return sequence
@@ -298,6 +304,9 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         found = contains(frame, right, left)
         return found if isinstance(op, ast.In) else frame.op("aten::__not__", found)
     name, function, swapped = COMPARISONS[type(op)]
+    special = call_special(frame, f"__{function.__name__}__", left, right)
+    if special is not None:
+        return frame.require(special)
     folded = fold(frame, function, left, right)
     if folded is not None:
         return folded
@@ -354,6 +363,9 @@ def _compare_tuples(
 
 def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     """`item in container`."""
+    special = call_special(frame, "__contains__", container, item)
+    if special is not None:
+        return frame.require(special)
     if isinstance(container, RangeOf):
         container = frame.require(container)
     if isinstance(container, Keywords):

@@ -13,6 +13,7 @@ from typing import Any
 
 from ir import BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script import operators
+from jit.script.classes import call_special
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.frame import Frame
@@ -119,6 +120,9 @@ def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) 
 @rule(len)
 def _len(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
+    special = call_special(frame, "__len__", operand)
+    if special is not None:
+        return special
     if operators.is_tuple(operand):
         return frame.constant(len(operators.elements(frame, operand)))
     if isinstance(operand, PyObject | Keywords):

@@ -29,7 +29,7 @@ from ir import (
     Value,
     join,
 )
-from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
+from jit.script.frame import DEAD, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
 from jit.script.values import ChoiceOf, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
@@ -81,6 +81,11 @@ class Branch:
     def exits(self) -> bool:
         """Control leaves the statement list on every path, other than by raising."""
         return self.scope[SKIP] is True and not self.is_dead
+
+
+def _outlives(name: str) -> bool:
+    """Whether a variable matters after a return: flags, the result, fields of objects."""
+    return name in (*FLAGS, RESULT) or name.startswith(OBJECT)
 
 
 def run_branch(frame: Frame, node: Node, before: Scope, body: Callable[[], None]) -> Branch:
@@ -143,7 +148,7 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
     names = [n for n in dict.fromkeys((*a.scope, *b.scope)) if n != DEAD]
     spent = a.is_spent and b.is_spent
     for name in names:
-        if spent and name not in (*FLAGS, RESULT):
+        if spent and not _outlives(name):
             if name in before:
                 after[name] = before[name]
         else:
@@ -163,7 +168,7 @@ class _Merger:
     def merge_name(self, name: str, after: Scope) -> None:
         """Decide what `name` means after the If."""
         for branch, other in ((self.a, self.b), (self.b, self.a)):
-            gone = branch.is_dead if name in (*FLAGS, RESULT) else branch.is_spent
+            gone = branch.is_dead if _outlives(name) else branch.is_spent
             if gone:
                 if name in other.scope:
                     after[name] = self._from_one(name, other, branch)

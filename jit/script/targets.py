@@ -6,13 +6,14 @@ import ast
 from collections.abc import Sequence
 
 from ir import STR, ListType, TensorType, Value
+from jit.script.classes import set_field
 from jit.script.constants import make_list, make_tuple
 from jit.script.frame import Frame
 from jit.script.indexing import read_index, setitem
 from jit.script.iteration import Indexed, iteration
 from jit.script.modules import assign_attribute
 from jit.script.operators import elements, is_tuple
-from jit.script.values import Items, Operand, PyObject, values_of
+from jit.script.values import Instance, Items, Operand, PyObject, values_of
 
 
 def assign(frame: Frame, target: ast.expr, operand: Operand) -> None:
@@ -44,6 +45,9 @@ def forget_items(frame: Frame, owner: ast.expr) -> None:
 
 def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> None:
     """`owner.name = operand`."""
+    if isinstance(owner, Instance):
+        set_field(frame, owner, name, operand)
+        return
     if isinstance(owner, PyObject):
         assign_attribute(frame, owner, name, operand)
         return

@@ -188,6 +188,28 @@ class Unbound(Static):
 
 
 @dataclass(frozen=True, slots=True)
+class Instance(Static):
+    """An object of a user class made in compiled code; its fields are variables of the scope."""
+
+    cls: type
+    number: int
+
+    def describe(self) -> str:
+        return f"an object of class {self.cls.__name__!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class SuperOf(Static):
+    """`super()` of an instance: its class's attributes behind `start` in the method order."""
+
+    instance: Instance
+    start: type
+
+    def describe(self) -> str:
+        return f"super() of {self.instance.describe()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Narrowed(Static):
     """Under a path such as `a[0]` or `self.b`: the type that a test has shown its value to have."""
 

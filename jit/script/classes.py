@@ -1,0 +1,159 @@
+"""Objects of user classes that are made inside compiled code: their fields are variables.
+
+    p = Point(1, 2)        `p` is an `Instance`, known while compiling; its fields are the scope's
+    p.x += 3               `$object0.x`, `$object0.y`, and take part in merges and loops like any
+    return p.norm()        variable; methods are compiled in place
+
+So an object costs nothing at run time as long as it stays inside. Where it leaves (returned, stored
+in a list, passed to Python), a Python object is made of its fields as they are then; its fields
+cannot be assigned afterwards, because the copy would not see it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from types import FunctionType
+from typing import Any
+
+from ir import ObjectType, Value
+from jit.script.constants import lift
+from jit.script.frame import OBJECT, Frame
+from jit.script.resolve import is_stable
+from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject, SuperOf, Unbound
+
+
+def is_compiled_class(cls: type) -> bool:
+    """Whether objects of a class can be made of fields: a plain user class of Python."""
+    if type(cls) is not type or is_stable(cls):
+        return False
+    own = [c for c in cls.__mro__ if c is not object]
+    special = any(name in vars(c) for c in own for name in ("__new__", "__slots__", "__getattr__"))
+    init = _class_attribute(cls, "__init__")
+    return not special and (isinstance(init, FunctionType) or init is object.__init__)
+
+
+def construct(frame: Frame, cls: type, given: Arguments) -> Operand:
+    """Make an object: run `__init__`, whose assignments create the fields."""
+    instance = Instance(cls, frame.unit.next_object())
+    if dataclasses.is_dataclass(cls):
+        _init_dataclass(frame, instance, given)
+    elif isinstance(_class_attribute(cls, "__init__"), FunctionType):
+        init = PyObject(cls.__init__, f"{cls.__name__}.__init__")  # type: ignore[misc]
+        frame.unit.services.call(frame, init, Arguments([instance, *given.args], given.kwargs))
+    elif given.args or given.kwargs:
+        raise frame.mismatch(f"{cls.__name__}() takes no arguments")
+    return instance
+
+
+def _init_dataclass(frame: Frame, instance: Instance, given: Arguments) -> None:
+    """The `__init__` that `dataclass` generates has no source; it assigns the fields."""
+    fields = [f for f in dataclasses.fields(instance.cls) if f.init]
+    if len(given.args) > len(fields):
+        raise frame.mismatch(f"{instance.cls.__name__}() takes {len(fields)} arguments")
+    bound = dict(zip((f.name for f in fields), given.args, strict=False)) | given.kwargs
+    for field in dataclasses.fields(instance.cls):
+        operand = bound.pop(field.name, None)
+        if operand is None:
+            operand = _default(frame, instance, field)
+        set_field(frame, instance, field.name, operand)
+    if bound:
+        name = next(iter(bound))
+        raise frame.mismatch(f"{instance.cls.__name__}() has no argument {name!r}")
+    post = find_method(instance, "__post_init__")
+    if post is not None:
+        frame.call(post)
+
+
+def _default(frame: Frame, instance: Instance, field: dataclasses.Field[Any]) -> Operand:
+    name = f"{instance.cls.__name__}.{field.name}"
+    if field.default is not dataclasses.MISSING:
+        return lift(frame, field.default, name)
+    if field.default_factory is not dataclasses.MISSING:
+        return frame.call(PyObject(field.default_factory, name))
+    raise frame.mismatch(f"{instance.cls.__name__}() misses the argument {field.name!r}")
+
+
+def field_key(instance: Instance, name: str) -> str:
+    """The variable that holds a field."""
+    return f"{OBJECT}{instance.number}.{name}"
+
+
+def set_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> None:
+    """`instance.name = operand`."""
+    if instance.number in frame.unit.escaped:
+        raise frame.unsupported(
+            f"a field of a {instance.cls.__name__} is assigned after the object was returned, "
+            "stored or passed to Python; assign before"
+        )
+    frame.scope[field_key(instance, name)] = operand
+
+
+def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
+    """`instance.name`: a field, a method, a property or an attribute of the class."""
+    binding = frame.scope.get(field_key(instance, name))
+    if isinstance(binding, Unbound):
+        raise frame.mismatch(f"the field {name!r} cannot be read here: {binding.reason}")
+    if binding is not None and not isinstance(binding, bool):
+        return binding
+    found = _class_attribute(instance.cls, name)
+    if isinstance(found, property) and found.fget is not None:
+        return frame.call(PyObject(found.fget, name), instance)
+    method = find_method(instance, name)
+    if method is not None:
+        return method
+    if not hasattr(instance.cls, name):
+        raise frame.mismatch(f"a {instance.cls.__name__} has no attribute {name!r}")
+    return lift(frame, getattr(instance.cls, name), f"{instance.cls.__name__}.{name}")
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    return next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+
+
+def find_method(operand: Operand, name: str) -> Operand | None:
+    """A method of an instance, bound; None when its class does not define it."""
+    if not isinstance(operand, Instance):
+        return None
+    found = _class_attribute(operand.cls, name)
+    if not isinstance(found, FunctionType):
+        return None
+    return PartialOf(PyObject(found, f"{operand.cls.__name__}.{name}"), (operand,))
+
+
+def super_attribute(frame: Frame, owner: SuperOf, name: str) -> Operand:
+    """`super().name` of an instance."""
+    order = owner.instance.cls.__mro__
+    after = order[order.index(owner.start) + 1 :]
+    found = next((vars(c)[name] for c in after if name in vars(c)), None)
+    if found is object.__init__:
+        return PyObject(_do_nothing, "object.__init__")
+    if not isinstance(found, FunctionType):
+        raise frame.mismatch(f"{owner.describe()} has no method {name!r}")
+    return PartialOf(PyObject(found, f"super().{name}"), (owner.instance,))
+
+
+def _do_nothing() -> None:
+    """What `object.__init__` does."""
+
+
+def call_special(frame: Frame, name: str, owner: Operand, *args: Operand) -> Operand | None:
+    """`owner.__name__(*args)` where the class of an instance defines it."""
+    method = find_method(owner, name)
+    return None if method is None else frame.call(method, *args)
+
+
+def materialize_instance(frame: Frame, instance: Instance) -> Value:
+    """A Python object with the instance's fields as they are now."""
+    cls, prefix = instance.cls, field_key(instance, "")
+    fields = {k.removeprefix(prefix): v for k, v in frame.scope.items() if k.startswith(prefix)}
+    names = list(fields)
+
+    def make(*values: Any) -> Any:
+        made: Any = object.__new__(cls)
+        vars(made).update(zip(names, values, strict=True))
+        return made
+
+    values = [frame.require(v) for v in fields.values() if not isinstance(v, bool)]
+    frame.unit.escaped.add(instance.number)
+    type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+    return frame.python(make, values, type_, name=cls.__name__)

@@ -1,0 +1,173 @@
+"""Objects of user classes inside compiled code: fields are variables, methods are compiled in
+place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from ir import Interpreter, UnsupportedError
+from tests.script.support import agree, compiled
+
+
+class Vector:
+    unit = 1.0
+
+    def __init__(self, x: float, y: float = 2.0) -> None:
+        self.x = x
+        self.y = y
+
+    def norm2(self) -> float:
+        return self.x * self.x + self.y * self.y
+
+    @property
+    def first(self) -> float:
+        return self.x * self.unit
+
+    def move(self, step: float) -> Vector:
+        if step < 0:
+            return self
+        self.x += step
+        return self
+
+    def __add__(self, other: Vector) -> Vector:
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vector) and self.x == other.x
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, i: int) -> float:
+        return self.x if i == 0 else self.y
+
+    def __contains__(self, v: float) -> bool:
+        return v == self.x or v == self.y
+
+    def __call__(self, t: torch.Tensor) -> torch.Tensor:
+        return t * self.x + self.y
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Scaled(Vector):
+    def __init__(self, x: float, k: int) -> None:
+        super().__init__(x)
+        self.k = k
+
+    def norm2(self) -> float:
+        return super().norm2() * self.k
+
+
+@dataclass
+class Config:
+    width: int
+    name: str = "c"
+    sizes: list[int] = field(default_factory=lambda: [1, 2])
+
+    def area(self) -> int:
+        return self.width * sum(self.sizes)
+
+
+class Guard:
+    def __init__(self) -> None:
+        self.depth = 0
+
+    def __enter__(self) -> Guard:
+        self.depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.depth -= 1
+
+
+def uses(a: float) -> tuple[object, ...]:
+    v = Vector(a)
+    w = v + Vector(1.0, y=1.0)
+    return (
+        v.norm2(),
+        w.x,
+        w.first,
+        len(w),
+        w[1],
+        2.0 in v,
+        v == w,
+        v.move(-1.0).x,
+        v.move(1.5).x,
+        v.x,
+    )
+
+
+def in_loops(n: int) -> tuple[object, ...]:
+    v = Vector(0.5)
+    total = 0.0
+    for i in range(n):
+        if i % 2:
+            v.move(1.0)
+            continue
+        v.y = v.y * 2
+        if v.norm2() > 1000:
+            break
+        total += v.x
+    return v.x, v.y, total
+
+
+def inherited(a: float) -> float:
+    return Scaled(a, 3).norm2()
+
+
+def data(n: int) -> tuple[object, ...]:
+    c = Config(n, sizes=[n, n + 1])
+    return c.area(), c.name, Config(2).area()
+
+
+def contexts(x: torch.Tensor) -> tuple[object, ...]:
+    g = Guard()
+    with g as h:
+        inside = h.depth
+        y = Vector(2.0)(x)
+    return inside, g.depth, y
+
+
+@pytest.mark.parametrize(
+    ("fn", "args"),
+    [
+        (uses, (1.5,)),
+        (in_loops, (0,)),
+        (in_loops, (12,)),
+        (inherited, (2.0,)),
+        (data, (3,)),
+        (contexts, (torch.ones(2),)),
+    ],
+)
+def test_agrees(fn: object, args: tuple[object, ...]) -> None:
+    agree(fn, *args)
+
+
+def test_objects_inside_leave_no_trace() -> None:
+    names = {n.name for n in compiled(in_loops, 3).graph.walk()}
+    assert not names & {"prim::PythonOp", "prim::GetAttr", "prim::CallFunction"}
+
+
+def test_an_object_that_leaves_is_a_python_object() -> None:
+    def f(a: float) -> list[Vector]:
+        return [Vector(a), Vector(2 * a)]
+
+    result = Interpreter(compiled(f, 1.5).graph).run(1.5)
+    assert [type(v) for v in result] == [Vector, Vector] and [v.x for v in result] == [1.5, 3.0]
+
+
+def test_a_field_is_not_assigned_after_the_object_has_left() -> None:
+    def f(a: float) -> list[Vector]:
+        v = Vector(a)
+        kept: list[Vector] = []
+        kept.append(v)
+        v.x = 3.0
+        return kept
+
+    with pytest.raises(UnsupportedError, match="assign before"):
+        compiled(f, 1.5)
