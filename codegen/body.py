@@ -37,6 +37,7 @@ from codegen.prepare import Prepared
 from codegen.refuse import Refused
 from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
 from ir import (
+    ANY,
     BOOL,
     FLOAT,
     INT,
@@ -52,6 +53,7 @@ from ir import (
     Value,
     View,
     product,
+    to_torch,
 )
 
 I64 = ll.IntType(64)

@@ -20,13 +20,22 @@ from typing import Any
 
 import codegen
 from codegen import NativeCallable, set_entry
-from ir import PASSES, CompileError, Graph, Interpreter, ObjectType, Type, erased_type_of
+from ir import (
+    PASSES,
+    CompileError,
+    Graph,
+    Interpreter,
+    ObjectType,
+    TensorType,
+    Type,
+    erased_type_of,
+)
 from jit.call import Binding, Call, Shape, bind
 from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.numpy_bridge import call_with_arrays, has_arrays
-from jit.plainness import bailout_reason
+from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import size_roles
 from jit.script import CompiledSource, compile_function
@@ -54,7 +63,9 @@ class ScriptFunction(NativeCallable):
         first call. With `is_strict` a construct outside the language is an error.
         """
         if function is not None:
-            functools.update_wrapper(self, function)
+            self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables
+            is_plain = isinstance(function, types.FunctionType)
+            functools.update_wrapper(self, function, updated=("__dict__",) if is_plain else ())
         else:
             assert graph is not None
             self.__name__ = self.__qualname__ = graph.name
@@ -87,6 +98,7 @@ class ScriptFunction(NativeCallable):
             return call_with_arrays(self, args, kwargs)
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, passed, binding)
+        self._check_types(call)
         site = self._site(call)
         if isinstance(site, str):
             return self.executor.bail(site, call)
@@ -119,7 +131,20 @@ class ScriptFunction(NativeCallable):
     def _serve(self, *args: Any, **kwargs: Any) -> Any:
         """The fallback for arguments as they come."""
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
-        return self._fall_back(Call(self, args, kwargs, (*args, *kwargs.values()), binding))
+        call = Call(self, args, kwargs, (*args, *kwargs.values()), binding)
+        self._check_types(call)
+        return self._fall_back(call)
+
+    def _check_types(self, call: Call) -> None:
+        """TypeError when a graph of fixed types is given something else."""
+        if self._graph is None:
+            return
+        params = zip(self._signature.parameters, self._graph.params, call.bound, strict=True)
+        for name, param, value in params:
+            if not accepts(param.type, value):
+                wanted = "Tensor" if isinstance(param.type, TensorType) else param.type
+                found = type(value).__qualname__
+                raise TypeError(f"{self.__name__}() expected {wanted} for {name!r}, not {found}")
 
     # --- graphs ---
 

@@ -70,6 +70,19 @@ def test_a_scripted_function_names_what_is_missing() -> None:
         jit.script(f)(X)
 
 
+@pytest.mark.parametrize("wrong", [2, None, "x", [X]])
+def test_a_scripted_function_names_what_has_another_type(wrong: Any) -> None:
+    def f(x: torch.Tensor, n: int) -> torch.Tensor:
+        return x + n
+
+    scripted = jit.script(f)
+    with pytest.raises(TypeError, match=r"f\(\) expected Tensor for 'x'"):
+        scripted(wrong, 1)
+    with pytest.raises(TypeError, match=r"f\(\) expected int for 'n', not float"):
+        scripted(X, n=1.5)
+    torch.testing.assert_close(scripted(X, n=1), X + 1)
+
+
 def test_looks_like_the_function() -> None:
     assert weighted.__name__ == "weighted"
     assert weighted.__doc__ == "The doc."
@@ -144,3 +157,14 @@ def test_very_large_numbers_are_eagers() -> None:
 
     assert f(2**70) == 2**71
     assert jit.stats(f).bailouts == {"number out of range": 1}
+
+
+def test_results_that_are_known_beforehand() -> None:
+    @jit.jit(warm=0)
+    def f(x):
+        return x + 1, x.dtype, x.shape[0], [x.dim(), 7], None
+
+    for _ in range(2):
+        result = f(X)
+        assert result[1:] == (torch.float32, 6, [1, 7], None)
+    assert native(f) == 2
