@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import llvmlite.ir as ll
 
 from codegen.body import Body
-from codegen.engine import Library
+from codegen.engine import Library, Source
 from codegen.entry import EntryBuilder, faults, hits, install
 from codegen.kernel import Kernel
 from codegen.operands import Known
@@ -89,8 +89,9 @@ def compile_plan(
     body = Body(entry, prepared)
     body.emit()
     entry.close()
-    library = engine().load(module, entry.imports)
-    return Plan(prepared, library, entry, params, captured, body.kernels, str(module))
+    source = Source.of(module)
+    library = engine().load(source, entry.imports)
+    return Plan(prepared, library, entry, params, captured, body.kernels, source.text)
 
 
 def _written(graph: Graph) -> list[int]:
