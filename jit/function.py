@@ -122,8 +122,6 @@ class ScriptFunction(NativeCallable):
     def _fall_back(self, call: Call) -> Any:
         """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
         if self._interpreter is not None:
-            if is_tracing():
-                return call_graph(self._interpreter.graph, call.bound)
             return self._interpreter.run(*call.bound)
         assert self._function is not None
         return self._function(*call.args, **call.kwargs)
@@ -132,6 +130,8 @@ class ScriptFunction(NativeCallable):
         """The fallback for arguments as they come."""
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, (*args, *kwargs.values()), binding)
+        if is_tracing() and self._graph is not None:  # sizes are no plain ints there
+            return call_graph(self._graph, call.bound)
         self._check_types(call)
         return self._fall_back(call)
 
