@@ -88,8 +88,8 @@ class Library:
         """Set an exported 64-bit global."""
         ctypes.c_int64.from_address(self.address(name)).value = value
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():  # at exit other threads and deleters may still run the code
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():  # at exit other threads and deleters may still run the code
             with LOCK:
                 self._tracker.close()
 

@@ -28,7 +28,7 @@ from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest
 from ir import Dim, hint, product, size_max
 
-CHEAP = 24  # flop equivalents per point: below, vectors are 4 registers wide, else 2
+REGISTERS = 2  # per vector: enough independent work, without spilling
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
@@ -206,7 +206,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
         default=4,
     )
     lanes = register_bytes // max(size, 4)
-    registers = 4 if nest.cost <= CHEAP else 2
+    registers = REGISTERS
     if (
         is_tiled
         or nest.scan is not None
