@@ -174,7 +174,7 @@ def scale(s: LaneBuilder, f: Format, y: Lane, biased: Lane) -> Lane:
 
 
 def scale_natively(s: LaneBuilder, y: Lane, n: Lane) -> Lane | None:
-    """`y * 2**n` by the instruction that does just that, rounding once; None where there is none."""
+    """`y * 2**n` by the instruction that does it, rounding once; None where there is none."""
     lanes = 16 if y.dtype is dtypes.float32 else 8
     if "avx512f" not in s.features or y.width % lanes:
         return None
