@@ -53,12 +53,20 @@ def _of_item(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Pla
             yield Place(node, tier, found)
     elif isinstance(item, Callback):
         for node in item.nodes:
-            if node.name not in STRUCTURE:
-                yield Place(node, "callback", reason=_reason(node))
+            yield from _called(node, _reason(node))
     elif item.name in CONTROL:
         yield Place(item, "control")
     elif item.name not in STRUCTURE:
         yield Place(item, "register")
+
+
+def _called(node: Node, reason: str) -> Iterator[Place]:
+    """A node that is called back, with all that is inside of it."""
+    if node.name not in STRUCTURE:
+        yield Place(node, "callback", reason=reason)
+    for block in node.blocks:
+        for inner in block.nodes:
+            yield from _called(inner, reason)
 
 
 def _reason(node: Node) -> str:

@@ -102,6 +102,7 @@ def specialize(
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
+    _name_values(work.graph)
     return Specialized(work.graph, work.params, work.captured, known, facts)
 
 
@@ -236,6 +237,14 @@ class _Specializer:
 
     def _measure(self, value: int) -> Dim:
         return value if value < 2 else next(self.measures)
+
+
+def _name_values(graph: Graph) -> None:
+    """Give results without a name that of their op, for readers of the report."""
+    for node in graph.walk():
+        for value in node.outputs:
+            if value.name is None:
+                value.name = node.name.partition("::")[2].lower()
 
 
 def _is_only_read(value: Value) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from jit.function import ScriptFunction
 from jit.reasons import REASONS
+from jit.tracing import TracedFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def stats(f: Callable[..., Any]) -> Stats:
 
 def compiled_function(f: Callable[..., Any]) -> ScriptFunction:
     """The compiled function behind a callable; TypeError when there is none."""
-    found = getattr(f, "__func__", f)
+    found = f.compiled if isinstance(f, TracedFunction) else getattr(f, "__func__", f)
     if not isinstance(found, ScriptFunction):
         raise TypeError(
             f"{getattr(f, '__qualname__', f)!r} is not a compiled function: decorate it with @jit"

@@ -100,3 +100,17 @@ def test_bailouts_have_messages() -> None:
 def test_only_compiled_functions() -> None:
     with pytest.raises(TypeError, match="not a compiled function"):
         jit.explain(scaled)
+
+
+def test_what_is_inside_of_a_called_loop_is_called() -> None:
+    @jit.jit
+    def f(x, n: int):
+        y = torch.linalg.pinv(x)
+        for _ in range(n):
+            y = y * 2
+        return y, x + 1
+
+    run_warm(f, torch.rand(3, 3), 2)
+    lines = jit.explain(f).lines
+    assert line_of(lines, "y = y * 2").tier == "called back"
+    assert line_of(lines, "return y, x + 1").tier == "native"

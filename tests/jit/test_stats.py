@@ -49,6 +49,14 @@ def test_text() -> None:
     assert "1 x needs gradient: an argument requires a gradient" in text
 
 
+def test_traces_have_counters() -> None:
+    traced = jit.trace(lambda pair: pair[0] + pair[1] * 2, ((torch.ones(3), torch.ones(3)),))
+    for _ in range(3):
+        traced((torch.ones(3), torch.ones(3)))
+    assert jit.stats(traced).native == 2
+    assert "kernel 0" in str(jit.explain(traced))
+
+
 def test_methods_and_other_callables() -> None:
     class Model:
         @jit.jit
