@@ -1,6 +1,7 @@
 """The record of a comparison and how it looks: table, bar chart, progress bar, JSON, PNG.
 
-rich and matplotlib are imported where they are used: both are too heavy for `import jit`.
+rich, matplotlib and importlib.metadata are imported where they are used: they are too heavy for
+`import jit`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,8 @@ def to_json(comparisons: Sequence[Comparison]) -> str:
 
 def versions() -> dict[str, str]:
     """What made the figures: processor, Python, and the packages that take part."""
+    from importlib import metadata
+
     names = ("relume", "torch", "llvmlite", "numpy", "numba", "numexpr", "jax")
     found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
     made = {name: found[name] for name in names if name in found}

@@ -10,6 +10,27 @@ A handler turns one class of ast node into nodes of the graph; handlers call eac
 through the frame.
 """
 
-from jit.script.compile import CompiledSource, compile_function
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ir import Type
+from jit.lazy import lazy_module, load
+from jit.script.compiled import CompiledSource
+
+_COMPILE = lazy_module("jit.script.compile")
+
+
+def compile_function(
+    fn: Any,
+    arg_types: Sequence[Type] | None = None,
+    *,
+    name: str | None = None,
+    bound: Mapping[str, Any] | None = None,
+) -> CompiledSource:
+    """Compile a function (see `jit.script.compile`, which is loaded by the first call)."""
+    made = load(_COMPILE, "compile_function")(fn, arg_types, name=name, bound=bound)
+    assert isinstance(made, CompiledSource)
+    return made
+
 
 __all__ = ["CompiledSource", "compile_function"]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -31,11 +30,12 @@ from jit.script import (
     statements,
 )
 from jit.script.classes import materialize_instance
+from jit.script.compiled import CompiledSource
 from jit.script.constants import materialize
 from jit.script.frame import Callee, Frame, Restart, Services, Unit
 from jit.script.prune import prune
 from jit.script.pysource import read_function
-from jit.script.resolve import Capture, Resolver
+from jit.script.resolve import Resolver
 from jit.script.scope import check_bound
 from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
@@ -58,18 +58,6 @@ SERVICES = Services(
     call_function=functions.call_function,
     call_closure=functions.call_closure,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledSource:
-    """A graph and what its source captured."""
-
-    graph: Graph
-    captures: tuple[Capture, ...]
-
-    def is_current(self) -> bool:
-        """Whether every captured name still means what was compiled."""
-        return all(capture.holds() for capture in self.captures)
 
 
 def compile_function(
