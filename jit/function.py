@@ -34,7 +34,7 @@ from jit.call import Binding, Call, Shape, bind
 from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
-from jit.numpy_bridge import call_with_arrays, has_arrays
+from jit.numpy_bridge import call_with_numpy, has_numpy
 from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import size_roles
@@ -94,8 +94,8 @@ class ScriptFunction(NativeCallable):
         if reason is not None:
             self.executor.count(reason)
             return self._target(*args, **kwargs)
-        if has_arrays(passed):
-            return call_with_arrays(self, args, kwargs)
+        if has_numpy(passed):
+            return call_with_numpy(self, args, kwargs)
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, passed, binding)
         self._check_types(call)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import codegen
 import jit
+from codegen.callable import get_entry
 from tests.jit.support import assert_native, native, run_warm
 
 
@@ -145,6 +147,7 @@ def test_what_is_refused_for_good_is_forwarded_in_the_end() -> None:
     found = jit.stats(f)
     assert found.bailouts["switched off"] == 1
     assert found.interpreted == 5
+    assert get_entry(f) == codegen.forward_entry()
 
 
 def test_a_function_outside_the_language_warns_and_runs() -> None:
@@ -156,6 +159,7 @@ def test_a_function_outside_the_language_warns_and_runs() -> None:
         assert next(f(1)) == 1
     assert next(f(2)) == 2
     assert jit.stats(f).bailouts == {"not scriptable": 1}
+    assert get_entry(f) == codegen.forward_entry()
 
 
 def test_strict_raises_instead() -> None:
@@ -199,3 +203,26 @@ def test_arrays_in_arrays_out() -> None:
     assert native(f) == 2
     np.testing.assert_allclose(made, np.exp(x) + 1)
     np.testing.assert_allclose(total, x.sum())
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    @jit.jit(warm=0)
+    def f(x, y):
+        return x * y
+
+    for y in (np.float64(2.0), np.float32(0.5), np.float64(3.0)):
+        torch.testing.assert_close(f(torch.ones(3), y), torch.full((3,), float(y)))
+    assert (native(f), jit.stats(f).compilations) == (3, 1)
+
+
+@pytest.mark.parametrize("strides", [slice(None, None, -1), slice(None, None, 2)])
+def test_arrays_that_torch_cannot_share(strides: slice) -> None:
+    @jit.jit(warm=0)
+    def f(x):
+        return x + 1
+
+    x = np.arange(6.0)[strides]
+    np.testing.assert_array_equal(f(x), x + 1)
+    x.flags.writeable = False
+    np.testing.assert_array_equal(f(x), x + 1)
+    np.testing.assert_array_equal(f(x.astype(">f8")), x + 1)
