@@ -35,13 +35,14 @@ def plan_spills(nest: Nest) -> dict[Key, Spill]:
         _reach((reduce.node.inputs[0], index_key(reduce.index)), reduce.phase, uses, reached)
     for root in full:
         _reach((root.value, index_key(root.index)), root.phase, uses, reached)
+    last = {r.phase: r for r in full}.values()  # no root that is stored after it reads the spill
     spills: dict[Key, Spill] = {}
     free = list(full)
     for key, phases in reached.items():
         value = key[0]
         if len(phases) < 2 or not isinstance(value, Value) or node_cost(value.node) < EXPENSIVE:
             continue
-        place = next((r for r in free if _fits(r, key, max(phases))), None)
+        place = next((r for r in free if _fits(r, key, max(phases)) and r in last), None)
         if place is not None:
             free.remove(place)
             spills[key] = Spill(key, place, min(phases))

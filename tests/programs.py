@@ -29,7 +29,9 @@ UNARY = (
     "torch.tanh({a})", "torch.sigmoid({a})", "torch.sin({a})", "torch.exp(-{a}.abs())", "-{a}",
     "torch.log1p({a}.abs())", "torch.relu({a})", "{a} * 0.5", "1 - {a} / 4", "{a}.clamp(-1, 0.75)",
     "torch.erf({a})", "{a}.clone()", "({a} + {n}) * 0.25", "{a} / (1 + {a} * {a})",
-    "{a}.square() * 0.1",
+    "{a}.square() * 0.1", "torch.where({a} > 0, {a}, 0.1 * {a})", "{a} * ({a} > 0)",
+    "{a}.masked_fill({a} < 0, 0.0)", "F.gelu({a})", "torch.stack([{a}, {a} * 2]).mean(0)",
+    "step({a}, {n})",
 )  # fmt: skip
 BINARY = (
     "{a} + {b}", "{a} - {b}", "{a} * torch.tanh({b})", "torch.maximum({a}, {b})",
@@ -55,6 +57,11 @@ SAME_KIND = {
 CHANGES = (  # (from, to, expression); the views among them alias their operand
     ("RC", "CR", "{a}.t()"),
     ("CR", "RC", "{a}.transpose(0, 1)"),
+    ("RC", "R", "{a} @ w / {a}.size(1)"),
+    ("RC", "RC", "({a} @ y.t() @ x) / x.numel()"),
+    ("RC", "RC", "torch.cat([{a}[:, 1:], {a}[:, :1]], 1)"),
+    ("RC", "RC", "{a}.reshape({a}.size(0) * {a}.size(1)).reshape({a}.shape)"),
+    ("RC", "C", "{a}.chunk(2)[0].sum(0) / {a}.size(0)"),
     ("RC", "C", "{a}[0]"),
     ("RC", "C", "{a}[-1]"),
     ("RC", "R", "{a}[:, {n} % 2]"),
@@ -65,12 +72,12 @@ CHANGES = (  # (from, to, expression); the views among them alias their operand
     ("RC", "R1", "{a}.mean(-1, keepdim=True)"),
     ("RC", "1C", "{a}.var(0, keepdim=True)"),
     ("RC", "S", "{a}.reshape(-1).mean()"),
-    ("RC", "C", "{a}.view(-1, {a}.size(1))[::2].amin(0)"),
+    ("RC", "C", "{a}.reshape(-1, {a}.size(1))[::2].amin(0)"),
     ("R", "R1", "{a}.unsqueeze(1)"),
     ("R1", "R", "{a}.squeeze(1)"),
     ("C", "1C", "{a}[None]"),
     ("1C", "RC", "{a} + torch.zeros(x.size(0), 1)"),
-    ("1C", "C", "{a}.view(-1)"),
+    ("1C", "C", "{a}.reshape(-1)"),
     ("C", "S", "{a}.sum() / {a}.numel()"),
     ("R", "S", "{a}.max()"),
     ("I", "S", "{a}.sum() * 0.125"),
@@ -89,6 +96,13 @@ ITEM_WRITES = {
     "C": (("{a}[1:3] = {b}", "S"), ("{a}[-1] = 0.25", "C")),
 }
 INTS = ("{n} + 1", "{n} * 2 - 1", "x.size(0) // 2", "{n} % 3", "max({n}, 2)", "x.size(1) - {n}")
+HELPER = (
+    "def step(a, n: int = 2):",
+    "    if n > 2:",
+    "        return torch.tanh(a)",
+    "    return a * 0.5 if n > 1 else a + n * 0.1",
+    "",
+)
 CONDITIONS = ("flag", "{n} > 2", "not flag or {n} < 3", "bool({s} > 0.01)", "x.size(0) > 4")
 
 
@@ -104,10 +118,24 @@ class Program:
     def build(self) -> Program:
         """Write the whole function."""
         scope = {"x": "RC", "y": "RC", "w": "C", "k": "I", "n": "int"}
-        self.line(0, "def generated(x, y, w, k, n: int, flag: bool):")
-        self.block(1, scope, self.draw(st.integers(2, 7)))
-        self.line(1, f"return {self.results(scope)}")
+        for text in (*HELPER, "def generated(x, y, w, k, n: int, flag: bool):"):
+            self.line(0, text)
+        self.block(1, scope, self.draw(st.integers(1, 5)))
+        if self.draw(st.integers(0, 3)) == 0:
+            self.leave_early(scope)
+        else:
+            self.block(1, scope, self.draw(st.integers(1, 4)))
+            self.line(1, f"return {self.results(scope)}")
         return self
+
+    def leave_early(self, scope: dict[str, str]) -> None:
+        """Two returns of the same variables."""
+        self.is_straight = False
+        last = ", ".join(list(scope)[-3:])
+        self.line(1, f"if {self.fill(self.choose(CONDITIONS), scope, 'S')}:")
+        self.line(2, f"return {last}, float(x.mean())")
+        self.block(1, scope, self.draw(st.integers(1, 4)))
+        self.line(1, f"return {last}, 0.5")
 
     @property
     def source(self) -> str:
@@ -134,7 +162,7 @@ class Program:
     def block(self, depth: int, scope: dict[str, str], size: int) -> None:
         """Some statements; what they define is added to `scope`."""
         kinds = [self.assign] * 4 + [self.change] * 4 + [self.write] * 2 + [self.number]
-        kinds += [self.branch, self.loop] if depth < 3 else []
+        kinds += [self.branch, self.loop, self.collect] if depth < 3 else []
         for _ in range(size):
             self.choose(kinds)(depth, scope)
 
@@ -212,6 +240,17 @@ class Program:
             self.line(depth + 1, f"if {self.fill(self.choose(CONDITIONS), head, 'S')}:")
             self.line(depth + 2, self.choose(["break", "continue"]))
         self.inner(depth + 1, head)
+
+    def collect(self, depth: int, scope: dict[str, str]) -> None:
+        """A list that a loop fills."""
+        self.is_straight = False
+        items, name = f"l{next(self._numbers)}", f"i{next(self._numbers)}"
+        kind = self.choose(sorted({k for k in scope.values() if k in BROADCASTS}))
+        self.line(depth, f"{items} = [{self.pick(scope, (kind,))}]")
+        self.line(depth, f"for {name} in range({self.choose(['n % 4', '3'])}):")
+        piece = self.fill(self.choose(UNARY), {**scope, name: "int"}, kind)
+        self.line(depth + 1, f"{items}.append({piece})")
+        self.define(depth, scope, kind, f"torch.stack({items}).sum(0) / len({items})")
 
 
 @st.composite
