@@ -29,6 +29,7 @@ from codegen.nest import Access, Nest
 from ir import Dim, hint, product, size_max
 
 REGISTERS = 2  # per vector: enough independent work, without spilling
+SUM_REGISTERS, SUM_COST = 4, 24  # cheap reductions wait for their accumulators: more of them
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
@@ -206,7 +207,8 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
         default=4,
     )
     lanes = register_bytes // max(size, 4)
-    registers = REGISTERS
+    is_cheap_sum = bool(nest.reduces) and nest.cost <= SUM_COST
+    registers = SUM_REGISTERS if is_cheap_sum else REGISTERS
     if (
         is_tiled
         or nest.scan is not None
