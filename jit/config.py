@@ -21,7 +21,7 @@ class Config:
     """Calls that are served as they are, and observed, before a plan is compiled."""
     plans: int = 16
     """Plans of one function; beyond, the fallback serves what no plan fits."""
-    respecialize: int = 4
+    respecialize: int = 8
     """Times that one kind of arguments is compiled because sizes changed, or one signature because
     captured names did.
     """

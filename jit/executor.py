@@ -217,11 +217,11 @@ class Executor:
             if len(site.histories) >= _KINDS:
                 return "plan limit"
             history = site.histories[kind] = History(measures)
-        is_new, is_refined = history.add(measures)
+        is_refined = history.add(measures)
         if site.calls <= self.config.warm:
             return "observing"
         plans = site.plans.get(kind, [])
-        if plans and not is_new and not is_refined:
+        if measures in history.covered and not is_refined:
             return _missed(plans)
         return self._limit(history, plans) or self._compile(
             site, call, values, kind, measures, is_refined
@@ -267,7 +267,7 @@ class Executor:
                 stacklevel=2,
             )
             return self._refuse(site, kind, "compiler error", text)
-        history.compilations += 1
+        history.cover(measures, is_refined)
         seconds = time.perf_counter() - start
         self.log(f"compiled in {seconds * 1e3:.0f} ms: {len(plan.kernels)} kernels")
         self._install(

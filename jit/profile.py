@@ -10,7 +10,6 @@ symbol; measures that always changed together share a symbol.
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType
@@ -87,32 +86,34 @@ def observe(values: Sequence[Any], is_size: Sequence[bool]) -> tuple[Kind, Measu
 
 @dataclass(slots=True)
 class History:
-    """What is known of the measures of all calls of one kind, and how often that was compiled."""
+    """What is known of the measures of all calls of one kind."""
 
     first: Measured
     varies: list[bool] = field(init=False)
     groups: list[int] = field(init=False)
     """Measures that were equal at every call have the same number."""
-    recent: deque[Measured] = field(default_factory=lambda: deque(maxlen=8))
     compilations: int = 0
+    covered: list[Measured] = field(default_factory=list)
+    """The measures that the present plans were made for."""
 
     def __post_init__(self) -> None:
         self.varies = [False] * len(self.first)
         self.groups = _numbered(self.first)
-        self.recent.append(self.first)
 
-    def add(self, measures: Measured) -> tuple[bool, bool]:
-        """Learn from a call: whether its measures are new, and whether they refine what is known of
-        all calls.
-        """
-        is_new = measures not in self.recent
-        if is_new:
-            self.recent.append(measures)
+    def add(self, measures: Measured) -> bool:
+        """Learn from a call: whether it refines what is known of all calls."""
         varies = [v or a != b for v, a, b in zip(self.varies, self.first, measures, strict=True)]
         groups = _numbered(zip(self.groups, measures, strict=True))
         is_refined = varies != self.varies or groups != self.groups
         self.varies, self.groups = varies, groups
-        return is_new, is_refined
+        return is_refined
+
+    def cover(self, measures: Measured, is_refined: bool) -> None:
+        """Note a compilation for these measures, which took the place of others if it refines."""
+        self.compilations += 1
+        if is_refined:
+            self.covered.clear()
+        self.covered.append(measures)
 
     def dims(self, measures: Measured, facts: Facts) -> list[Dim]:
         """A size for each measure of a call: constant where it never varied, else a symbol."""

@@ -56,6 +56,18 @@ def test_sizes_that_were_equal_by_chance_are_told_apart() -> None:
     assert_native(f, torch.ones(100), torch.ones(7))
 
 
+def test_sizes_that_need_other_assumptions_get_a_plan() -> None:
+    @jit.jit(warm=0)
+    def f(x, n: int):
+        return x[:n].sum() + (1 if x.shape[0] > 10 else 0)
+
+    for size, n in ((8, 3), (12, 5), (8, 3), (8, 20), (12, 20)):
+        assert_native(f, torch.ones(size), n)
+    for size, n in ((8, 3), (12, 5), (9, 30)):
+        assert_native(f, torch.ones(size), n)
+    assert jit.stats(f).compilations == 5
+
+
 def test_sizes_zero_and_one_have_plans_of_their_own() -> None:
     @jit.jit(warm=0)
     def f(x, y):
