@@ -271,31 +271,44 @@ class Lowering:
             self._add_root(nest, value, index)
             return True
         for nest in self.nests:
-            if nest.scan is None and self._same_domain(nest, value):
-                self._add_root(nest, value, tuple(map(Affine.of, nest.domain)))
+            index_here = self._index_in(nest, value)
+            if index_here is not None:
+                self._add_root(nest, value, index_here)
                 return True
         return False
 
-    def _same_domain(self, nest: Nest, value: Value) -> bool:
-        dims = shape(value)
-        return (
-            not isinstance(node_of(value).op.rule, Reduction)
-            and len(dims) == len(nest.domain)
-            and all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True))
-        )
-
-    def _place_reduction(self, value: Value) -> None:
+    def _index_in(self, nest: Nest, value: Value) -> Index | None:
+        """Where an existing nest could compute a value: over the same domain, and for a reduction,
+        along the same rows.
+        """
         node = node_of(value)
+        is_reduction = isinstance(node.op.rule, Reduction)
+        dims = shape(node.inputs[0] if is_reduction else value)
+        if nest.scan is not None or len(dims) != len(nest.domain):
+            return None
+        if not all(same_dim(v.extent, d) for v, d in zip(nest.domain, dims, strict=True)):
+            return None
+        if not is_reduction:
+            return tuple(map(Affine.of, nest.domain))
+        axes, _ = reduced_axes(node, self.known)
+        is_same = nest.reduced == [v for i, v in enumerate(nest.domain) if i in axes]
+        return self._kept_index(node, nest.domain) if is_same else None
+
+    def _kept_index(self, node: Node, domain: Sequence[Var]) -> Index:
+        """The index of a reduction's result, in the variables of its input's domain."""
         axes, keepdim = reduced_axes(node, self.known)
-        domain = self._vars(shape(node.inputs[0]))
-        nest = self._new_nest(domain)
-        nest.reduced = [v for i, v in enumerate(domain) if i in axes]
-        index = tuple(
+        return tuple(
             Affine() if i in axes else Affine.of(v)
             for i, v in enumerate(domain)
             if keepdim or i not in axes
         )
-        self._add_root(nest, value, index)
+
+    def _place_reduction(self, value: Value) -> None:
+        node = node_of(value)
+        axes, _ = reduced_axes(node, self.known)
+        nest = self._new_nest(self._vars(shape(node.inputs[0])))
+        nest.reduced = [v for i, v in enumerate(nest.domain) if i in axes]
+        self._add_root(nest, value, self._kept_index(node, nest.domain))
 
     def _place_scan(self, value: Value) -> None:
         node = node_of(value)

@@ -32,6 +32,7 @@ REGISTERS = 2  # per vector: enough independent work, without spilling
 SUM_REGISTERS, SUM_COST = 4, 24  # cheap reductions wait for their accumulators: more of them
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
+FEW, GATHER_COST = 16, 64  # iterations that leave lanes idle; flop equivalents worth gathering for
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
 
 
@@ -101,7 +102,7 @@ def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim 
         or any(r.phase for r in nest.reduces)
     ):
         return None
-    if any(nest.is_full(r.index) for r in nest.roots):
+    if any(nest.is_full(r.index) and r.phase for r in nest.roots):
         return None
     extent = reduced[0].extent
     least = max(MIN_CHUNK // max(hint(product(v.extent for v in reduced[1:])), 1), 1)
@@ -140,9 +141,11 @@ def _is_one(var: Var) -> bool:
 
 def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | None:
     """The variable with the most contiguous accesses; reduced variables win ties, then inner
-    ones.
+    ones. Where there is much to compute, gathering costs less than lanes that stay idle.
     """
     candidates = [*outer, *reduced]
+    if nest.cost >= GATHER_COST:
+        candidates = [v for v in candidates if hint(v.extent) >= FEW] or candidates
     if not candidates:
         return None
     return max(candidates, key=lambda v: (_contiguity(v, nest.accesses), candidates.index(v)))

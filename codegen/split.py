@@ -1,9 +1,8 @@
 """A row that is cut into chunks: each chunk's accumulators go to memory, and a second function
 combines them.
 
-    i32 kernel(..., begin, end, ptr partials)        for chunk in begin .. end-1: partials[chunk] =
-    reduce the chunk
-    i32 kernel.finish(..., 0, chunks, ptr partials)  combine all partials, finish, store the roots
+    i32 kernel(..., ptr partials, begin, end)        reduces chunks begin .. end-1, one partial each
+    i32 kernel.finish(..., ptr partials, 0, chunks)  combines all partials, stores the row roots
 
 A partial is one 8-byte slot per lane of the accumulators.
 """
@@ -39,12 +38,13 @@ class SplitEmitter(RowEmitter):
         assert length is not None
         size, extent = self.dim(length), self.dim(self.plan.reduced[0].extent)
         accumulators = [self.accumulator(r) for r in self.nest.reduces]
+        stored = [r for r in self.nest.roots if self.nest.is_full(r.index)]
 
         def one_chunk(_: Sequence[Lane]) -> Sequence[Lane]:
             low = self.b.mul(self.position[chunk], size)
             end = self.b.add(low, size)
             self.limits = low, self.b.select(self.b.icmp_signed("<", end, extent), end, extent)
-            for k, lane in self._slots(self.totals(accumulators, ())):
+            for k, lane in self._slots(self.totals(accumulators, stored)):
                 self.b.store(lane.value, self._slot(self.position[chunk], k, accumulators))
             self.limits = None
             return ()
@@ -83,7 +83,8 @@ class SplitEmitter(RowEmitter):
         for accumulator in accumulators:
             self.finish(accumulator, [final.pop(0) for _ in range(accumulator.size)])
         for root in self.nest.roots:
-            self.store(root)
+            if not self.nest.is_full(root.index):
+                self.store(root)
 
     def _slots(self, totals: Sequence[Sequence[Lane]]) -> list[tuple[int, Lane]]:
         return list(enumerate(lane for lanes in totals for lane in lanes))
