@@ -34,7 +34,7 @@ from jit.call import Binding, Call, Shape, bind
 from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
-from jit.numpy_bridge import call_with_numpy, has_numpy
+from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
 from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import size_roles
@@ -80,6 +80,7 @@ class ScriptFunction(NativeCallable):
         self._refused: dict[Key, Refusal] = {}
         self._lock = threading.RLock()
         self._interpreter = Interpreter(graph) if graph is not None else None
+        self._names_numpy = names_numpy(function)
         target = function if graph is None else self._serve
         assert target is not None
         self._target: Callable[..., Any] = target
@@ -95,7 +96,7 @@ class ScriptFunction(NativeCallable):
             self.executor.count(reason)
             return self._target(*args, **kwargs)
         if has_numpy(passed):
-            return call_with_numpy(self, args, kwargs)
+            return self._call_numpy(args, kwargs)
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, passed, binding)
         self._check_types(call)
@@ -105,6 +106,18 @@ class ScriptFunction(NativeCallable):
         return self.executor.run(site, call)
 
     __call__ = _call_slow  # where there is no entry yet, one Python call less
+
+    def _call_numpy(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Serve a call with NumPy's arrays or numbers: as tensors, or by the function itself when
+        there is no graph for them.
+        """
+        made, named = as_torch(args, kwargs)
+        binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
+        site = self._site(Call(self, made, named, (*made, *named.values()), binding))
+        if isinstance(site, str) and self._function is not None:
+            self.executor.count(site)
+            return self._function(*args, **kwargs)
+        return as_given(self(*made, **named), (*args, *kwargs.values()))
 
     def _bind(self, shape: Shape, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Binding:
         """The binding of a call's shape; the TypeError of Python itself when it does not fit."""
@@ -123,6 +136,8 @@ class ScriptFunction(NativeCallable):
         """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
         if self._interpreter is not None:
             return self._interpreter.run(*call.bound)
+        if self._names_numpy and isinstance(site := self._site(call), Site):
+            return Interpreter(site.graph).run(*call.bound)
         assert self._function is not None
         return self._function(*call.args, **call.kwargs)
 

@@ -4,7 +4,9 @@ results arrays again. NumPy's numbers become Python's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,13 +18,33 @@ def has_numpy(values: Iterable[Any]) -> bool:
     return _holds(values, (np.ndarray, np.generic))
 
 
-def call_with_numpy(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Call a function of tensors and numbers with NumPy's."""
-    result = function(*map(_to_torch, args), **{k: _to_torch(v) for k, v in kwargs.items()})
-    has_arrays = _holds((*args, *kwargs.values()), (np.ndarray,))
-    return _to_array(result) if has_arrays else result
+def as_torch(
+    args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A call's arguments with tensors for arrays and Python's numbers for NumPy's."""
+    return tuple(map(_to_torch, args)), {k: _to_torch(v) for k, v in kwargs.items()}
+
+
+def as_given(result: Any, given: Iterable[Any]) -> Any:
+    """A result as arrays when arrays were given."""
+    return _to_array(result) if _holds(given, (np.ndarray,)) else result
+
+
+def names_numpy(function: Callable[..., Any] | None) -> bool:
+    """Whether a function's body names NumPy or one of its functions, which mean torch's there: run
+    as it is on tensors, it would do something else.
+    """
+    if not isinstance(function, FunctionType):
+        return False
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    return any(v is np or isinstance(v, np.ufunc) for v in (*named, *_filled(function)))
+
+
+def _filled(function: FunctionType) -> Iterator[Any]:
+    """What the closure holds so far."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a name that is bound later
+            yield cell.cell_contents
 
 
 def _holds(values: Iterable[Any], classes: tuple[type, ...]) -> bool:
