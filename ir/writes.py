@@ -17,7 +17,7 @@ from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect, Op, Opaque, View
 from ir.ops.memory import INVERSES, MAY_COPY, UNMARKED
 from ir.resolve import UNKNOWN
-from ir.types import TensorType, same_each
+from ir.types import TensorType, Type, same_each
 
 _CONTAINERS = (
     "prim::ListConstruct", "prim::TupleConstruct", "prim::ListUnpack", "prim::TupleUnpack")
@@ -108,8 +108,7 @@ def functional_of(node: Node, known: Known) -> Op | None:
     old, new = target.type, results[0]
     if not isinstance(old, TensorType) or not isinstance(new, TensorType) or not old.is_complete:
         return None
-    is_same = same_each(old.dims, new.dims) and same_each(old.strides, new.strides)
-    return op if is_same and _may_cast(new, old) else None
+    return op if _is_alike(old, new) and _may_cast(new, old) else None
 
 
 def functional_inputs(node: Node, inputs: Sequence[Value]) -> list[Value]:
@@ -143,10 +142,17 @@ def _is_writable(value: Value, user: Node, known: Known) -> bool:
         through_view = True
         base = scratch.block.add_param(view.inputs[0].type)
         new = scratch.block.add_param(value.type)
-        if write_through(Builder(scratch.block), view, base, new, known) is None:
+        written = write_through(Builder(scratch.block), view, base, new, known)
+        if written is None or not _is_alike(base.type, written.type):
             return False
         value = view.inputs[0]
     return not through_view or _loop_depth(user.block) == _loop_depth(home_of(value))
+
+
+def _is_alike(old: Type, new: Type) -> bool:
+    """Whether two tensors have the same sizes and strides."""
+    return (isinstance(old, TensorType) and isinstance(new, TensorType)
+            and same_each(old.dims, new.dims) and same_each(old.strides, new.strides))
 
 
 def root_of(value: Value) -> Value:
