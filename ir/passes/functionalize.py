@@ -30,7 +30,7 @@ from ir.op import Control, Effect
 from ir.ops.cast import convert
 from ir.ops.mutate import copy
 from ir.passes import dce, invariant
-from ir.types import TensorType
+from ir.types import TensorType, is_subtype
 from ir.writes import (
     followed_values,
     functional_inputs,
@@ -190,6 +190,8 @@ class _Walk:
             for block, value in zip(node.blocks, values, strict=True):
                 block.add_return(value)
             self.current[root] = node.add_output(_contents(root))
+        for output, *values in zip(node.outputs, *(b.returns for b in node.blocks), strict=True):
+            _forget_layout([output], values)
 
     def loop(self, node: Node) -> None:
         """What a loop writes goes around it."""
@@ -205,6 +207,9 @@ class _Walk:
         self.current, self.derived = before
         for root in roots:
             self.current[root] = node.add_output(_contents(root))
+        carried = zip(node.outputs, body.params[1:], node.inputs[2:], body.returns[1:], strict=True)
+        for output, param, first, following in carried:
+            _forget_layout([output, param], [first, following])
 
     # the end ----------------------------------------------------------------------------------
 
@@ -218,6 +223,16 @@ class _Walk:
                 self.current[param] = param
         for position, value in enumerate(list(end.inputs)):
             end.replace(position, self.read(value, end))
+
+
+def _forget_layout(places: list[Value], values: list[Value]) -> None:
+    """A value computed anew may lie otherwise than the memory that it stands for: where that is
+    handed on, strides are no longer known."""
+    for place in places:
+        if isinstance(place.type, TensorType) and not all(
+            is_subtype(v.type, place.type) for v in values
+        ):
+            place.type = TensorType(place.type.dtype, place.type.dims)
 
 
 def _contents(root: Value) -> TensorType:
