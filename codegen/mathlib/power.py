@@ -191,12 +191,13 @@ def _power_single(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
     f = SINGLE
     high, low = _log2_two_parts(s, a)
     product, error = two_product(s, high, y)
-    t = s.minimum(s.maximum(product, -153.0), 129.0)
+    is_zero = product < -153.0  # takes no part: see `exp`
+    t = s.minimum(s.where(is_zero, 0.0, product), 129.0)
     error = s.where(t == product, s.fma(low, y, error), 0.0)
     rounder = f.magic + 2 * f.bias
     biased = t + rounder
     r = (t - (biased - rounder)) + error
-    return scale(s, f, polynomial(s, r, EXP2_SINGLE), biased)
+    return s.where(is_zero, 0.0, scale(s, f, polynomial(s, r, EXP2_SINGLE), biased))
 
 
 def _log2_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
@@ -227,8 +228,9 @@ def _power_double(s: LaneBuilder, a: Lane, y: Lane) -> Lane:
     product, error = two_product(s, high, y)
     error = s.fma(low, y, error)
     zero, infinite = EXP_RANGE[f.dtype]
-    t = s.minimum(s.maximum(product, zero), infinite)
-    return exp_plus(s, t, s.where(t == product, error, 0.0))
+    is_zero = product < zero
+    t = s.minimum(s.where(is_zero, 0.0, product), infinite)
+    return s.where(is_zero, 0.0, exp_plus(s, t, s.where(t == product, error, 0.0)))
 
 
 def _log_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
