@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from ir import Effect, Graph, Interpreter, Node, Value
+from ir import Aliases, Effect, Graph, Interpreter, Node, Value
 from jit.trace.recorder import TracerWarning
 from jit.trace.structure import clone_leaves, flatten
 from jit.trace.tracer import TracedGraph, trace_graph
@@ -50,7 +51,8 @@ def _check_one(fn: Callable[..., Any], made: TracedGraph, inputs: Inputs, tolera
     with torch.random.fork_rng(devices=()):
         state = torch.get_rng_state()
         args, kwargs = clone_leaves(inputs)
-        again = trace_graph(fn, args, kwargs, is_quiet=True, keeps_results=True)
+        with _kept(made.graph):
+            again = trace_graph(fn, args, kwargs, is_quiet=True, keeps_results=True)
         is_random = not torch.equal(state, torch.get_rng_state())
         parted = _first_difference(made.graph, again.graph)
         if parted is not None:
@@ -59,9 +61,24 @@ def _check_one(fn: Callable[..., Any], made: TracedGraph, inputs: Inputs, tolera
             )
         torch.set_rng_state(state)
         observed: dict[Value, Any] = {}
-        Interpreter(made.graph).run(*leaves, observer=_Keep(observed))
+        with _kept(made.graph):
+            Interpreter(made.graph).run(*leaves, observer=_Keep(observed))
     _compare(made.graph, observed, again, tolerance)
     return is_random
+
+
+@contextmanager
+def _kept(graph: Graph) -> Iterator[None]:
+    """Leave captured tensors that the graph writes to, such as running statistics, as they were."""
+    aliases = Aliases(graph)
+    constants = [n for n in graph.block.nodes if isinstance(n.attrs.get("value"), torch.Tensor)]
+    written = [n.attrs["value"] for n in constants if aliases.is_written(n.output)]
+    before = [tensor.detach().clone() for tensor in written]
+    try:
+        yield
+    finally:
+        for tensor, value in zip(written, before, strict=True):
+            tensor.detach().copy_(value)
 
 
 class _Keep:

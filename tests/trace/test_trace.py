@@ -250,6 +250,26 @@ def test_parameters_are_read_at_every_call() -> None:
     torch.testing.assert_close(traced(A), module.bias.expand(3, 2))
 
 
+def test_buffers_are_updated_once_per_call() -> None:
+    class Counting(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return self.norm(x) * self.calls
+
+    module, twin = Counting(), Counting()
+    traced = trace(module, (A,))
+    assert module.calls == 1  # by the traced run; the check leaves no marks
+    twin(A)
+    for x in (B[:, :4], A):
+        torch.testing.assert_close(traced(x), twin(x))
+    torch.testing.assert_close(module.state_dict(), twin.state_dict())
+
+
 def test_example_inputs_are_left_alone() -> None:
     x = A.clone()
     traced = trace(lambda x: x.add_(1), (x,))
@@ -329,3 +349,17 @@ def test_check_finds_a_constant_of_the_example() -> None:
         warnings.simplefilter("ignore", TracerWarning)
         with pytest.raises(TracingCheckError, match=r"x \* x.sum\(\).item\(\)"):
             trace(f, (A,), check_inputs=[(B,)])
+
+
+def test_check_finds_a_buffer_that_is_replaced() -> None:
+    class Replacing(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("total", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.total = self.total + 1
+            return x * self.total
+
+    with pytest.raises(TracingCheckError, match=r"self.total = self.total \+ 1"):
+        trace(Replacing(), (A,))
