@@ -46,6 +46,7 @@ from ir.op import (
     Scan,
     View,
 )
+from ir.ops.gradient import autograd_nodes
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.registry import lookup, overloads
@@ -152,6 +153,7 @@ __all__ = [
     "Value",
     "VerifyError",
     "View",
+    "autograd_nodes",
     "constant_of",
     "contiguous_strides",
     "copy_node",

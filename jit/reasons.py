@@ -101,6 +101,11 @@ _ROWS = (
         "refuse",
         "the function enters a context manager that is no grad mode: only eager knows its meaning",
     ),
+    Reason(
+        "gradients inside",
+        "refuse",
+        "the function starts or runs autograd itself: eager records the graph",
+    ),
     Reason("argument type", "refuse", "an argument has a type that plans cannot take"),
     Reason(
         "effect before guard",

@@ -39,6 +39,7 @@ from ir import (
     ObjectType,
     TensorType,
     Value,
+    autograd_nodes,
     constant_of,
     contiguous_strides,
     dtype_of,
@@ -96,6 +97,8 @@ def specialize(
     measures. Raises Refused, or TypeRuleError when eager would refuse the call.
     """
     facts = Facts()
+    for node in autograd_nodes(graph):
+        raise Refused("gradients inside", node)
     graph = graph.copy()
     _drop_grad_modes(graph)
     work = _Specializer(graph, iter(sizes(facts)))

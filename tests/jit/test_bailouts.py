@@ -154,3 +154,25 @@ def test_numbers_out_of_tensors() -> None:
     with pytest.raises(ValueError, match="NaN"):
         f(x * torch.nan)
     assert native(f) == 2
+
+
+def with_leaf(x: torch.Tensor) -> torch.Tensor:
+    leaf = torch.ones(3).requires_grad_()
+    return leaf * x
+
+
+def with_backward(x: torch.Tensor) -> torch.Tensor:
+    leaf = x.clone().requires_grad_()
+    (leaf * leaf).sum().backward()
+    return leaf.grad
+
+
+@pytest.mark.parametrize("function", [with_leaf, with_backward])
+def test_autograd_inside_is_left_to_eager(function: Callable[..., torch.Tensor]) -> None:
+    compiled = jit.jit(function)
+    x = torch.randn(3)
+    for _ in range(3):
+        found, wanted = compiled(x), function(x)
+        assert found.requires_grad == wanted.requires_grad
+        torch.testing.assert_close(found, wanted)
+    assert jit.stats(compiled).bailouts["gradients inside"]
