@@ -125,7 +125,7 @@ def _prepare_loop(plan: Prepared, node: Node) -> None:
         if isinstance(param.type, TensorType):
             buffer = _own_buffer(plan, param)
             _enter(plan, first, buffer)
-            slot = plan.slots[param] = Value(param.type, f"{param.name}.next")
+            slot = plan.slots[param] = Value(param.type, f"{param.name or 'carried'}.next")
             targets.append((result, Buffer(slot, buffer.dtype, buffer.dims, buffer.strides)))
             plan.buffers[slot] = targets[-1][1]
             plan.buffers[output] = Buffer(output, buffer.dtype, buffer.dims, buffer.strides)
