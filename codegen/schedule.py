@@ -29,7 +29,8 @@ from codegen.nest import Access, Nest
 from ir import Dim, hint, product, size_max
 
 REGISTERS = 2  # per vector: enough independent work, without spilling
-SUM_REGISTERS, SUM_COST = 4, 24  # cheap reductions wait for their accumulators: more of them
+CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
+SUM_REGISTERS = 4  # cheap reductions wait for their accumulators: more of them
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 FEW, GATHER_COST = 16, 64  # iterations that leave lanes idle; flop equivalents worth gathering for
@@ -198,6 +199,19 @@ def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
     return result
 
 
+def _is_misaligned(nest: Nest, vector: Var, register_bytes: int) -> bool:
+    """Whether rows that are written start anywhere: every whole vector then straddles two cache
+    lines, of half vectors only every other one.
+    """
+    for access in nest.accesses:
+        if access.is_write and access.buffer is not None and vector in access.address.terms:
+            steps = [c for v, c in access.address.terms.items() if v is not vector]
+            size = access.buffer.dtype.itemsize
+            if any(isinstance(c, int) and c * size % register_bytes for c in steps):
+                return True
+    return False
+
+
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
@@ -210,7 +224,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
         default=4,
     )
     lanes = register_bytes // max(size, 4)
-    is_cheap_sum = bool(nest.reduces) and nest.cost <= SUM_COST
+    is_cheap_sum = bool(nest.reduces) and nest.cost <= CHEAP
     registers = SUM_REGISTERS if is_cheap_sum else REGISTERS
     if (
         is_tiled
@@ -218,6 +232,8 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
         or (not nest.reduces and any(a.buffer is None for a in nest.accesses))
     ):
         registers = 1
+    if not is_tiled and nest.cost <= CHEAP and _is_misaligned(nest, vector, register_bytes):
+        lanes, registers = max(lanes // 2, 1), 1
     width = lanes * registers
     while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:
         width //= 2
