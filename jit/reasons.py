@@ -102,6 +102,11 @@ _ROWS = (
         "the function enters a context manager that is no grad mode: only eager knows its meaning",
     ),
     Reason(
+        "default dtype",
+        "refuse",
+        "torch's default dtype is not float32, which the type rules take for granted",
+    ),
+    Reason(
         "gradients inside",
         "refuse",
         "the function starts or runs autograd itself: eager records the graph",

@@ -97,6 +97,8 @@ def specialize(
     measures. Raises Refused, or TypeRuleError when eager would refuse the call.
     """
     facts = Facts()
+    if torch.get_default_dtype() is not torch.float32:
+        raise Refused("default dtype")
     for node in autograd_nodes(graph):
         raise Refused("gradients inside", node)
     graph = graph.copy()

@@ -176,3 +176,18 @@ def test_autograd_inside_is_left_to_eager(function: Callable[..., torch.Tensor])
         assert found.requires_grad == wanted.requires_grad
         torch.testing.assert_close(found, wanted)
     assert jit.stats(compiled).bailouts["gradients inside"]
+
+
+def test_another_default_dtype_is_left_to_eager() -> None:
+    compiled = jit.jit(halved)
+    torch.set_default_dtype(torch.float64)
+    try:
+        for _ in range(3):
+            assert compiled(torch.arange(3)).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert jit.stats(compiled).bailouts["default dtype"]
+
+
+def halved(x: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(3) + x / 2
