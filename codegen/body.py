@@ -10,8 +10,7 @@ Where a value lives
     anything else                  an object of the plan's, released on every way out
     constant                       nowhere: folded into code, or a Python object of the plan
 
-`objects` holds what has a Python object already; `Boxes` (results) makes one for anything else when
-it is needed.
+`objects` holds what has a Python object already; `box` makes one for anything else.
 """
 
 from __future__ import annotations
