@@ -29,7 +29,7 @@ from jit.script.values import Arguments, Items, Operand
 
 # what is known while compiling --------------------------------------------------------------------
 
-FALSE = (
+FALSE: tuple[Any, ...] = (
     torch.compiler.is_compiling,
     torch.compiler.is_dynamo_compiling,
     torch.overrides.has_torch_function,
@@ -37,7 +37,7 @@ FALSE = (
     torch.overrides.has_torch_function_variadic,
     torch._C._get_tracing_state,
 )
-COMPUTED = (torch.finfo, torch.iinfo, torch.get_default_dtype, torch.promote_types)
+COMPUTED: tuple[Any, ...] = (torch.finfo, torch.iinfo, torch.get_default_dtype, torch.promote_types)
 
 
 def _known(value: Any) -> Rule:
