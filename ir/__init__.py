@@ -7,6 +7,7 @@ from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
 from ir.alias import Aliases
 from ir.builder import Builder
+from ir.classes import ClassDef, ClassKind, Field, Method, Program, Role, ScriptObject, class_of
 from ir.dims import (
     Assumption,
     Compound,
@@ -108,6 +109,8 @@ __all__ = [
     "Assumption",
     "Block",
     "Builder",
+    "ClassDef",
+    "ClassKind",
     "CompileError",
     "Composite",
     "Compound",
@@ -120,12 +123,14 @@ __all__ = [
     "Effect",
     "Element",
     "Facts",
+    "Field",
     "FutureType",
     "Graph",
     "Interpreter",
     "Join",
     "Known",
     "ListType",
+    "Method",
     "Node",
     "ObjectType",
     "Observer",
@@ -135,9 +140,12 @@ __all__ = [
     "ParseError",
     "Pointwise",
     "Prim",
+    "Program",
     "Reduction",
+    "Role",
     "Scalar",
     "Scan",
+    "ScriptObject",
     "SetType",
     "Span",
     "Sym",
@@ -154,6 +162,7 @@ __all__ = [
     "VerifyError",
     "View",
     "autograd_nodes",
+    "class_of",
     "constant_of",
     "contiguous_strides",
     "copy_node",

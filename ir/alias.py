@@ -12,7 +12,8 @@ Laws
     other set is born in the graph (fresh).
   * Distinct parameters are taken not to overlap: where one of them is written (`written_params`),
     the plan's guards test that.
-  * `prim::CallFunction` and `prim::PythonOp` may write to their inputs and to everything external.
+  * `prim::CallFunction`, `prim::CallMethod` and `prim::PythonOp` may write to their inputs and to
+    everything external.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
 from ir.ops.memory import UNMARKED
 
-_CALLS = ("prim::CallFunction", "prim::PythonOp")
+_CALLS = ("prim::CallFunction", "prim::CallMethod", "prim::PythonOp")
 _HARMLESS = ("prim::RaiseException", "prim::Print", "prim::If", "prim::Loop")
 
 

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from ir.classes import create_object
 from ir.graph import Block, Graph, Node, Value
 from ir.torch_bridge import reference, to_torch
 from ir.types import TupleType
@@ -254,8 +255,11 @@ def _write_loop(source: _Source, node: Node, spent: Sequence[Value]) -> None:
         source.line(f"{state} = {source.names_of(body.returns)}", node)
         source.line(f"{index} += 1", node)
 
-    source.indented(f"while go_{index} and {index} < {source.name_of(limit)}:", node,
-                    lambda: source.block(body, body.params[1:], finish))
+    source.indented(
+        f"while go_{index} and {index} < {source.name_of(limit)}:",
+        node,
+        lambda: source.block(body, body.params[1:], finish),
+    )
     source.free(v for v in spent if v in kept)
     for param, output in zip(body.params[1:], node.outputs, strict=True):
         source.rename(output, source.name_of(param))
@@ -355,8 +359,16 @@ _EXPRESSIONS: dict[str, Callable[[_Source, Node], str]] = {
     "prim::unchecked_cast": lambda source, node: source.names_of(node.inputs),
     "prim::CallFunction": lambda source, node: _apply(source, node, _callee(source, node)),
     "prim::PythonOp": lambda source, node: _apply(source, node, node.attrs["function"]),
+    "prim::CallMethod": lambda source, node: _apply(
+        source, node, lambda obj, *args: getattr(obj, node.attrs["name"])(*args)
+    ),
+    "prim::CreateObject": lambda source, node: _apply(
+        source, node, partial(create_object, node.output.type)
+    ),
     "prim::GetAttr": lambda source, node: _apply(
-        source, node, lambda obj: getattr(obj, node.attrs["name"])),
+        source, node, lambda obj: getattr(obj, node.attrs["name"])
+    ),
     "prim::SetAttr": lambda source, node: _apply(
-        source, node, lambda obj, value: setattr(obj, node.attrs["name"], value)),
+        source, node, lambda obj, value: setattr(obj, node.attrs["name"], value)
+    ),
 }

@@ -13,6 +13,8 @@
     prim::SetConstruct    -
     prim::GetAttr         name
     prim::SetAttr         name                        inputs (object, value)
+    prim::CallMethod      name                        of the object's class (see `ir.classes`)
+    prim::CreateObject    -                           without __init__; the class is in the type
     prim::isinstance      types: the IR's types, classes: Python's
 
 A container is `ALIAS`: it shares what it holds, and two equal ones are not the same list.
@@ -61,3 +63,5 @@ EXIT = control("prim::Exit(Any context) -> ()", Effect.SIDE)
 PYTHON = control("prim::PythonOp(...) -> ...", Effect.SIDE)
 GET_ATTRIBUTE = control("prim::GetAttr(Any object) -> t", Effect.ALIAS)
 SET_ATTRIBUTE = control("prim::SetAttr(Any object, Any value) -> ()", Effect.SIDE)
+CALL_METHOD = control("prim::CallMethod(Any object, ...) -> ...", Effect.SIDE)
+CREATE_OBJECT = control("prim::CreateObject() -> t", Effect.ALIAS)

@@ -1,0 +1,136 @@
+"""Classes of compiled programs: modules, script classes, enums, named tuples, interfaces.
+
+A `ClassDef` describes a class in the form that archives store and `.graph` shows, the *generic
+form*: every method is a graph whose first parameter is `self`, an `ObjectType` that names the
+class; attributes are `prim::GetAttr` and `prim::SetAttr` on it, and methods of it or of its
+submodules are `prim::CallMethod`.
+
+    %w : Tensor = prim::GetAttr[name="weight"](%self)
+    %fc : __torch__.Linear = prim::GetAttr[name="fc"](%self)
+    %y : Tensor = prim::CallMethod[name="forward"](%fc, %x)
+
+What runs is the *bound form*: `self` is one live object, a constant of the graph, and calls are
+`prim::CallFunction` of graphs.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ir.graph import Graph
+from ir.types import ObjectType, Type
+
+
+class ClassKind(enum.Enum):
+    """What a class is; the value is the base that archives write for it."""
+
+    MODULE = "Module"
+    CLASS = ""
+    NAMED_TUPLE = "NamedTuple"
+    ENUM = "Enum"
+    INTERFACE = "Interface"
+    MODULE_INTERFACE = "ModuleInterface"
+
+
+class Role(enum.Enum):
+    """What an attribute is to its module."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    ATTRIBUTE = "attribute"
+    """Plain data, objects, and submodules, whose type is a class of kind MODULE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One attribute of the instances of a class."""
+
+    type: Type
+    role: Role = Role.ATTRIBUTE
+
+
+@dataclass(eq=False, slots=True)
+class Method:
+    """A method (its graph's first parameter is `self`) or a free function; the parameters' names
+    and types are the graph's.
+    """
+
+    name: str
+    graph: Graph
+    defaults: dict[str, Any] = field(default_factory=dict)
+    keyword_only: frozenset[str] = frozenset()
+    doc: str | None = None
+
+
+@dataclass(eq=False, slots=True)
+class ClassDef:
+    """One class; `name` is qualified, as in `__torch__.package.module.Class`."""
+
+    name: str
+    kind: ClassKind = ClassKind.MODULE
+    fields: dict[str, Field] = field(default_factory=dict)
+    """Attributes in the order of their slots; the fields of a named tuple."""
+    constants: dict[str, tuple[Type, Any]] = field(default_factory=dict)
+    """Final attributes: part of the class, no slots."""
+    methods: dict[str, Method] = field(default_factory=dict)
+    properties: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """Name to the methods that get and set it."""
+    forward_pre_hooks: list[str] = field(default_factory=list)
+    forward_hooks: list[str] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    """Default values of a named tuple's fields."""
+    members: dict[str, Any] = field(default_factory=dict)
+    """Members of an enum."""
+    python: type | None = None
+    """The Python class that this one was made from, when it lives in this process."""
+
+    @property
+    def type(self) -> ObjectType:
+        """The type of its instances."""
+        return ObjectType(self.name, self)
+
+
+@dataclass(eq=False, slots=True)
+class Program:
+    """Classes and free functions by qualified name, in the order of their definition."""
+
+    classes: dict[str, ClassDef] = field(default_factory=dict)
+    functions: dict[str, Method] = field(default_factory=dict)
+
+    def methods(self) -> Iterator[Method]:
+        """Every method and function."""
+        yield from self.functions.values()
+        for made in self.classes.values():
+            yield from made.methods.values()
+
+
+def class_of(type_: Type) -> ClassDef | None:
+    """The class of an object's type when it is one of a compiled program."""
+    found = type_.cls if isinstance(type_, ObjectType) else None
+    return found if isinstance(found, ClassDef) else None
+
+
+class ScriptObject:
+    """An instance of a script class that has no Python class in this process: its attributes are
+    Python attributes, its methods those of `definition`.
+    """
+
+    def __init__(self, definition: ClassDef) -> None:
+        self.definition = definition
+
+    def __repr__(self) -> str:
+        return f"<{self.definition.name} object>"
+
+
+def create_object(type_: Type) -> Any:
+    """A new object of a class, without running `__init__`."""
+    assert isinstance(type_, ObjectType)
+    definition = class_of(type_)
+    if definition is None:
+        return object.__new__(type_.cls)
+    return (
+        ScriptObject(definition) if definition.python is None else object.__new__(definition.python)
+    )
