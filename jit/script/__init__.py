@@ -15,7 +15,7 @@ from typing import Any
 
 from ir import Type
 from jit.lazy import lazy_module, load
-from jit.script.compiled import CompiledSource
+from jit.script.compiled import CompiledMethod, CompiledSource
 
 _COMPILE = lazy_module("jit.script.compile")
 
@@ -26,11 +26,14 @@ def compile_function(
     *,
     name: str | None = None,
     bound: Mapping[str, Any] | None = None,
+    reads_state: bool = False,
 ) -> CompiledSource:
     """Compile a function (see `jit.script.compile`, which is loaded by the first call)."""
-    made = load(_COMPILE, "compile_function")(fn, arg_types, name=name, bound=bound)
+    made = load(_COMPILE, "compile_function")(
+        fn, arg_types, name=name, bound=bound, reads_state=reads_state
+    )
     assert isinstance(made, CompiledSource)
     return made
 
 
-__all__ = ["CompiledSource", "compile_function"]
+__all__ = ["CompiledMethod", "CompiledSource", "compile_function"]

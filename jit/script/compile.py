@@ -66,12 +66,14 @@ def compile_function(
     *,
     name: str | None = None,
     bound: Mapping[str, Any] | None = None,
+    reads_state: bool = False,
 ) -> CompiledSource:
     """Compile a function (or bound method).
 
     `arg_types` gives a type to each parameter in order, `*args` counting as one of a tuple type;
     parameters in `bound` are objects known while compiling, such as `self`, and become no
-    parameters of the graph.
+    parameters of the graph. With `reads_state` the data attributes of modules are read when the
+    graph runs, otherwise they are captures.
     """
     known = dict(bound or {})
     if isinstance(fn, MethodType):
@@ -81,12 +83,12 @@ def compile_function(
         raise UnsupportedError(
             f"only Python functions can be scripted, not a {type(fn).__qualname__}"
         )
-    unit = Unit(SERVICES)
+    unit = Unit(SERVICES, reads_state)
     while True:
         try:
             return _compile(unit, fn, arg_types, name, known)
         except Restart as again:
-            unit = Unit(SERVICES, assigned={*unit.assigned, again.key})
+            unit = Unit(SERVICES, reads_state, assigned={*unit.assigned, again.key})
 
 
 def _compile(

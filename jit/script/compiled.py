@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 
 from ir import Graph
 from jit.script.resolve import Capture
@@ -18,3 +19,21 @@ class CompiledSource:
     def is_current(self) -> bool:
         """Whether every captured name still means what was compiled."""
         return all(capture.holds() for capture in self.captures)
+
+
+class CompiledMethod:
+    """What a class has in the place of a method whose calls from Python are compiled; compiled code
+    takes the function itself.
+    """
+
+    def __init__(self, name: str, function: FunctionType) -> None:
+        self.name = name
+        self.function = function
+
+    def is_in_force(self, obj: object) -> bool:
+        """Whether `obj` has no other attribute in front of the method."""
+        own = vars(obj).get(self.name)
+        source = getattr(own, "__wrapped__", None)
+        return own is None or (
+            isinstance(source, MethodType) and source.__func__ is self.function
+        )

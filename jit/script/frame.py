@@ -43,6 +43,7 @@ from ir import (
     Value,
     constant_of,
 )
+from jit.script.library import library_name
 from jit.script.names import local_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
@@ -121,6 +122,7 @@ class Unit:
     """What all frames of one compilation share."""
 
     services: Services
+    reads_state: bool = False  # attributes of modules are read when the code runs
     captures: dict[tuple[int, str], Capture] = field(default_factory=dict)
     callees: dict[Any, Callee] = field(default_factory=dict)
     active: list[FunctionType] = field(
@@ -257,8 +259,8 @@ class Frame:
     def python(
         self, function: Callable[..., Any], inputs: Sequence[Value], result: Type, name: str = ""
     ) -> Value:
-        """A call back into Python."""
-        label = name or getattr(function, "__name__", "call")
+        """A call back into Python, of a function of the library where it is to be saved."""
+        label = library_name(function) or name or getattr(function, "__name__", "call")
         return self.node("prim::PythonOp", inputs, [result], function=function, name=label).output
 
     def op_or_python(

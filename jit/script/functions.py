@@ -183,8 +183,20 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     if _is_constant(callee):
         return frame.constant(constant_of(callee.graph.returns[0]))
     inputs = [o for o in operands if isinstance(o, Value) and _is_runtime(o, is_recursive)]
-    attrs = {"graph": callee.graph, "name": fn.__name__}
+    attrs = {"graph": callee.graph, "name": fn.__name__, "function": fn}
+    if receiver := receiver_of(fn, given):
+        attrs["receiver"] = receiver.obj
     return frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+
+
+def receiver_of(fn: FunctionType, given: Arguments) -> PyObject | None:
+    """The module whose method is called, None for a function."""
+    first = given.args[0] if given.args else None
+    if not isinstance(first, PyObject) or not isinstance(first.obj, torch.nn.Module):
+        return None
+    owned = (vars(cls).get(fn.__name__) for cls in type(first.obj).__mro__)
+    is_method = any(m is fn or getattr(m, "fget", None) is fn for m in owned)
+    return first if is_method else None
 
 
 def _is_left_to_python(fn: FunctionType) -> bool:

@@ -12,6 +12,7 @@ from ir import NONE, STR, DictType, ListType, TensorType, TupleType, Value
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame
+from jit.script.library import delete_slice, set_slice
 from jit.script.modules import choose_item
 from jit.script.operators import as_list, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
@@ -137,16 +138,10 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     part = _single(frame, index)
     if isinstance(part, Slice):
-        frame.python(_set_slice, [value, *part.values(frame), as_list(frame, item)], NONE)
+        frame.python(set_slice, [value, *part.values(frame), as_list(frame, item)], NONE)
     else:
         _adopt_item(frame, value, part, item)
         frame.op_or_python("aten::_set_item", operator.setitem, NONE, value, part, item)
-
-
-def _set_slice(
-    items: list[object], start: int | None, stop: int | None, step: int | None, new: list[object]
-) -> None:
-    items[slice(start, stop, step)] = new
 
 
 def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
@@ -154,15 +149,9 @@ def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
     value, part = frame.require(owner), _single(frame, index)
     frame.change(value)
     if isinstance(part, Slice):
-        frame.python(_delete_slice, [value, *part.values(frame)], NONE)
+        frame.python(delete_slice, [value, *part.values(frame)], NONE)
     else:
         frame.op_or_python("aten::Delete", operator.delitem, NONE, value, part)
-
-
-def _delete_slice(
-    items: list[object], start: int | None, stop: int | None, step: int | None
-) -> None:
-    del items[slice(start, stop, step)]
 
 
 def _adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> None:

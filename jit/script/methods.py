@@ -4,6 +4,7 @@ compile-time sequences.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -27,10 +28,9 @@ from jit.script import operators
 from jit.script.annotate import named_tuple_type
 from jit.script.classes import construct as construct_instance
 from jit.script.classes import is_compiled_class
-from jit.script.constants import UNKNOWN, constant_of, lift, unpack
+from jit.script.constants import constant_of, lift, unpack
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
-from jit.script.known import known_value
 from jit.script.values import Arguments, Items, Keywords, Operand, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
@@ -197,24 +197,27 @@ def _named_tuple(frame: Frame, cls: Any, given: Arguments) -> Operand:
     return frame.node("prim::TupleConstruct", values, [named_tuple_type(cls)]).output
 
 
-# Autocast is not among them: it changes what ops compute, which no pass knows.
 _CONTEXTS = (
     torch.no_grad,
     torch.enable_grad,
     torch.inference_mode,
     torch.set_grad_enabled,
     torch.profiler.record_function,
+    torch.autocast,  # changes what ops compute, which no pass knows: such graphs get no plan
+    torch.amp.autocast,
 )
 
 
 def _known_object(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
-    """Context managers that leave the meaning of ops alone: made at run time from constants."""
-    args = [known_value(o) for o in given.args]
-    kwargs = {k: known_value(o) for k, o in given.kwargs.items()}
-    if cls not in _CONTEXTS or any(a is UNKNOWN for a in (*args, *kwargs.values())):
+    """Context managers of torch, made at run time."""
+    if cls not in _CONTEXTS:
         raise frame.unsupported(f"objects of class {name} cannot be made in compiled code")
+    bound = inspect.signature(cls).bind(*given.args, **given.kwargs)
+    if given.kwargs:
+        bound.apply_defaults()
+    args = [a if isinstance(a, Value | Static) else frame.constant(a) for a in bound.args]
     type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-    return frame.python(lambda: cls(*args, **kwargs), [], type_, name=name)
+    return frame.python(cls, [frame.require(a) for a in args], type_)
 
 
 def call_static(frame: Frame, owner: Operand, name: str, given: Arguments) -> Operand:

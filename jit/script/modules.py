@@ -12,20 +12,20 @@ as a constant starts the compilation again (`Restart`).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 
-from ir import INT, STR, TENSOR, ListType, ObjectType, Type, Value, erased_type_of
-from jit.script.annotate import type_of_annotation
+from ir import INT, STR, TENSOR, ListType, ObjectType, Value, erased_type_of
+from jit.script.compiled import CompiledMethod
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, lift
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
+from jit.script.state import is_state, state_type
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -64,22 +64,30 @@ def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
     if isinstance(found, property) and isinstance(found.fget, FunctionType):
         return frame.unit.services.call_function(frame, found.fget, Arguments([owner], {}))
     try:
-        value = getattr(owner.obj, name)
+        value = read_attribute(owner.obj, name)
     except AttributeError:
         raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
-    if (id(owner.obj), name) in frame.unit.assigned:
+    if is_run_time(frame, owner.obj, name, value):
         return read_state(frame, owner.obj, name, value)
     frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, value)
     return frame.capture(lift(frame, value, f"{owner.name}.{name}"), owner.obj, name)
 
 
-def state_type(obj: Any, name: str, value: Any) -> Type:
-    """The type of an attribute: declared by the class, or that of its present value."""
-    for cls in type(obj).__mro__:
-        annotation = inspect.get_annotations(cls).get(name)
-        if annotation is not None and not isinstance(annotation, str):
-            return type_of_annotation(annotation)
-    return erased_type_of(value)
+def read_attribute(obj: Any, name: str) -> Any:
+    """An attribute as the source has it: a method that is compiled for calls from Python stands
+    for its function.
+    """
+    found = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), None)
+    if isinstance(found, CompiledMethod) and found.is_in_force(obj):
+        return MethodType(found.function, obj)
+    return getattr(obj, name)
+
+
+def is_run_time(frame: Frame, obj: Any, name: str, value: Any) -> bool:
+    """Whether an attribute is read when the code runs."""
+    if (id(obj), name) in frame.unit.assigned:
+        return True
+    return frame.unit.reads_state and is_state(obj, name, value)
 
 
 def read_state(frame: Frame, obj: Any, name: str, value: Any) -> Value:
@@ -97,7 +105,7 @@ def assign_attribute(frame: Frame, owner: PyObject, name: str, operand: Operand)
         raise frame.unsupported(
             f"{name!r} is no attribute of {owner.describe()} yet; set it in __init__ first"
         )
-    if (id(owner.obj), name) not in frame.unit.assigned:
+    if not is_run_time(frame, owner.obj, name, getattr(owner.obj, name)):
         raise Restart(owner.obj, name)
     value = frame.require(operand)
     frame.node("prim::SetAttr", [object_value(frame, owner.obj), value], name=name)
@@ -120,8 +128,7 @@ def call_module(frame: Frame, module: Module, name: str, given: Arguments) -> Op
 
 
 def _forward(frame: Frame, module: Module, name: str) -> Operand:
-    forward = getattr(module, "forward")  # noqa: B009  (an instance may carry its own)
-    return lift(frame, forward, f"{name}.forward")
+    return lift(frame, read_attribute(module, "forward"), f"{name}.forward")
 
 
 def _run_pre_hook(frame: Frame, hook: Any, owner: PyObject, given: Arguments) -> Arguments:

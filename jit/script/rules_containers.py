@@ -9,7 +9,6 @@ import collections
 import functools
 import itertools
 import operator
-from typing import Any
 
 from ir import BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script import operators
@@ -18,6 +17,7 @@ from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
+from jit.script.library import sorted_by, sorted_plain
 from jit.script.rules import RULES, Rule, rule
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
@@ -274,14 +274,5 @@ def _sorted(frame: Frame, given: Arguments) -> Operand:
     if "key" in given.kwargs:
         key = given.kwargs["key"]
         keys = frame.require(comprehend(frame, "[function(x) for x in source]", items, key))
-        return frame.python(_sorted_by, [items, keys, reverse], items.type)
-    return frame.python(_sorted_plain, [items, reverse], items.type)
-
-
-def _sorted_plain(items: list[Any], reverse: bool) -> list[Any]:
-    return sorted(items, reverse=reverse)
-
-
-def _sorted_by(items: list[Any], keys: list[Any], reverse: bool) -> list[Any]:
-    order = sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)
-    return [items[i] for i in order]
+        return frame.python(sorted_by, [items, keys, reverse], items.type)
+    return frame.python(sorted_plain, [items, reverse], items.type)

@@ -9,7 +9,6 @@ tensor, which may be a mask of unknown rank, the whole subscript is Python's, ca
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
@@ -18,6 +17,7 @@ from typing import Any, TypeGuard
 from ir import INT, NONE, NUMBER, TENSOR, ListType, TensorType, Value, optional
 from jit.script.constants import make_list, unpack
 from jit.script.frame import Frame
+from jit.script.library import tensor_getitem, tensor_setitem
 from jit.script.operators import NUMBERS, is_tuple
 from jit.script.values import Items, Operand
 
@@ -61,10 +61,7 @@ def read_item(frame: Frame, tensor: Value, index: Sequence[Index]) -> Value:
     parts = _parts(frame, tensor, index)
     place = _place(frame, tensor, parts)
     if place is None:
-        build, values = _python_index(frame, parts)
-        return frame.python(
-            lambda t, *v: operator.getitem(t, build(v)), [tensor, *values], TENSOR, "getitem"
-        )
+        return frame.python(tensor_getitem, [tensor, *_python_index(frame, parts)], TENSOR)
     if place.indices is None:
         return place.view
     return frame.op("aten::index", place.view, place.indices)
@@ -75,13 +72,7 @@ def write_item(frame: Frame, tensor: Value, index: Sequence[Index], item: Value)
     parts = _parts(frame, tensor, index)
     place = _place(frame, tensor, parts)
     if place is None:
-        build, values = _python_index(frame, parts)
-        frame.python(
-            lambda t, x, *v: operator.setitem(t, build(v), x),
-            [tensor, item, *values],
-            NONE,
-            "setitem",
-        )
+        frame.python(tensor_setitem, [tensor, item, *_python_index(frame, parts)], NONE)
     else:
         _write(frame, place, item)
 
@@ -188,23 +179,17 @@ def _list(frame: Frame, values: Sequence[Value], element: Any) -> Value:
     return made
 
 
-def _python_index(
-    frame: Frame, parts: Sequence[Index]
-) -> tuple[Callable[[tuple[Any, ...]], tuple[Any, ...]], list[Value]]:
-    """The values inside an index, and the function that puts them into Python's index again."""
+def _python_index(frame: Frame, parts: Sequence[Index]) -> list[Value]:
+    """How many values each part of an index takes (three a slice, none an Ellipsis), and those
+    values.
+    """
     values: list[Value] = []
-    shape: list[int] = []  # values that each part takes: three a slice, none an Ellipsis
+    shape: list[Value] = []
     for part in parts:
         before = len(values)
         if isinstance(part, Slice):
             values += part.values(frame)
         elif not isinstance(part, EllipsisType):
             values.append(frame.require(part))
-        shape.append(len(values) - before)
-
-    def build(given: tuple[Any, ...]) -> tuple[Any, ...]:
-        rest = iter(given)
-        taken = [[next(rest) for _ in range(count)] for count in shape]
-        return tuple(slice(*t) if len(t) == 3 else t[0] if t else ... for t in taken)
-
-    return build, values
+        shape.append(frame.constant(len(values) - before))
+    return [_list(frame, shape, INT), *values]

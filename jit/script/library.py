@@ -1,0 +1,135 @@
+"""The library: named Python functions that compiled code calls where no op has their meaning.
+
+A call is a `prim::PythonOp` whose `function` is registered here and whose further arguments are all
+inputs of the node, so that an archive can name it: `ops.relume.<name>(...)`. Functions of users
+(ignored ones, `autograd.Function`) are not in the library; archives refuse them.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+import operator
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIBRARY: dict[str, Callable[..., Any]] = {}
+_NAMES: dict[Any, str] = {}
+
+
+def library(function: F, name: str = "") -> F:
+    """Register a function under its own name, or another one that is an identifier."""
+    name = name or function.__name__.strip("_")
+    assert name.isidentifier() and LIBRARY.get(name, function) is function, name
+    LIBRARY[name] = function
+    _NAMES.setdefault(function, name)
+    return function
+
+
+def library_name(function: Callable[..., Any]) -> str | None:
+    """The name of a registered function, None for any other."""
+    try:
+        return _NAMES.get(function)
+    except TypeError:  # an unhashable callable
+        return None
+
+
+def _adopt(prefix: str, owner: Any, names: str) -> None:
+    for name in names.split():
+        library(getattr(owner, name), f"{prefix}_{name.strip('_')}")
+
+
+def _public(module: Any) -> str:
+    return " ".join(n for n, f in vars(module).items() if n[0] != "_" and callable(f))
+
+
+_adopt(
+    "operator",
+    operator,
+    """
+    add sub mul truediv floordiv mod pow matmul lshift rshift and_ or_ xor neg pos invert abs
+    eq ne lt le gt ge contains getitem setitem delitem is_ not_ truth
+    iadd isub imul itruediv ifloordiv imod ipow imatmul ilshift irshift iand ior ixor
+    """,
+)
+_adopt("math", math, _public(math))
+_adopt("cmath", cmath, _public(cmath))
+
+for _function in (
+    len, set, frozenset, tuple, list, dict, round, id, repr, format, int, float, complex, str, bool,
+    bytes, bytearray, pow, divmod, sum, min, max, any, all, sorted, ascii, iter, next, hash, slice,
+    ord, chr, bin, hex, oct, isinstance, getattr, setattr, hasattr,
+):  # fmt: skip
+    library(_function)
+
+for _owner, _methods in (
+    (str, "casefold removeprefix removesuffix isascii encode translate format_map format"),
+    (set, "add discard remove clear update union intersection difference copy pop issubset "
+          "issuperset isdisjoint symmetric_difference intersection_update difference_update "
+          "symmetric_difference_update"),
+):  # fmt: skip
+    _adopt(_owner.__name__, _owner, _methods)
+
+library(torch.Tensor.tolist, "tolist")
+library(torch.manual_seed)
+library(warnings.warn)
+for _context in (
+    torch.no_grad,
+    torch.enable_grad,
+    torch.inference_mode,
+    torch.set_grad_enabled,
+    torch.autocast,
+):
+    library(_context)
+library(torch.profiler.record_function)
+
+
+@library
+def sorted_by(items: Sequence[Any], keys: Sequence[Any], reverse: bool) -> list[Any]:
+    """`sorted(items, key=...)`, the keys already computed."""
+    order = sorted(range(len(items)), key=keys.__getitem__, reverse=reverse)
+    return [items[i] for i in order]
+
+
+@library
+def sorted_plain(items: Sequence[Any], reverse: bool) -> list[Any]:
+    """`sorted(items, reverse=reverse)`."""
+    return sorted(items, reverse=reverse)
+
+
+@library
+def set_slice(
+    items: Any, start: int | None, stop: int | None, step: int | None, new: Sequence[Any]
+) -> None:
+    """`items[start:stop:step] = new`."""
+    items[slice(start, stop, step)] = new
+
+
+@library
+def delete_slice(items: Any, start: int | None, stop: int | None, step: int | None) -> None:
+    """`del items[start:stop:step]`."""
+    del items[slice(start, stop, step)]
+
+
+def _subscript(shape: Sequence[int], values: Sequence[Any]) -> tuple[Any, ...]:
+    """The parts of a subscript: each takes three values (a slice), one, or none (an Ellipsis)."""
+    rest = iter(values)
+    taken = [[next(rest) for _ in range(count)] for count in shape]
+    return tuple(slice(*t) if len(t) == 3 else t[0] if t else ... for t in taken)
+
+
+@library
+def tensor_getitem(tensor: torch.Tensor, shape: Sequence[int], *values: Any) -> torch.Tensor:
+    """`tensor[...]` with the parts of the subscript in `values`, as `shape` counts them."""
+    return tensor[_subscript(shape, values)]
+
+
+@library
+def tensor_setitem(tensor: torch.Tensor, item: Any, shape: Sequence[int], *values: Any) -> None:
+    """`tensor[...] = item`."""
+    tensor[_subscript(shape, values)] = item
