@@ -30,6 +30,7 @@ from ir.errors import (
     UnsupportedError,
     VerifyError,
 )
+from ir.futures import Future, wait
 from ir.graph import Block, Graph, Node, Value, copy_node
 from ir.interpreter import Interpreter, Observer
 from ir.op import (
@@ -45,6 +46,7 @@ from ir.op import (
     Reduction,
     Scalar,
     Scan,
+    Structured,
     View,
 )
 from ir.ops.gradient import autograd_nodes
@@ -53,7 +55,15 @@ from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.registry import lookup, overloads
 from ir.source import Span
 from ir.strides import view_strides
-from ir.torch_bridge import constant_of, dtype_of, erased_type_of, reference, to_torch, type_of
+from ir.torch_bridge import (
+    constant_of,
+    dtype_of,
+    erased_type_of,
+    fork,
+    reference,
+    to_torch,
+    type_of,
+)
 from ir.typerules import Unknown
 from ir.types import (
     ANY,
@@ -124,6 +134,7 @@ __all__ = [
     "Element",
     "Facts",
     "Field",
+    "Future",
     "FutureType",
     "Graph",
     "Interpreter",
@@ -145,6 +156,7 @@ __all__ = [
     "Role",
     "Scalar",
     "Scan",
+    "Structured",
     "ScriptObject",
     "SetType",
     "Span",
@@ -169,6 +181,7 @@ __all__ = [
     "dtype_of",
     "dtypes",
     "erased_type_of",
+    "fork",
     "hint",
     "infer",
     "is_subtype",
@@ -191,4 +204,5 @@ __all__ = [
     "type_of",
     "typerules",
     "view_strides",
+    "wait",
 ]

@@ -12,8 +12,8 @@ Laws
     other set is born in the graph (fresh).
   * Distinct parameters are taken not to overlap: where one of them is written (`written_params`),
     the plan's guards test that.
-  * `prim::CallFunction`, `prim::CallMethod` and `prim::PythonOp` may write to their inputs and to
-    everything external.
+  * Calls (`_CALLS`) may write to their inputs and to everything external; a task may do so until it
+    was waited for.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from collections.abc import Iterable
 from ir import types as T
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
+from ir.ops.control import WAIT
 from ir.ops.memory import UNMARKED
 
-_CALLS = ("prim::CallFunction", "prim::CallMethod", "prim::PythonOp")
+_CALLS = (
+    "prim::CallFunction", "prim::CallMethod", "prim::PythonOp", "prim::fork", WAIT.name)
 _HARMLESS = ("prim::RaiseException", "prim::Print", "prim::If", "prim::Loop")
 
 

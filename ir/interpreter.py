@@ -33,7 +33,7 @@ from typing import Any, Protocol
 
 from ir.classes import create_object
 from ir.graph import Block, Graph, Node, Value
-from ir.torch_bridge import reference, to_torch
+from ir.torch_bridge import fork, reference, to_torch
 from ir.types import TupleType
 
 
@@ -358,6 +358,9 @@ _EXPRESSIONS: dict[str, Callable[[_Source, Node], str]] = {
     "prim::DictConstruct": _dict,
     "prim::unchecked_cast": lambda source, node: source.names_of(node.inputs),
     "prim::CallFunction": lambda source, node: _apply(source, node, _callee(source, node)),
+    "prim::fork": lambda source, node: _apply(
+        source, node, partial(fork, _callee(source, node))
+    ),
     "prim::PythonOp": lambda source, node: _apply(source, node, node.attrs["function"]),
     "prim::CallMethod": lambda source, node: _apply(
         source, node, lambda obj, *args: getattr(obj, node.attrs["name"])(*args)

@@ -10,17 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from ir import dtypes, registry
+from ir import dtypes, futures, registry
 from ir import types as T
 from ir.dtypes import DType
+from ir.futures import Future
 from ir.literals import object_type, tuple_type, type_of_literal
 from ir.op import Effect, Op, Opaque
 from ir.ops.methods import METHODS
 from ir.schema import Schema, parse_schema
+
+R = TypeVar("R")
 
 # Written to in training mode, which torch's schemas do not say.
 _RUNNING_STATISTICS = re.compile(r"Tensor\? (running_mean|running_var)\b")
@@ -213,6 +216,33 @@ def to_torch(value: Any, type_: T.Type) -> Any:
             return _MEMORY_FORMATS[value]
         case _:
             return value
+
+
+# threads ------------------------------------------------------------------------------------------
+def fork(task: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
+    """Start `task(*args, **kwargs)` on another thread, under this one's grad mode, inference mode
+    and autocast. Where dispatch or function modes or functorch are active, which are a thread's
+    own, the task runs at once; so a trace records what it does.
+    """
+    if _has_modes():
+        return futures.completed(lambda: task(*args, **kwargs))
+    is_recorded, is_inferred = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    is_cast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def run() -> R:
+        with (
+            torch.inference_mode(is_inferred),
+            torch.set_grad_enabled(is_recorded),
+            torch.autocast("cpu", dtype, is_cast),
+        ):
+            return task(*args, **kwargs)
+
+    return futures.fork(run)
+
+
+def _has_modes() -> bool:
+    stacks = (torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack())
+    return any(stacks) or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 registry.provide(opaque_overloads)

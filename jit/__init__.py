@@ -14,12 +14,27 @@ import gc
 _IS_COLLECTING = gc.isenabled()
 gc.disable()  # importing makes much and drops little: collecting torch's heap for it takes longer
 try:
-    from ir import CompileError, TypeMismatch, UnsupportedError
+    from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import jit, script
     from jit.compare import compare
     from jit.explain import explain
     from jit.function import ScriptFunction
-    from jit.reasons import JitWarning
+    from jit.language import (
+        Attribute,
+        Error,
+        Final,
+        _overload,
+        _overload_method,
+        annotate,
+        export,
+        ignore,
+        interface,
+        is_scripting,
+        script_method,
+        unused,
+    )
+    from jit.language import isinstance_ as isinstance
+    from jit.reasons import JitWarning, ScriptWarning
     from jit.stats import stats
     from jit.trace import TracerWarning, TracingCheckError, is_tracing
     from jit.tracing import TracedFunction, trace
@@ -28,19 +43,36 @@ finally:
         gc.enable()
 
 __all__ = [
+    "Attribute",
     "CompileError",
+    "Error",
+    "Final",
+    "Future",
     "JitWarning",
     "ScriptFunction",
+    "ScriptWarning",
     "TracedFunction",
     "TracerWarning",
     "TracingCheckError",
     "TypeMismatch",
     "UnsupportedError",
+    "_overload",
+    "_overload_method",
+    "annotate",
     "compare",
     "explain",
+    "export",
+    "fork",
+    "ignore",
+    "interface",
+    "is_scripting",
     "is_tracing",
+    "isinstance",
     "jit",
     "script",
+    "script_method",
     "stats",
     "trace",
+    "unused",
+    "wait",
 ]

@@ -14,7 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
-class JitWarning(UserWarning):
+class ScriptWarning(Warning):
+    """What compiling has to say about a program; base of `JitWarning`, under torch.jit's name."""
+
+
+class JitWarning(ScriptWarning, UserWarning):
     """A function runs in eager mode although it was given to the compiler; the text says why and
     where.
     """

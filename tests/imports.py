@@ -31,6 +31,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.__main__",
         "jit.agreement",
         "jit.compare",
+        "jit.language",
         "jit.numpy_bridge",
         "jit.peers",
         "jit.plainness",

@@ -8,6 +8,8 @@
                                                       trip count, first condition, carried...)
     prim::RaiseException  exception: its class        inputs are the exception's arguments
     prim::CallFunction    graph: Graph, name
+    prim::fork            graph: Graph, name          as a task: the output is its future
+    aten::wait            -
     prim::PythonOp        function: a callable
     prim::Enter, Exit     -                           a context manager; an exception leaves it too
     prim::SetConstruct    -
@@ -26,6 +28,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from ir.futures import wait
 from ir.op import Control, Effect, Op, row
 
 
@@ -58,6 +61,8 @@ IS_INSTANCE = control("prim::isinstance(Any value) -> bool", Effect.PURE, _is_in
 RAISE = control("prim::RaiseException(...) -> ()", Effect.SIDE)
 PRINT = control("prim::Print(...) -> ()", Effect.SIDE, print)
 CALL = control("prim::CallFunction(...) -> ...", Effect.SIDE)
+FORK = control("prim::fork(...) -> t", Effect.SIDE)
+WAIT = control("aten::wait(Future(t) self) -> t", Effect.SIDE, wait)
 ENTER = control("prim::Enter(Any context) -> t", Effect.SIDE)
 EXIT = control("prim::Exit(Any context) -> ()", Effect.SIDE)
 PYTHON = control("prim::PythonOp(...) -> ...", Effect.SIDE)

@@ -39,6 +39,7 @@ from ir import (
     STR,
     TENSOR,
     DictType,
+    Future,
     FutureType,
     ListType,
     ObjectType,
@@ -131,7 +132,7 @@ def _generic_type(annotation: Any, span: Span | None) -> Type:
         return inner(0)
     if origin is typing.Literal:
         return _union([type_of_annotation(type(a), span) for a in args])
-    if origin is torch.futures.Future or origin is torch.jit.Future:
+    if origin in (Future, torch.futures.Future, torch.jit.Future):
         return FutureType(inner(0))
     raise _unknown(annotation, span)
 

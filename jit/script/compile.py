@@ -23,6 +23,7 @@ from jit.script import (
     expressions,
     functions,
     rules_containers,
+    rules_jit,
     rules_numbers,
     rules_numpy,
     rules_objects,
@@ -41,7 +42,7 @@ from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
 HANDLERS = (calls, comprehensions, control, expressions, functions, statements)
-RULES = (rules_containers, rules_numbers, rules_numpy, rules_objects, rules_torch)
+RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
 
 def _materialize(frame: Frame, operand: Static) -> Value:

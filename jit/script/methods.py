@@ -15,6 +15,7 @@ from ir import (
     NONE,
     STR,
     DictType,
+    FutureType,
     ListType,
     ObjectType,
     OptionalType,
@@ -75,10 +76,14 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
             return _replace
         case SetType() if name in _SET_METHODS:
             return _set_method(name)
+        case FutureType():
+            return METHODS_OF_FUTURES.get(name)
         case ObjectType() | OptionalType():
             return None
     return None
 
+
+METHODS_OF_FUTURES: dict[str, MethodRule] = {}
 
 # Methods of sets, and whether they give a set; there are no ops for them.
 _SET_METHODS = {

@@ -1,30 +1,26 @@
 """Rules of torch: what is known while compiling, typed expressions, and functions that are more
 than an op.
 
-`torch.jit.is_scripting()` is True in compiled code; tests for torch functions, tracing and
-torch.compile are False, so the branches behind them are never compiled.
+Tests for torch functions, tracing and torch.compile are False in compiled code, so the branches
+behind them are never compiled.
 """
 
 from __future__ import annotations
 
-import ast
-import typing
 from typing import Any
 
 import numpy as np
 import torch
 import torch.utils.checkpoint
 
-from ir import GENERATOR, OptionalType
+from ir import GENERATOR
 from jit.script import operators
-from jit.script.annotate import evaluate_annotation, type_of_annotation
-from jit.script.conditions import condition, truth
+from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN
 from jit.script.frame import Frame
 from jit.script.known import known_value
-from jit.script.rules import RULES, Rule, computed, form, rule
+from jit.script.rules import RULES, Rule, computed, rule
 from jit.script.scope import select
-from jit.script.statements import conform
 from jit.script.values import Arguments, Items, Operand
 
 # what is known while compiling --------------------------------------------------------------------
@@ -45,14 +41,7 @@ def _known(value: Any) -> Rule:
 
 
 RULES.update(dict.fromkeys(FALSE, _known(False)))
-RULES[torch.jit.is_tracing] = _known(False)  # type: ignore[attr-defined]
 RULES.update({f: computed(f) for f in COMPUTED})
-
-
-@rule(torch._jit_internal.is_scripting)
-def _is_scripting(frame: Frame, given: Arguments) -> Operand:
-    """True, except where torch uses it to refuse what works here."""
-    return frame.constant(not frame.source.file.endswith("parametrize.py"))
 
 
 @rule(torch.Size)
@@ -76,31 +65,6 @@ def dtype_of(obj: Any) -> Any:
     if isinstance(obj, np.dtype) or (isinstance(obj, type) and issubclass(obj, np.generic)):
         return getattr(torch, np.dtype(obj).name, None)
     return None
-
-
-# special forms ------------------------------------------------------------------------------------
-
-
-@form(isinstance, torch.jit.isinstance)
-def _isinstance(frame: Frame, node: ast.Call) -> Operand:
-    return condition(frame, node).as_value(frame)
-
-
-@form(torch.jit.annotate, typing.cast)
-def _annotate(frame: Frame, node: ast.Call) -> Operand:
-    annotation = evaluate_annotation(
-        ast.unparse(node.args[0]), frame.annotation_names(), frame.span
-    )
-    type_ = type_of_annotation(annotation, frame.span)
-    return conform(frame, frame.evaluate(node.args[1], type_), type_)
-
-
-@rule(torch.jit._script._unwrap_optional)
-def _unwrap(frame: Frame, given: Arguments) -> Operand:
-    value = frame.require(given.args[0])
-    if not isinstance(value.type, OptionalType):
-        return value
-    return frame.op("aten::_unwrap_optional", value)
 
 
 @rule(torch.is_tensor)

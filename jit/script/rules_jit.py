@@ -1,0 +1,161 @@
+"""Rules of `jit`'s own names and of torch.jit's, which mean the same: what is known while
+compiling, typed expressions, tasks.
+
+`is_scripting()` is True in compiled code and `is_tracing()` False, so the branches behind them are
+decided while compiling.
+"""
+
+from __future__ import annotations
+
+import ast
+import typing
+from collections.abc import Iterator
+
+import torch
+from torch.jit import _unwrap_optional  # type: ignore[attr-defined]
+
+from ir import BOOL, NONE, Block, FutureType, Graph, OptionalType, Value, copy_node, fork, wait
+from jit.language import annotate, is_scripting, isinstance_
+from jit.script.annotate import evaluate_annotation, type_of_annotation
+from jit.script.conditions import condition
+from jit.script.frame import OBJECT, Frame
+from jit.script.methods import METHODS_OF_FUTURES
+from jit.script.rules import form, rule
+from jit.script.statements import conform
+from jit.script.values import Arguments, Operand, Static
+from jit.trace import is_tracing
+
+# what is known while compiling --------------------------------------------------------------------
+
+
+@rule(is_scripting, torch._jit_internal.is_scripting)
+def _is_scripting(frame: Frame, given: Arguments) -> Operand:
+    """True, except where torch uses it to refuse what works here."""
+    return frame.constant(not frame.source.file.endswith("parametrize.py"))
+
+
+@rule(is_tracing, torch.jit._trace.is_tracing)
+def _is_tracing(frame: Frame, given: Arguments) -> Operand:
+    return frame.constant(False)
+
+
+# typed expressions --------------------------------------------------------------------------------
+
+
+@form(isinstance, isinstance_, torch.jit.isinstance)
+def _isinstance(frame: Frame, node: ast.Call) -> Operand:
+    named = ast.copy_location(ast.Name("isinstance", ast.Load()), node.func)
+    test = ast.copy_location(ast.Call(named, node.args, node.keywords), node)
+    return condition(frame, test).as_value(frame)
+
+
+@form(annotate, torch.jit.annotate, typing.cast)
+def _annotate(frame: Frame, node: ast.Call) -> Operand:
+    text = ast.unparse(node.args[0])
+    annotation = evaluate_annotation(text, frame.annotation_names(), frame.span)
+    type_ = type_of_annotation(annotation, frame.span)
+    return conform(frame, frame.evaluate(node.args[1], type_), type_)
+
+
+@rule(_unwrap_optional)
+def _unwrap(frame: Frame, given: Arguments) -> Operand:
+    value = frame.require(given.args[0])
+    if not isinstance(value.type, OptionalType):
+        return value
+    return frame.op("aten::_unwrap_optional", value)
+
+
+# tasks --------------------------------------------------------------------------------------------
+
+
+@rule(fork, torch.jit.fork)
+def _fork(frame: Frame, given: Arguments) -> Operand:
+    """The call becomes a graph of its own, whose parameters are the values that it reads."""
+    if not given.args:
+        raise frame.mismatch("fork() missing a required argument: the function")
+    function, *args = given.args
+    if isinstance(function, Value):
+        raise frame.mismatch(f"fork takes a function, not a {function.type}")
+    given = Arguments([_boxed(frame, a) for a in args], given.kwargs)
+    graph = Graph(getattr(function, "name", "task").rpartition(".")[2])
+    before = frame.scope.copy()
+    with frame.inside(graph.block):
+        result = frame.require(frame.unit.services.call(frame, function, given))
+    _keep_objects(frame, before)
+    graph.block.add_return(result)
+    inputs = _lift(graph.block)
+    attrs = {"graph": graph, "name": graph.name}
+    return frame.node("prim::fork", inputs, [FutureType(result.type)], **attrs).output
+
+
+def _boxed(frame: Frame, operand: Operand) -> Operand:
+    """An argument as it is now; functions and modules stay what they are."""
+    return operand if isinstance(operand, Static) else frame.require(operand)
+
+
+def _keep_objects(frame: Frame, before: dict[str, typing.Any]) -> None:
+    """What a task does to objects of compiled code would be seen by nobody."""
+    changed = [k for k, v in frame.scope.items() if before.get(k) is not v]
+    if any(key.startswith(OBJECT) for key in changed):
+        raise frame.unsupported(
+            "a task that fork starts cannot change an object made in compiled code; return what "
+            "it computes instead"
+        )
+    frame.scope.clear()
+    frame.scope.update(before)
+
+
+def _lift(block: Block) -> list[Value]:
+    """Make every value that the block reads from outside a parameter; constants are copied."""
+    made = set(_definitions(block))
+    inputs: dict[Value, Value] = {}
+    readers = [*block.walk(), *(b.returning for n in block.walk() for b in n.blocks)]
+    for node in [*readers, block.returning]:
+        for position, value in enumerate(node.inputs):
+            if value in made:
+                continue
+            if value not in inputs:
+                inputs[value] = _received(block, value)
+            node.replace(position, inputs[value])
+    return [value for value, param in inputs.items() if param.block is block]
+
+
+def _received(block: Block, value: Value) -> Value:
+    if value.node is None or value.node.name != "prim::Constant":
+        return block.add_param(value.type, value.name)
+    constant = copy_node(value.node, {})
+    constant.block = block
+    block.nodes.insert(0, constant)
+    return constant.output
+
+
+def _definitions(block: Block) -> Iterator[Value]:
+    yield from block.params
+    for node in block.nodes:
+        yield from node.outputs
+        for inner in node.blocks:
+            yield from _definitions(inner)
+
+
+@rule(wait, torch.jit.wait)
+def _wait(frame: Frame, given: Arguments) -> Operand:
+    return _future_wait(frame, frame.require(given.args[0]), Arguments([], {}))
+
+
+def _future_wait(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    if not isinstance(owner.type, FutureType):
+        raise frame.mismatch(f"wait takes a future, not a {owner.type}")
+    return frame.op("aten::wait", owner)
+
+
+def _future_done(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    return frame.python(lambda future: future.done(), [owner], BOOL, "done")
+
+
+def _future_set(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    (result,) = map(frame.require, given.args)
+    return frame.python(lambda future, x: future.set_result(x), [owner, result], NONE, "set_result")
+
+
+METHODS_OF_FUTURES.update(wait=_future_wait, value=_future_wait, done=_future_done,
+                          set_result=_future_set)  # fmt: skip
