@@ -34,6 +34,7 @@ from codegen.params import BoolParam, FloatParam, IntParam, Param
 from codegen.partition import CONTROL, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
 from codegen.refuse import Refused
+from codegen.structured import emit_call
 from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
 from ir import (
     ANY,
@@ -188,6 +189,8 @@ class Body:
         """A node outside of loop nests."""
         if isinstance(node.op.rule, Scalar | Element):
             self._register(node, node.op.rule)
+        elif node in self.plan.calls:
+            emit_call(self, self.plan.calls[node])
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
         elif node.name == "prim::TupleUnpack":

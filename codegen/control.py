@@ -12,9 +12,11 @@ from typing import Protocol
 
 import llvmlite.ir as ll
 
+from codegen.entry import EntryBuilder
 from codegen.nest import Nest
 from codegen.partition import Group
 from codegen.prepare import Prepared
+from codegen.structured import allocate_call
 from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Value
 
 I64 = ll.IntType(64)
@@ -24,6 +26,7 @@ TYPES: dict[object, ll.Type] = {INT: I64, FLOAT: ll.DoubleType(), BOOL: ll.IntTy
 class Body(Protocol):
     """What control flow uses of the body that it is part of (`codegen.body`)."""
 
+    entry: EntryBuilder
     plan: Prepared
     numbers: dict[Value, ll.Value]
     pointers: dict[Value, ll.Value]
@@ -158,6 +161,8 @@ def allocate_all(body: Body, block: Block) -> None:
     for item in body.plan.items[block]:
         if isinstance(item, Group):
             body.allocate(item)
+        elif isinstance(item, Node) and item in body.plan.calls:
+            allocate_call(body, body.plan.calls[item])
         elif isinstance(item, Node):
             for output in item.outputs:
                 if (

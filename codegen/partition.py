@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from codegen.operands import Known, arguments, producer
+from codegen.structured import is_called
 from ir import (
     BOOL,
     FLOAT,
@@ -30,6 +31,7 @@ from ir import (
     Reduction,
     Scalar,
     Scan,
+    Structured,
     TensorType,
     Type,
     Value,
@@ -136,6 +138,8 @@ def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
+    if isinstance(node.op.rule, Structured):
+        return all(map(_is_complete, tensors((*node.inputs, *node.outputs)))) and is_called(node)
     if isinstance(node.op.rule, Element):
         type_ = node.inputs[0].type
         return (

@@ -19,7 +19,8 @@ from codegen.nest import Buffer, Nest
 from codegen.operands import Known, producer
 from codegen.partition import Group, Item, partition
 from codegen.schedule import Schedule, schedule
-from ir import Aliases, Block, Graph, Node, TensorType, Value, View, same_dim
+from codegen.structured import Call, prepare_call
+from ir import Aliases, Block, Graph, Node, Structured, TensorType, Value, View, same_dim
 
 
 @dataclass(eq=False, slots=True)
@@ -34,6 +35,7 @@ class Prepared:
     register_bytes: int
     items: dict[Block, list[Item]] = field(default_factory=dict)
     lowered: dict[Group, Lowered] = field(default_factory=dict)
+    calls: dict[Node, Call] = field(default_factory=dict)
     copies: dict[Block, list[Nest]] = field(default_factory=dict)
     schedules: dict[Nest, Schedule] = field(default_factory=dict)
     buffers: dict[Value, Buffer] = field(default_factory=dict)
@@ -78,12 +80,21 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
                 item.nodes, stored[id(item)], plan.known, plan.buffers
             )
             plan.schedule(found.nests)
+        elif isinstance(item, Node) and isinstance(item.op.rule, Structured):
+            _prepare_call(plan, item)
         elif isinstance(item, Node) and item.name == "prim::If":
             _prepare_if(plan, item)
         elif isinstance(item, Node) and item.name == "prim::Loop":
             _prepare_loop(plan, item)
     plan.copies[block] = [lower_copy(v, t, plan.buffers, plan.known) for v, t in copies]
     plan.schedule(plan.copies[block])
+
+
+def _prepare_call(plan: Prepared, node: Node) -> None:
+    for output in node.outputs:
+        _own_buffer(plan, output)
+    plan.calls[node] = found = prepare_call(node, plan.buffers, plan.known)
+    plan.schedule(found.copies)
 
 
 def _write_there(

@@ -9,6 +9,7 @@ A row is an ATen schema, an effect, a type rule and, by kind, the rule with its 
     View        index(out_index, ...) -> in_index             folded into addresses
     Create      scalar(s, index, dtype, **params) -> lane     loop nests; needs no input
     Join        pieces along one dim (cat, stack)             stores into slices of one buffer
+    Structured  types only; matrix products by BLAS           calls from the plan's body
     Composite   decompose(b, *values) -> values               the decompose pass
     Scalar      scalar(s, *lanes) on Python numbers           registers of the plan's body
     Control     none: by name (constant, if, loop, tuple)     every walk over a graph
@@ -154,6 +155,17 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Structured:
+    """Whole tensors from whole tensors, by a routine of its own: the row states the types of the
+    results, and a plan calls the routine between its loop nests, without Python.
+
+    With `is_product`, the result is the matrix product of the first two operands, whose leading
+    dims broadcast; floats of 32 and 64 bits are multiplied by BLAS."""
+
+    is_product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Composite:
     """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`.
     Arguments are Values or Python constants, lists are Python lists of these as far as their
@@ -187,8 +199,8 @@ class Opaque:
     """Called through the reference."""
 
 
-Rule = (Pointwise | Reduction | Scan | View | Create | Join | Composite | Scalar | Control | Element
-        | Opaque)
+Rule = (Pointwise | Reduction | Scan | View | Create | Join | Structured | Composite | Scalar
+        | Control | Element | Opaque)
 
 
 @dataclass(frozen=True, eq=False)
