@@ -34,6 +34,7 @@ try:
         unused,
     )
     from jit.language import isinstance_ as isinstance
+    from jit.modules import RecursiveScriptModule, ScriptModule
     from jit.reasons import JitWarning, ScriptWarning
     from jit.stats import stats
     from jit.trace import TracerWarning, TracingCheckError, is_tracing
@@ -49,7 +50,9 @@ __all__ = [
     "Final",
     "Future",
     "JitWarning",
+    "RecursiveScriptModule",
     "ScriptFunction",
+    "ScriptModule",
     "ScriptWarning",
     "TracedFunction",
     "TracerWarning",

@@ -8,7 +8,7 @@ seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import CellType
 from typing import Any
@@ -49,13 +49,19 @@ def tensor_constants(graph: Graph) -> list[Node]:
     ]
 
 
-def split(graph: Graph, captures: Sequence[Capture]) -> tuple[list[Extra], list[Capture]]:
-    """Where to read each tensor constant, its captured name or a place of our own; and the captured
-    names that remain, whose values are part of the graph.
+def split(
+    graph: Graph, captures: Sequence[Capture], known: Mapping[Node, Extra]
+) -> tuple[list[Extra], list[Capture]]:
+    """Where to read each tensor constant: the place that is `known`, its captured name, or a place
+    of our own; and the captured names that remain, whose values are part of the graph.
     """
     holders = {id(c.value): Extra(c.holder, c.key) for c in captures}
-    tensors = [node.attrs["value"] for node in tensor_constants(graph)]
-    extras = [holders.get(id(t)) or Extra({"tensor": t}, "tensor") for t in tensors]
+    nodes = tensor_constants(graph)
+    tensors = [node.attrs["value"] for node in nodes]
+    extras = [
+        known.get(node) or holders.get(id(t)) or Extra({"tensor": t}, "tensor")
+        for node, t in zip(nodes, tensors, strict=True)
+    ]
     read = set(map(id, tensors))
     return extras, [c for c in captures if id(c.value) not in read]
 

@@ -93,6 +93,8 @@ class Site:
     """For each parameter of the function, whether it is an object that was known while scripting:
     no parameter of the graph.
     """
+    state: Sequence[Capture] = ()
+    """Those of the captures that are attributes, which can be read when the code runs as well."""
     histories: dict[Kind, History] = field(default_factory=dict)
     plans: dict[Kind, list[Compiled]] = field(default_factory=dict)
     refused: dict[Kind, Refusal] = field(default_factory=dict)
@@ -186,6 +188,12 @@ class Executor:
         self.counters.count("switched off")
         self.log(REASONS["switched off"].message)
         self._link()
+
+    def retire(self, sites: Sequence[Site]) -> None:
+        """Let no call try the plans of these sites any more."""
+        with self.lock:
+            self.chain = [c for c in self.chain if c.site not in sites]
+            self._link()
 
     def _advance(self, site: Site, call: Call, values: Sequence[Any]) -> str | None:
         """Observe a plain call and compile when its time has come; None when a plan for it is in

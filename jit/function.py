@@ -39,6 +39,7 @@ from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import size_roles
 from jit.script import CompiledSource, compile_function
+from jit.state import Place, bind_state
 from jit.trace import call_graph, is_tracing
 
 Key = tuple[object, ...]
@@ -57,10 +58,12 @@ class ScriptFunction(NativeCallable):
         *,
         config: Config = DEFAULT,
         is_strict: bool = False,
+        reads_state: bool = False,
     ) -> None:
         """`function` is what eager runs (None when there is only a graph); `graph` fixes the types
         and answers when no plan does, else each combination of argument types is scripted at its
-        first call. With `is_strict` a construct outside the language is an error.
+        first call. With `is_strict` a construct outside the language is an error; with
+        `reads_state` attributes of modules are read as TorchScript reads them (see `script.state`).
         """
         if function is not None:
             self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables
@@ -72,12 +75,14 @@ class ScriptFunction(NativeCallable):
         self._function = function
         self._graph = graph
         self._is_strict = is_strict
+        self._reads_state = reads_state
         self._signature = (
             inspect.signature(function) if function is not None else _signature_of(graph)
         )
         self._bindings: dict[Shape, Binding] = {}
         self._sites: dict[Key, list[Site]] = {}
         self._refused: dict[Key, Refusal] = {}
+        self._varying: set[Place] = set()
         self._lock = threading.RLock()
         self._interpreter = Interpreter(graph) if graph is not None else None
         self._names_numpy = names_numpy(function)
@@ -184,7 +189,7 @@ class ScriptFunction(NativeCallable):
         for site in sites:
             if site.is_current():
                 return site
-        if len(sites) >= self.executor.config.respecialize:
+        if len(sites) >= self.executor.config.respecialize and not self._loosen(sites):
             return "capture limit"
         try:
             source = self._compile(key, bound)
@@ -197,12 +202,26 @@ class ScriptFunction(NativeCallable):
         sites.insert(0, self._new_site(source, key, len(bound)))
         return sites[0]
 
+    def _loosen(self, sites: list[Site]) -> bool:
+        """Let attributes that keep changing be read when the code runs, from now on; False when
+        something else changes.
+        """
+        places = {(id(c.holder), c.key) for site in sites for c in site.state if not c.holds()}
+        if not places - self._varying:
+            return False
+        self._varying |= places
+        self.executor.retire(sites)
+        sites.clear()
+        return True
+
     def _new_site(self, source: CompiledSource, key: Key, arity: int) -> Site:
         graph = source.graph.copy()
         PASSES["inline"].run(graph)  # called graphs hold tensors, too
-        extras, captures = split(graph, source.captures)
+        state = bind_state(graph, self._varying)
+        extras, captures = split(graph, source.captures, state.extras)
         is_held = [isinstance(k, _Identity) for k in key] if key else [False] * arity
-        return Site(graph, captures, extras, size_roles(graph), is_held)
+        captures += state.captures
+        return Site(graph, captures, extras, size_roles(graph), is_held, state.captures)
 
     def _compile(self, key: Key, bound: Sequence[Any]) -> CompiledSource:
         """Script the function for argument types; objects are known while compiling."""
@@ -213,7 +232,9 @@ class ScriptFunction(NativeCallable):
         known = {
             n: v for n, k, v in zip(names, key, bound, strict=True) if isinstance(k, _Identity)
         }
-        return compile_function(self._function, types_, bound=known)
+        return compile_function(
+            self._function, types_, bound=known, reads_state=self._reads_state
+        )
 
     def _refuse(self, key: Key, reason: str, error: Exception) -> str:
         """Remember that these argument types have no graph; without any graph all calls go straight
@@ -239,7 +260,7 @@ class ScriptFunction(NativeCallable):
         for sites in reversed(self._sites.values()):
             if sites:
                 return sites[0].graph
-        return compile_function(self._function).graph
+        return compile_function(self._function, reads_state=self._reads_state).graph
 
     # --- explaining ---
 

@@ -158,7 +158,7 @@ class _Specializer:
             self.params.append(param)
         for parameter, source in zip(old, sources, strict=True):
             found = self.from_source(source, operands)
-            if isinstance(found.type, ListType) and not _is_only_read(parameter):
+            if isinstance(found.type, ListType) and not is_only_read(parameter):
                 raise Refused(
                     "argument type",
                     detail=f"list {parameter.name}, which the function changes or keeps",
@@ -252,7 +252,7 @@ def _name_values(graph: Graph) -> None:
                 value.name = node.name.partition("::")[2].lower()
 
 
-def _is_only_read(value: Value) -> bool:
+def is_only_read(value: Value) -> bool:
     """Whether nobody changes a list argument or keeps it."""
     return all(
         user.op.is_pure and not user.blocks and user.name not in _HOLDERS for user, _ in value.uses

@@ -34,6 +34,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.language",
         "jit.numpy_bridge",
         "jit.peers",
+        "jit.modules.",
         "jit.plainness",
         "jit.profile",
         "jit.specialize",

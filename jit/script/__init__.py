@@ -16,6 +16,7 @@ from typing import Any
 from ir import Type
 from jit.lazy import lazy_module, load
 from jit.script.compiled import CompiledMethod, CompiledSource
+from jit.script.state import DECLARED, is_state
 
 _COMPILE = lazy_module("jit.script.compile")
 
@@ -36,4 +37,4 @@ def compile_function(
     return made
 
 
-__all__ = ["CompiledMethod", "CompiledSource", "compile_function"]
+__all__ = ["DECLARED", "CompiledMethod", "CompiledSource", "compile_function", "is_state"]

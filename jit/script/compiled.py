@@ -34,6 +34,4 @@ class CompiledMethod:
         """Whether `obj` has no other attribute in front of the method."""
         own = vars(obj).get(self.name)
         source = getattr(own, "__wrapped__", None)
-        return own is None or (
-            isinstance(source, MethodType) and source.__func__ is self.function
-        )
+        return own is None or (isinstance(source, MethodType) and source.__func__ is self.function)

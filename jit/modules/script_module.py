@@ -1,0 +1,131 @@
+"""`ScriptModule`: a module whose methods are compiled.
+
+The class of a script module is made from the Python class of the module that was scripted: it
+derives from `ScriptModule` and from that class, so that `isinstance` holds, everything of nn.Module
+works, and what is not compiled is the class's own Python. Compiled methods stand in the instance
+(see `methods`); copies and pickles leave them out and compile for themselves.
+"""
+
+from __future__ import annotations
+
+import types
+import weakref
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ir import Graph
+from jit.function import ScriptFunction
+from jit.modules.methods import ModuleMethod, methods_of
+from jit.modules.watched import DEPENDENTS, WATCHED, Watched, invalidate, watch
+from jit.script import is_state
+
+_CLASSES: WeakKeyDictionary[type, weakref.ref[type]] = WeakKeyDictionary()
+
+
+class ScriptModule(torch.nn.Module):
+    """A compiled module; made by `jit.script(module)` and `jit.load`."""
+
+    @property
+    def original_name(self) -> str:
+        """The name of the class that was scripted."""
+        return type(self).__name__
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of `forward`."""
+        graph: Graph = self._entry.graph
+        return graph
+
+    @property
+    def _entry(self) -> ScriptFunction:
+        forward: Any = self.forward
+        assert isinstance(forward, ScriptFunction)
+        return forward
+
+    def forward_magic_method(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a special method of the class that was scripted."""
+        return getattr(type(self), method_name)(self, *args, **kwargs)
+
+    # structure ------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = vars(self)
+        is_open = name in own and is_state(self, name, own[name]) and is_state(self, name, value)
+        super().__setattr__(name, value)
+        if not is_open and DEPENDENTS in own and name not in self._parameters:
+            invalidate(own[DEPENDENTS])
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        invalidate(vars(self)[DEPENDENTS])
+
+    def _drop_compiled(self) -> None:
+        """Forget compiled methods: what they were compiled from has changed."""
+        for name in [n for n in vars(self) if self._is_compiled(n)]:
+            del vars(self)[name]
+
+    def _is_compiled(self, name: str) -> bool:
+        """Whether an attribute is a compiled method of the class."""
+        method = vars(type(self)).get(name)
+        return (
+            isinstance(method, ModuleMethod)
+            and isinstance(vars(self)[name], ScriptFunction)
+            and method.is_in_force(self)
+        )
+
+    # copies ---------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        if not isinstance(state, dict):
+            return state
+        kept = {k: v for k, v in state.items() if k not in vars(self) or not self._is_compiled(k)}
+        kept.pop(DEPENDENTS, None)
+        return kept | {k: dict(kept[k]) for k in WATCHED if isinstance(kept.get(k), Watched)}
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        watch(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _new, (original_class(type(self)),), self.__getstate__()
+
+
+RecursiveScriptModule = ScriptModule
+
+
+def original_class(cls: type) -> type | None:
+    """The class that a class of script modules was made from; None for any other class."""
+    found = vars(cls).get("_original_class")
+    return found if isinstance(found, type) else None
+
+
+def script_class(cls: type[torch.nn.Module]) -> type[ScriptModule]:
+    """The class of script modules for a Python class; one for each."""
+    known = _CLASSES.get(cls)
+    found = known() if known is not None else None
+    if found is None:
+        found = _make_class(cls)
+        _CLASSES[cls] = weakref.ref(found)
+    return found
+
+
+def _make_class(cls: type[torch.nn.Module]) -> type[ScriptModule]:
+    namespace: Mapping[str, Any] = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "_original_class": cls,
+        **methods_of(cls),
+    }
+    bases = (ScriptModule,) if cls is torch.nn.Module else (ScriptModule, cls)
+    return types.new_class(cls.__name__, bases, {}, lambda body: body.update(namespace))
+
+
+def _new(cls: type[torch.nn.Module]) -> ScriptModule:
+    """A script module without state, of a Python class."""
+    made = script_class(cls)
+    return made.__new__(made)

@@ -1,0 +1,143 @@
+"""Which attributes of a module are state, read when the code runs, and of which types.
+
+State are parameters, buffers and plain data; a constant is what is declared so (`Final`,
+`__constants__`), what the class defines without an annotation, None without a declared type, and
+every object that has no type here: functions, configurations, submodules.
+
+A declaration is an annotation of the class, `self.x: List[int] = []` in `__init__`, or the type
+of a `torch.jit.Attribute`, which the script module keeps under `DECLARED`.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import inspect
+import sys
+import typing
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ir import (
+    CompileError,
+    DictType,
+    ListType,
+    ObjectType,
+    OptionalType,
+    SetType,
+    TupleType,
+    Type,
+    UnionType,
+    erased_type_of,
+)
+from jit.script.annotate import evaluate_annotation, type_of_annotation
+from jit.script.pysource import read_function
+
+Module = torch.nn.Module
+DECLARED = "_declared_types"
+_FINAL = (typing.Final, getattr(torch.jit, "Final", typing.Final))
+_ANNOTATIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
+
+
+def is_state(obj: Any, name: str, value: Any) -> bool:
+    """Whether the attribute `name` of an object, which holds `value` now, is read at run time."""
+    if not isinstance(obj, Module):
+        return False
+    if name in obj._parameters or name in obj._buffers:
+        return value is not None or declared_type(obj, name) is not None
+    if is_constant(obj, name):
+        return False
+    declared = declared_type(obj, name)
+    if declared is not None:
+        return is_data(declared)
+    return name in vars(obj) and value is not None and is_data(erased_type_of(value))
+
+
+def is_constant(obj: Any, name: str) -> bool:
+    """Whether an attribute is declared to keep its value."""
+    if name in getattr(obj, "__constants__", ()):
+        return True
+    annotation = annotation_of(obj, name)
+    return annotation in _FINAL or typing.get_origin(annotation) in _FINAL
+
+
+def is_data(type_: Type) -> bool:
+    """Whether values of a type are data, and not objects known while compiling."""
+    match type_:
+        case ObjectType(cls=cls):
+            return isinstance(cls, type) and issubclass(cls, enum.Enum)
+        case ListType(element=element) | SetType(element=element) | OptionalType(element=element):
+            return is_data(element)
+        case DictType(key=key, value=value):
+            return is_data(key) and is_data(value)
+        case TupleType(elements=elements):
+            return all(map(is_data, elements))
+        case UnionType(members=members):
+            return all(map(is_data, members))
+    return True
+
+
+def state_type(obj: Any, name: str, value: Any) -> Type:
+    """The type of an attribute: declared, or that of its present value."""
+    return declared_type(obj, name) or erased_type_of(value)
+
+
+def declared_type(obj: Any, name: str) -> Type | None:
+    """The declared type of an attribute; None without a declaration that has a meaning here."""
+    annotation = annotation_of(obj, name)
+    if annotation is None or annotation in _FINAL:
+        return None
+    try:
+        return type_of_annotation(annotation)
+    except CompileError:
+        return None
+
+
+def annotation_of(obj: Any, name: str) -> Any:
+    """The declaration of an attribute, None without one."""
+    given = getattr(obj, "__dict__", {}).get(DECLARED, {})
+    if name in given:
+        return given[name]
+    for cls in type(obj).__mro__:
+        if cls not in (object, Module) and name in (found := _annotations(cls)):
+            return found[name]
+    return None
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    """Annotations of a class's own body and of its `__init__`'s assignments to self."""
+    found = _ANNOTATIONS.get(cls)
+    if found is None:
+        pairs = [*inspect.get_annotations(cls).items(), *_init_annotations(cls)]
+        found = _ANNOTATIONS[cls] = {name: _evaluated(cls, a) for name, a in pairs}
+    return found
+
+
+def _evaluated(cls: type, annotation: Any) -> Any:
+    names = vars(sys.modules[cls.__module__]) if cls.__module__ in sys.modules else {}
+    try:
+        while isinstance(annotation, str):
+            annotation = evaluate_annotation(annotation, {**vars(typing), **names}, None)
+    except CompileError:
+        return None
+    return annotation
+
+
+def _init_annotations(cls: type) -> Iterator[tuple[str, str]]:
+    init = vars(cls).get("__init__")
+    if not isinstance(init, FunctionType) or not init.__code__.co_varnames:
+        return
+    try:
+        node = read_function(init).node
+    except CompileError:
+        return  # made by exec: nothing is declared
+    for statement in ast.walk(node):
+        match statement:
+            case ast.AnnAssign(
+                target=ast.Attribute(value=ast.Name(id=owner), attr=name), annotation=annotation
+            ) if owner == init.__code__.co_varnames[0]:
+                yield name, ast.unparse(annotation)
