@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import enum
 
 import torch
 
 from ir import DEVICE, ObjectType, OptionalType, TensorType, TupleType, Type, Value, registry
 from jit.script.classes import get_field, super_attribute
 from jit.script.constants import unpack
+from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
@@ -50,10 +52,12 @@ def _attribute(frame: Frame, node: ast.Attribute) -> Operand:
     return narrowed(frame, node, get_attribute(frame, frame.evaluate(node.value), node.attr))
 
 
-def get_attribute(frame: Frame, owner: Operand, name: str) -> Operand:
-    """`owner.name`."""
+def get_attribute(
+    frame: Frame, owner: Operand, name: str, *, is_called: bool = False
+) -> Operand:
+    """`owner.name`, perhaps about to be called."""
     if isinstance(owner, Value):
-        return _value_attribute(frame, owner, name)
+        return _value_attribute(frame, owner, name, is_called)
     if isinstance(owner, Instance):
         return get_field(frame, owner, name)
     if isinstance(owner, SuperOf):
@@ -63,16 +67,18 @@ def get_attribute(frame: Frame, owner: Operand, name: str) -> Operand:
     return Method(owner, name)
 
 
-def _value_attribute(frame: Frame, owner: Value, name: str) -> Operand:
+def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> Operand:
     match owner.type:
         case TensorType():
             return _tensor_attribute(frame, owner, name)
         case TupleType(fields=fields) if name in fields:
             return unpack(frame, owner)[fields.index(name)]
-        case ObjectType(cls=cls) if isinstance(cls, type) and name in ("name", "value"):
+        case ObjectType(cls=cls) if is_enum(cls) and name in ("name", "value"):
             return _enum_attribute(frame, owner, name)
         case type_ if type_ == DEVICE and name in ("type", "index"):
             return frame.op(f"prim::{name}", owner)
+        case type_ if is_dynamic(type_) and not is_called:
+            return attribute_of(frame, owner, name)
         case OptionalType():
             raise frame.mismatch(
                 f"the value may be None, which has no attribute {name!r}; test `is not None` first"
@@ -98,6 +104,11 @@ def _enum_attribute(frame: Frame, owner: Value, name: str) -> Operand:
     if len(kinds) == 1:
         result.type = kinds.pop()
     return result
+
+
+def is_enum(cls: object) -> bool:
+    """Whether a class is an enumeration."""
+    return isinstance(cls, type) and issubclass(cls, enum.Enum)
 
 
 def has_op(name: str) -> bool:

@@ -15,12 +15,20 @@ from typing import Any
 
 import torch
 
-from ir import NONE, STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
-from jit.script import methods, modules, operators
-from jit.script.attributes import has_op
+from ir import ANY, NONE, STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
+from jit.script import library, methods, modules, operators
+from jit.script.attributes import get_attribute, has_op
 from jit.script.classes import find_method
-from jit.script.constants import constant_of, lift
-from jit.script.expressions import join_lists, spread
+from jit.script.constants import constant_of, lift, make_list
+from jit.script.dynamic import (
+    call_on,
+    call_python,
+    has_dynamic,
+    is_dynamic,
+    is_standard,
+    result_of_op,
+)
+from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
@@ -42,7 +50,7 @@ from jit.script.values import (
 @expression(ast.Call)
 def _call(frame: Frame, node: ast.Call) -> Operand:
     hint = frame.hint
-    function = frame.evaluate(node.func)
+    function = _callee(frame, node.func)
     if isinstance(function, PyObject):
         form = special_form(function.obj)
         if form is not None:
@@ -50,6 +58,15 @@ def _call(frame: Frame, node: ast.Call) -> Operand:
     arguments = _arguments(frame, node)
     frame.hint = hint
     return call(frame, function, arguments)
+
+
+def _callee(frame: Frame, node: ast.expr) -> Operand:
+    if not isinstance(node, ast.Attribute):
+        return frame.evaluate(node)
+    owner = frame.evaluate(node.value)
+    with frame.at(node):
+        found = get_attribute(frame, owner, node.attr, is_called=True)
+        return narrowed(frame, node, found)
 
 
 def _arguments(frame: Frame, node: ast.Call) -> Arguments:
@@ -114,6 +131,10 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
             return call(
                 frame, inner, Arguments([*args, *given.args], {**dict(kwargs), **given.kwargs})
             )
+        case Value() if is_dynamic(function.type):
+            keys = frame.require(make_list(frame, [frame.constant(k) for k in given.kwargs], STR))
+            rest = [frame.require(a) for a in (*given.args, *given.kwargs.values())]
+            return frame.python(library.call, [function, keys, *rest], ANY)
     what = (
         f"a value of type {function.type}" if isinstance(function, Value) else function.describe()
     )
@@ -127,7 +148,11 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return rule(frame, given)
     op = op_of(obj)
     if op is not None:
+        if has_dynamic([*given.args, *given.kwargs.values()]):
+            return call_python(frame, obj, given, name, result_of_op(op))
         return apply_op(frame, op, given)
+    if is_standard(obj) and not isinstance(obj, logging.Logger):
+        return call_python(frame, obj, given, name)
     if isinstance(obj, torch.nn.Module):
         return modules.call_module(frame, obj, name, given)
     found = modules.call_bound(frame, obj, name, given)
@@ -244,6 +269,8 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
             pass
         case type_ if type_ == STR:
             return methods.call_str(frame, owner, name, given)
+    if is_dynamic(owner.type):
+        return call_on(frame, owner, name, given)
     raise frame.mismatch(f"a value of type {owner.type} has no method {name!r} in compiled code")
 
 
@@ -253,6 +280,8 @@ def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> O
     full = Arguments([owner, *given.args], given.kwargs)
     if isinstance(method, types.FunctionType) and name not in METHODS_AS_OPS:
         return frame.unit.services.call_function(frame, method, full)
+    if has_dynamic([*given.args, *given.kwargs.values()]):
+        return call_on(frame, owner, name, given, result_of_op(f"aten::{name}"))
     if not has_op(f"aten::{name}"):
         raise frame.unsupported(f"the Tensor method {name!r} is not supported in compiled code")
     return apply_op(frame, f"aten::{name}", full)

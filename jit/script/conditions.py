@@ -34,6 +34,7 @@ from ir import (
 )
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.instances import Verdict, isinstance_of
 from jit.script.scope import select
@@ -106,7 +107,17 @@ def condition(frame: Frame, node: ast.expr) -> Condition:
             case ast.Call(func=ast.Attribute(attr="isinstance"), args=[subject, classes]):
                 return _isinstance(frame, subject, classes)
             case _:
-                return Condition(truth(frame, frame.evaluate(node)))
+                return _truth_test(frame, node)
+
+
+def _truth_test(frame: Frame, node: ast.expr) -> Condition:
+    """What is true is not None."""
+    operand, path = frame.evaluate(node), path_of(node)
+    value = truth(frame, operand)
+    if path is None or not isinstance(operand, Value) or isinstance(value, bool):
+        return Condition(value)
+    rest = without_none(operand.type)
+    return Condition(value, {path: rest} if rest != operand.type else {})
 
 
 def _combine(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Condition:
@@ -258,6 +269,8 @@ def _runtime_truth(frame: Frame, value: Value) -> bool | Value:
             return bool(elements)
         case OptionalType(element=element):
             return _optional_truth(frame, value, element)
+    if is_dynamic(value.type):
+        return frame.python(bool, [value], BOOL)
     raise frame.mismatch(f"a value of type {value.type} has no truth value in compiled code")
 
 

@@ -14,12 +14,14 @@ import torch
 
 from ir import NONE, TENSOR, DictType, ListType, TupleType, Type, Value
 from jit.script.annotate import named_tuple_type
+from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
 from jit.script.templates import comprehend
 from jit.script.values import (
     Closure,
     Items,
+    Method,
     Operand,
     PartialOf,
     PyObject,
@@ -90,13 +92,12 @@ def lift_sequence(frame: Frame, obj: Sequence[Any], name: str) -> Operand:
         return frame.node("prim::TupleConstruct", values, [named_tuple_type(type(obj))]).output
     if isinstance(obj, tuple):
         return make_tuple(frame, values)
-    return empty_list(frame) if not values else make_list(frame, values) or Items(tuple(items))
+    return empty_list(frame) if not values else make_list(frame, values)
 
 
 def empty_list(frame: Frame) -> Value:
     """A list whose element type the first element decides."""
     made = make_list(frame, [], TENSOR)
-    assert made is not None
     frame.unit.untyped.add(made)
     return made
 
@@ -106,7 +107,7 @@ def _lift_dict(frame: Frame, obj: dict[Any, Any], name: str) -> Operand:
     flat = values_of([o for pair in pairs for o in pair])
     if flat is None:
         return PyObject(obj, name)
-    return make_dict(frame, flat[::2], flat[1::2]) or PyObject(obj, name)
+    return make_dict(frame, flat[::2], flat[1::2])
 
 
 def make_tuple(frame: Frame, values: Sequence[Value]) -> Value:
@@ -116,27 +117,20 @@ def make_tuple(frame: Frame, values: Sequence[Value]) -> Value:
     ).output
 
 
-def common_type(values: Sequence[Value]) -> Type | None:
-    """The join of the values' types, None when they have none."""
-    joined: Type | None = values[0].type
-    for value in values[1:]:
-        joined = joined and merge_types(joined, value.type)
-    return joined
+def common_type(values: Sequence[Value]) -> Type:
+    """The join of the values' types, a union where they differ."""
+    return functools.reduce(merge_types, (v.type for v in values))
 
 
-def make_list(frame: Frame, values: Sequence[Value], element: Type | None = None) -> Value | None:
-    """A list of values (at least one, or `element` given), None when they have no common type."""
+def make_list(frame: Frame, values: Sequence[Value], element: Type | None = None) -> Value:
+    """A list of values (at least one, or `element` given)."""
     element = element or common_type(values)
-    if element is None:
-        return None
     return frame.node("prim::ListConstruct", values, [ListType(element)]).output
 
 
-def make_dict(frame: Frame, keys: Sequence[Value], values: Sequence[Value]) -> Value | None:
-    """A dict of at least one entry, None when keys or values have no common type."""
+def make_dict(frame: Frame, keys: Sequence[Value], values: Sequence[Value]) -> Value:
+    """A dict of at least one entry."""
     key, value = common_type(keys), common_type(values)
-    if key is None or value is None:
-        return None
     flat = [x for pair in zip(keys, values, strict=True) for x in pair]
     return frame.node("prim::DictConstruct", flat, [DictType(key, value)]).output
 
@@ -162,6 +156,8 @@ def materialize(frame: Frame, operand: Static) -> Value:
             lifted = lift(frame, obj, name)
             if isinstance(lifted, Value):
                 return lifted
+        case Method(owner=Value() as owner, name=name) if is_dynamic(owner.type):
+            return attribute_of(frame, owner, name)
         case Closure():
             raise frame.unsupported(
                 "a function can be called or passed to a function, but it is not a value here"

@@ -363,10 +363,6 @@ class Loop:
             self.opened.discard(begin)
             return self._carry(name, begin.type)  # an empty list that has found its type
         joined = merge_types(self.carried[name], type_)
-        if joined is None:
-            return self._conflict(
-                name, f"it is a {self.carried[name]} before the loop and a {type_} after its body"
-            )
         if joined == self.carried[name]:
             return False
         return self._carry(name, joined)

@@ -19,7 +19,6 @@ from ir import (
     SetType,
     TupleType,
     Type,
-    UnionType,
     Value,
 )
 from jit.script import operators
@@ -138,10 +137,7 @@ def _list(frame: Frame, node: ast.List) -> Operand:
     if values is None:
         return Items(tuple(items))
     if values or element:
-        kinds = UnionType(tuple(dict.fromkeys(v.type for v in values)))
-        made = make_list(frame, values, element) or make_list(frame, values, kinds)
-        assert made is not None
-        return made
+        return make_list(frame, values, element)
     return empty_list(frame)
 
 
@@ -157,12 +153,7 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
     keys = [frame.value(k) for k in node.keys if k is not None]
     values = [frame.value(v, value_hint) for v in node.values]
     if keys and declared is None:
-        made = make_dict(frame, keys, values)
-        if made is None:
-            raise frame.mismatch(
-                "the keys of a dict need one type, and so do its values; annotate it with a Union"
-            )
-        return made
+        return make_dict(frame, keys, values)
     flat = [x for pair in zip(keys, values, strict=True) for x in pair]
     result = frame.node("prim::DictConstruct", flat, [declared or DictType(STR, TENSOR)]).output
     if declared is None:

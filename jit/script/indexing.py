@@ -8,13 +8,14 @@ import ast
 import operator
 from collections.abc import Sequence
 
-from ir import NONE, STR, DictType, ListType, TensorType, TupleType, Value
+from ir import ANY, NONE, STR, DictType, ListType, TensorType, TupleType, Value
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
+from jit.script.dynamic import is_dynamic, slice_of
 from jit.script.frame import Frame
 from jit.script.library import delete_slice, set_slice
 from jit.script.modules import choose_item
-from jit.script.operators import as_list, rebuild
+from jit.script.operators import as_list, is_tuple, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
 from jit.script.values import Instance, Items, Keywords, Operand, PyObject, RangeOf
 
@@ -65,6 +66,8 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
     value = frame.require(owner)
     if isinstance(value.type, TupleType):
         return _tuple_item(frame, value, part)
+    if is_dynamic(value.type):
+        return _dynamic_item(frame, value, part)
     if not isinstance(value.type, ListType | DictType) and value.type != STR:
         raise frame.mismatch(f"a value of type {value.type} cannot be indexed")
     if isinstance(part, Slice):
@@ -72,6 +75,12 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
         return frame.op("aten::slice", value, *part.ends(frame), step)
     item = value.type.value if isinstance(value.type, DictType) else None
     return frame.op_or_python("aten::__getitem__", operator.getitem, item, value, part)
+
+
+def _dynamic_item(frame: Frame, value: Value, part: Operand | Slice) -> Value:
+    if isinstance(part, Slice):
+        return slice_of(frame, value, part.values(frame))
+    return frame.python(operator.getitem, [value, frame.require(part)], ANY)
 
 
 def _constant_index(part: Operand | Slice) -> object:
@@ -95,8 +104,11 @@ def _static_item(frame: Frame, items: tuple[Operand, ...], part: Operand | Slice
 
 
 def _tuple_item(frame: Frame, value: Value, part: Operand | Slice) -> Operand:
-    if _constant_index(part) is UNKNOWN and not isinstance(part, Slice):
-        return frame.op("aten::__getitem__", as_list(frame, value), part)
+    if _constant_index(part) is UNKNOWN:
+        items = as_list(frame, value)
+        if not isinstance(part, Slice):
+            return frame.op("aten::__getitem__", items, part)
+        return slice_of(frame, value, part.values(frame), items.type)
     return _static_item(frame, tuple(unpack(frame, value)), part)
 
 
@@ -134,11 +146,14 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
         write_item(frame, value, index, frame.require(item))
         return
     frame.change(value)
-    if not isinstance(value.type, ListType | DictType):
+    if not isinstance(value.type, ListType | DictType) and not is_dynamic(value.type):
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     part = _single(frame, index)
     if isinstance(part, Slice):
-        frame.python(set_slice, [value, *part.values(frame), as_list(frame, item)], NONE)
+        new = as_list(frame, item) if is_tuple(item) else frame.require(item)
+        frame.python(set_slice, [value, *part.values(frame), new], NONE)
+    elif is_dynamic(value.type):
+        frame.python(operator.setitem, [value, frame.require(part), frame.require(item)], NONE)
     else:
         _adopt_item(frame, value, part, item)
         frame.op_or_python("aten::_set_item", operator.setitem, NONE, value, part, item)

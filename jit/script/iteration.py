@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ir import STR, DictType, ListType, SetType, TensorType, Value
+from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script.constants import constant_of, lift
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.operators import as_list, elements, is_tuple
 from jit.script.values import CountOf, Items, Operand, PyObject, RangeOf, ReversedOf, ZipOf
@@ -72,6 +73,8 @@ def _value(frame: Frame, value: Value) -> Indexed:
             return Indexed(
                 frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
             )
+    if is_dynamic(value.type):
+        return _value(frame, frame.python(list, [value], ListType(ANY)))
     raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
 
 

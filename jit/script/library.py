@@ -8,10 +8,12 @@ inputs of the node, so that an archive can name it: `ops.relume.<name>(...)`. Fu
 from __future__ import annotations
 
 import cmath
+import importlib
 import math
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache, reduce
 from typing import Any, TypeVar
 
 import torch
@@ -133,3 +135,35 @@ def tensor_getitem(tensor: torch.Tensor, shape: Sequence[int], *values: Any) -> 
 def tensor_setitem(tensor: torch.Tensor, item: Any, shape: Sequence[int], *values: Any) -> None:
     """`tensor[...] = item`."""
     tensor[_subscript(shape, values)] = item
+
+
+@library
+def get_slice(items: Any, start: Any, stop: Any, step: Any) -> Any:
+    """`items[start:stop:step]`."""
+    return items[start:stop:step]
+
+
+@library
+def call(function: Callable[..., Any], keys: Sequence[str], *args: Any) -> Any:
+    """Call `function`; the last arguments are named by `keys`."""
+    count = len(args) - len(keys)
+    return function(*args[:count], **dict(zip(keys, args[count:], strict=True)))
+
+
+@library
+def call_method(owner: Any, name: str, keys: Sequence[str], *args: Any) -> Any:
+    """Call a method of `owner`."""
+    return call(getattr(owner, name), keys, *args)
+
+
+@cache
+def object_at(path: str) -> Any:
+    """The object at `module:qualified.name`."""
+    module, _, name = path.partition(":")
+    return reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+@library
+def call_named(path: str, keys: Sequence[str], *args: Any) -> Any:
+    """Call a public function by its path."""
+    return call(object_at(path), keys, *args)

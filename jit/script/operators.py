@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ir import (
+    ANY,
     BOOL,
     COMPLEX,
     FLOAT,
@@ -21,18 +22,18 @@ from ir import (
     NONE,
     NUMBER,
     STR,
-    TENSOR,
     DictType,
     ListType,
+    OptionalType,
     SetType,
     TensorType,
     TupleType,
     Type,
-    UnionType,
     Value,
 )
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
+from jit.script.dynamic import binary_result, comparison_result, is_dynamic
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
 from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
@@ -138,6 +139,9 @@ def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
     folded = fold(frame, function, operand)
     if folded is not None:
         return folded
+    value = frame.require(operand)
+    if _is_loose(value):
+        return frame.python(function, [value], ANY)
     if isinstance(op, ast.Invert) and not is_tensor(
         operand
     ):  # of an int; of a bool, too, as in Python
@@ -160,29 +164,25 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     if folded is not None:
         return folded
     a, b = frame.require(left), frame.require(right)
+    if _is_loose(a) or _is_loose(b):
+        return frame.python(row.python, [a, b], binary_result(row.symbol, a.type, b.type))
     if is_tensor(b) and a.type in NUMBERS:
         return _reflected(frame, row, a, b)
     if is_tensor(a):
         return frame.op(row.tensor, a, b)
-    if isinstance(a.type, UnionType) or isinstance(b.type, UnionType):
-        return _on_unions(frame, row.python, a, b)
     if a.type == STR and row.symbol == "%":
         return _percent_format(frame, a, b)
     if row.symbol == "**" and a.type == b.type == INT:
         return frame.op("aten::pow.int_to_int", a, b)
     if BOOL in (a.type, b.type) and not (row.symbol in "&|^" and a.type == b.type):
         a, b = (frame.op("aten::Int", v) if v.type == BOOL else v for v in (a, b))
-    text = {STR, INT}
-    return frame.op_or_python(
-        row.scalar, row.python, STR if {a.type, b.type} == text else None, a, b
-    )
+    known = binary_result(row.symbol, a.type, b.type)
+    return frame.op_or_python(row.scalar, row.python, None if known == ANY else known, a, b)
 
 
-def _on_unions(frame: Frame, function: Callable[..., Any], a: Value, b: Value) -> Value:
-    """An operand that is a number or a tensor, as the run tells: Python decides."""
-    tensor = is_tensor(a) or is_tensor(b)
-    union = a.type if isinstance(a.type, UnionType) else b.type
-    return frame.python(function, [a, b], TENSOR if tensor else union)
+def _is_loose(value: Value) -> bool:
+    """Whether Python itself applies operators to a value, as no op takes its type."""
+    return is_dynamic(value.type) or isinstance(value.type, OptionalType | SetType | DictType)
 
 
 def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
@@ -213,8 +213,10 @@ def _reflected(frame: Frame, row: Operator, number: Value, tensor: Value) -> Val
 def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
     """`left op= right`: the object is changed where its type has an in-place form, as in Python."""
     row = BINARY[type(op)]
-    if isinstance(left, Value) and isinstance(left.type, UnionType):
-        return _on_unions(frame, row.augmented, left, frame.require(right))
+    if isinstance(left, Value) and _is_loose(left):
+        frame.change(left)
+        b = frame.require(right)
+        return frame.python(row.augmented, [left, b], binary_result(row.symbol, left.type, b.type))
     if is_tensor(left) and row.inplace:
         return frame.op(row.inplace, left, right)
     if isinstance(left, Value) and isinstance(left.type, ListType) and row.symbol == "+":
@@ -240,12 +242,7 @@ def as_list(frame: Frame, operand: Operand) -> Value:
         return value
     parts = unpack(frame, value)
     element = common_type(parts) if parts else INT
-    made = make_list(frame, parts, element)
-    if made is None or element is None:
-        raise frame.mismatch(
-            f"a {value.type} cannot be used as a list: its elements have different types"
-        )
-    return made
+    return make_list(frame, parts, element)
 
 
 def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) -> Operand | None:
@@ -272,9 +269,10 @@ def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
     adopt_element(frame, left, right)
     adopt_element(frame, right, left)
     assert isinstance(left.type, ListType) and isinstance(right.type, ListType)
-    if left.type != right.type and merge_types(left.type.element, right.type.element) is None:
-        raise frame.mismatch(f"cannot concatenate a {left.type} and a {right.type}")
-    return frame.op("aten::add", left, right)
+    if left.type == right.type:
+        return frame.op("aten::add", left, right)
+    element = merge_types(left.type.element, right.type.element)
+    return frame.python(operator.add, [left, right], ListType(element))
 
 
 def is_tuple(operand: Operand) -> bool:
@@ -321,6 +319,8 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         return _compare_none(frame, op, a if b.type == NONE else b)
     if is_tensor(b) and a.type in NUMBERS:
         return frame.op(swapped, b, a)
+    if _is_loose(a) or _is_loose(b):
+        return frame.python(function, [a, b], comparison_result(a.type, b.type))
     plain = isinstance(op, ast.Eq | ast.NotEq) or a.type == b.type
     return frame.op_or_python(name, function, BOOL if plain else None, a, b)
 
@@ -380,6 +380,8 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     value = frame.require(container)
     if is_tensor(value):
         return frame.op("aten::Bool", frame.op("aten::any", compare(frame, ast.Eq(), value, item)))
+    if is_dynamic(value.type):
+        return frame.python(operator.contains, [value, frame.require(item)], BOOL)
     if not isinstance(value.type, ListType | DictType | SetType) and value.type != STR:
         raise frame.mismatch(
             f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}"

@@ -15,14 +15,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ir import (
+    ANY,
     BOOL,
     COMPLEX,
     FLOAT,
     INT,
+    NONE,
     NUMBER,
     TENSOR,
     Block,
     Node,
+    OptionalType,
     TensorType,
     Type,
     UnionType,
@@ -33,31 +36,32 @@ from jit.script.frame import DEAD, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding
 from jit.script.values import ChoiceOf, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
+_MOST = 6  # alternatives of a union; a type that grows in a loop must end
 _SCALARS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 
 
-def merge_types(a: Type, b: Type) -> Type | None:
-    """The type of a variable where paths meet: the join, or `Scalar` for numbers of different
-    kinds.
+def merge_types(a: Type, b: Type) -> Type:
+    """The type of a variable where paths meet: the join, `Scalar` for numbers of different kinds,
+    otherwise a union, on whose values Python itself operates.
     """
     joined = join(a, b)
     if joined is not None:
         return joined
     if a in _SCALARS and b in _SCALARS:
         return NUMBER
-    return _number_or_tensor(
-        [m for t in (a, b) for m in (t.members if isinstance(t, UnionType) else (t,))]
-    )
+    members = tuple(dict.fromkeys(m for t in (a, b) for m in _alternatives(t)))
+    return UnionType(members) if len(members) <= _MOST else ANY
 
 
-def _number_or_tensor(members: list[Type]) -> Type | None:
-    """`total = 0` before a loop that adds tensors: a union, on which operators call back."""
-    tensors = [m for m in members if isinstance(m, TensorType)]
-    numbers = [m for m in members if m in _SCALARS]
-    if not tensors or not numbers or len(tensors) + len(numbers) != len(members):
-        return None
-    number = numbers[0] if len(set(numbers)) == 1 else NUMBER
-    return UnionType((number, TENSOR))
+def _alternatives(type_: Type) -> list[Type]:
+    match type_:
+        case UnionType(members=members):
+            return list(members)
+        case OptionalType(element=element):
+            return [*_alternatives(element), NONE]
+        case TensorType():
+            return [TENSOR]
+    return [type_]
 
 
 @dataclass(slots=True)
@@ -213,13 +217,22 @@ class _Merger:
         return Unbound(f"it is {described[0]} on one path and {described[1]} on another")
 
     def _join(self, name: str, left: bool | Value, right: bool | Value) -> Binding:
+        self._settle_open(left, right)
         types = [BOOL if isinstance(x, bool) else x.type for x in (left, right)]
         joined = merge_types(types[0], types[1])
-        if joined is None:
-            return Unbound(f"it is a {types[0]} on one path and a {types[1]} on another")
         if isinstance(left, bool) and isinstance(right, bool):
             return self._flag(left)
         return self._export(joined, left, self.a, right, self.b)
+
+    def _settle_open(self, left: bool | Value, right: bool | Value) -> None:
+        """An empty list or dict of open type takes that of the other path."""
+        untyped = self.frame.unit.untyped
+        for value, other in ((left, right), (right, left)):
+            if not isinstance(value, Value) or not isinstance(other, Value):
+                continue
+            is_open = value in untyped and other not in untyped
+            if is_open and type(value.type) is type(other.type):
+                untyped.settle(value, other.type)
 
     def _flag(self, holds: bool) -> Value:
         """A flag that is `holds` on the first path and the opposite on the second: the condition

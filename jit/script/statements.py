@@ -14,6 +14,7 @@ from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.classes import call_special
 from jit.script.conditions import condition, refine, without_none
 from jit.script.constants import UNKNOWN, lift
+from jit.script.dynamic import is_dynamic
 from jit.script.expressions import closure_defaults
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
 from jit.script.indexing import delitem, getitem, read_index, setitem
@@ -91,6 +92,8 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
     if operand.node is not None and operand.node.name == "aten::tolist":
         operand.type = type_
         return operand
+    if is_dynamic(actual):
+        return frame.cast(operand, type_)
     if (
         actual.__class__ is ListType
         and isinstance(type_, ListType)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ir import STR, ListType, TensorType, Value
+from ir import NONE, STR, ListType, TensorType, Value
 from jit.script.classes import set_field
 from jit.script.constants import make_list, make_tuple
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.indexing import read_index, setitem
 from jit.script.iteration import Indexed, iteration
@@ -53,6 +54,9 @@ def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> 
         return
     if isinstance(owner, Value) and isinstance(owner.type, TensorType) and name == "data":
         frame.op("aten::set_data", owner, operand)
+        return
+    if isinstance(owner, Value) and is_dynamic(owner.type):
+        frame.python(setattr, [owner, frame.constant(name), frame.require(operand)], NONE)
         return
     what = f"a value of type {owner.type}" if isinstance(owner, Value) else owner.describe()
     raise frame.unsupported(f"the attribute {name!r} of {what} cannot be assigned in compiled code")

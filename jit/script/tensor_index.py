@@ -127,6 +127,12 @@ def _is_gather(part: Index | None) -> TypeGuard[Value]:
     return isinstance(part, Value) and isinstance(part.type, TensorType)
 
 
+def _is_basic(part: Index) -> bool:
+    """Whether a part of a subscript has a meaning here; Python knows that of a bool, say."""
+    kinds = (NONE, INT, NUMBER)
+    return not isinstance(part, Value) or part.type in kinds or _is_gather(part)
+
+
 def _place(frame: Frame, tensor: Value, parts: Sequence[Index]) -> _Place | None:
     """Apply the basic indices; None where the rank of an index tensor would have to be known."""
     cut = parts.index(Ellipsis) if Ellipsis in parts else len(parts)
@@ -134,7 +140,7 @@ def _place(frame: Frame, tensor: Value, parts: Sequence[Index]) -> _Place | None
     last = max((i for i, p in enumerate(front) if _is_gather(p)), default=len(front))
     if any(not (isinstance(p, Slice) and p.is_full) and not _is_gather(p) for p in front[last:]):
         return None
-    if any(map(_is_gather, back)):
+    if any(map(_is_gather, back)) or not all(map(_is_basic, parts)):
         return None
     gathers: list[Value | None] = []
     dim = 0
