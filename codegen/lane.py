@@ -30,6 +30,7 @@ from ir import DType, dtypes
 Number = bool | int | float
 CONTRACT = ("contract",)
 BIT = ll.IntType(1)
+_FAR = 2.0**100  # divisors between its inverse and it have inverses of full precision
 _TYPES: dict[DType, ll.Type] = {
     dtypes.bool_: BIT,
     dtypes.uint8: ll.IntType(8),
@@ -279,23 +280,29 @@ class LaneBuilder:
         if not x.dtype.is_float:
             raise TypeError(f"`/` on {x.dtype} lanes; cast to a float before dividing")
         if is_shared and x.width > 1:
-            inverse = self.divide(1.0, b) if isinstance(b, Lane) else _inverse(b)
-            return self._divide_by_scalar(x, y, inverse)
+            return self._divide_by_scalar(x, b if isinstance(b, Lane) else self.const(b, x.dtype))
         return Lane(self, self.builder.fdiv(x.value, y.value), x.dtype)
 
-    def _divide_by_scalar(self, x: Lane, y: Lane, inverse: Lane | float) -> Lane:
-        """x / y for one y, in three multiplications: q = x * (1 / y), corrected by its exact
-        remainder.
+    def _divide_by_scalar(self, x: Lane, y: Lane) -> Lane:
+        """x / y for one y, in two multiplications: x * low + x * high, 1 / y = high + low.
 
-        Markstein: with 1 / y correctly rounded, the corrected q is the rounded quotient. Where that
-        is NaN (q or 1 / y is not finite) the elements are divided.
+        `high` is one unit below the rounded 1 / y, so `low` has its sign: zeros and infinities
+        need no care. One quotient in some 10**8 is not the nearest float but the second nearest.
+        Divisors whose inverse is no normal number divide.
         """
-        q = x * inverse
-        rest = self.fma(-q, y, x)
-        better = self.copysign(self.fma(rest, inverse, q), q)  # keeps -0.0
+        divisor = self.known(y)
+        if divisor is not None and abs(math.frexp(divisor)[0]) == 0.5 and abs(divisor) < _FAR:
+            return x * (1.0 / divisor)  # exact
+        inverse = self.divide(1.0, y)
+        high = inverse * (1.0 - (2.0**-24 if x.dtype.bits == 32 else 2.0**-53))
+        low = self.fma(-high, y, 1.0) * inverse
+        is_near = self.fmin(self.abs(y), self.abs(inverse)) > 1.0 / _FAR
         divide = self.builder.fdiv
+        quotient = self.fma(x, high, self.product(x, low))
         return self.cold(
-            better != better, better, lambda: Lane(self, divide(x.value, y.value), x.dtype)
+            ~is_near,
+            quotient,
+            lambda: Lane(self, divide(x.value, self.splat(y, x.width).value), x.dtype),
         )
 
     def product(self, a: Lane | Number, b: Lane | Number) -> Lane:
@@ -413,6 +420,8 @@ class LaneBuilder:
             return x
         if dtype.is_bool:
             return x != 0
+        if x.dtype.is_bool and dtype.is_float:  # one masked move; LLVM would convert integers
+            return self.where(x, self.const(1.0, dtype), self.const(0.0, dtype))
         target = self.llvm_type(dtype, x.width)
         if x.dtype.is_float and dtype.is_int:
             return self._float_to_int(x, dtype)
@@ -530,7 +539,7 @@ class LaneBuilder:
             chosen = self.where(self.compare(op, x, y), x, y)
             return chosen if y_is_number else self.where(y != y, x, chosen)
         chosen = self.where(self.compare(op, y, x), y, x)
-        return chosen if y_is_number else self.where(y != y, y, chosen)
+        return chosen if y_is_number else self.where(y != y, math.nan, chosen)
 
     def fma(self, x: Lane | Number, y: Lane | Number, z: Lane | Number) -> Lane:
         """`x * y + z` with one rounding."""
@@ -640,10 +649,6 @@ class LaneBuilder:
         self.builder.branch(head)
         self.builder.position_at_end(done)
         return state
-
-
-def _inverse(number: Number) -> float:
-    return 1.0 / number if number else math.copysign(math.inf, number)
 
 
 def _require_int(op: str, dtype: DType) -> None:

@@ -35,8 +35,14 @@ def _add(s: Scalars, x: Lane, y: Lane, alpha: Lane) -> Lane:
 
 
 def _plus_scaled(s: Scalars, x: Lane, y: Lane, alpha: Lane) -> Lane:
-    """x + y * alpha, rounded once as in eager."""
+    """x + y * alpha, rounded once as in eager; a plain sum may fuse with a product before it."""
+    if s.known(alpha) == 1:
+        return x + y
     return s.fma(y, alpha, x) if x.dtype.is_float else x + y * alpha
+
+
+def _minus_scaled(s: Scalars, x: Lane, y: Lane, alpha: Lane) -> Lane:
+    return x - y if s.known(alpha) == 1 else _plus_scaled(s, x, y, -alpha)
 
 
 def _mul(s: Scalars, x: Lane, y: Lane) -> Lane:
@@ -136,17 +142,17 @@ add = pointwise("""
 sub = pointwise("""
     sub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _ .Scalar_out
-    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",),
+    """, _minus_scaled, follow=("alpha",),
     refuses=_any_bool, dtypes=NUMERIC)
 subtract = pointwise("""
     subtract.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | _ .out
     subtract.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | _
-    """, lambda s, x, y, alpha: _plus_scaled(s, x, y, -alpha), follow=("alpha",),
+    """, _minus_scaled, follow=("alpha",),
     refuses=_any_bool, dtypes=NUMERIC)
 rsub = pointwise("""
     rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor  | .Tensor_out
     rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor     | .Scalar_out
-    """, lambda s, x, y, alpha: _plus_scaled(s, y, x, -alpha), follow=("alpha",),
+    """, lambda s, x, y, alpha: _minus_scaled(s, y, x, alpha), follow=("alpha",),
     refuses=_any_bool,
     layout=("other", "self"), dtypes=NUMERIC)
 mul = pointwise("""
