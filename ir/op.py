@@ -160,9 +160,11 @@ class Structured:
     results, and a plan calls the routine between its loop nests, without Python.
 
     With `is_product`, the result is the matrix product of the first two operands, whose leading
-    dims broadcast; floats of 32 and 64 bits are multiplied by BLAS."""
+    dims broadcast; floats of 32 and 64 bits are multiplied by BLAS. `decompose`, as in Composite,
+    gives other ops for operands for which these are faster, and None for all others."""
 
     is_product: bool = False
+    decompose: Callable[..., Any] = lambda b, *arguments: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from ir.typerules import broadcast, fail, filled
 from ir.types import TENSOR, TensorType, same_each
 
 NATIVE = (float32, float64)
+FEW = 4  # rows or columns up to which a product is bound by memory
 
 
 # types --------------------------------------------------------------------------------------------
@@ -39,6 +40,22 @@ def product_dims(a: Sequence[Dim], b: Sequence[Dim]) -> tuple[Dim, ...]:
     return (*broadcast(tuple(a[:-2]), tuple(b[:-2])), *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
 
 
+def _as_sum(b: Any, x: Tensor, y: Tensor) -> Tensor | None:
+    """A product with few rows or columns reads more memory than it computes: a sum, whose loops
+    read it faster, and fuse."""
+    if not is_known_tensor(x.type, y.type) or x.type.dtype not in NATIVE:
+        return None
+    a, c = x.type.shape, y.type.shape
+    rows, columns = a[-2] if len(a) > 1 else 1, c[-1] if len(c) > 1 else 1
+    if not any(isinstance(size, int) and size <= FEW for size in (rows, columns)):
+        return None
+    left = b.unsqueeze(x, -2) if len(a) > 1 and len(c) > 1 else x
+    right = b.transpose(y, -2, -1) if len(c) > 1 else y
+    if len(a) > 1 and len(c) > 2:
+        right = b.unsqueeze(right, -3)
+    return b.sum(b.mul(left, right), [-1])
+
+
 def product(schemas: str, ranks: tuple[int, int] | None = None) -> Op:
     """A family of products; `ranks` are those that the operands must have (default: any)."""
 
@@ -52,7 +69,7 @@ def product(schemas: str, ranks: tuple[int, int] | None = None) -> Op:
             fail(f"batches of {a.shape[0]} and {b.shape[0]} matrices differ")
         return filled(product_dims(a.shape, b.shape), a.dtype)
 
-    return declare(schemas, lambda _: Structured(is_product=True), lambda rule, schema: infer)
+    return declare(schemas, lambda _: Structured(True, _as_sum), lambda rule, schema: infer)
 
 
 matmul = product("matmul(Tensor self, Tensor other) -> Tensor | .out")

@@ -15,7 +15,7 @@ from ir.dims import Sym
 from ir.dtypes import by_code
 from ir.errors import TypeRuleError
 from ir.graph import Block, Graph, Node, Value
-from ir.op import Composite
+from ir.op import Composite, Structured
 from ir.ops.control import LIST
 from ir.types import DTYPE, NONE, ListType, Type, is_subtype, optional
 
@@ -36,7 +36,7 @@ def _run_in(block: Block, known: Known) -> bool:
 
 def _decompose(node: Node, known: Known) -> bool:
     rule = node.op.rule
-    if not isinstance(rule, Composite):
+    if not isinstance(rule, Composite | Structured):
         return False
     assert node.block is not None
     first = node.block.nodes.index(node)
