@@ -7,7 +7,25 @@ import enum
 
 import torch
 
-from ir import DEVICE, ObjectType, OptionalType, TensorType, TupleType, Type, Value, registry
+from ir import (
+    BOOL,
+    COMPLEX,
+    DEVICE,
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    DictType,
+    ListType,
+    ObjectType,
+    OptionalType,
+    SetType,
+    TensorType,
+    TupleType,
+    Type,
+    Value,
+    registry,
+)
 from jit.script.classes import get_field, super_attribute
 from jit.script.constants import unpack
 from jit.script.dynamic import attribute_of, is_dynamic
@@ -47,6 +65,12 @@ TENSOR_ATTRIBUTES: dict[str, str] = {
 }
 
 
+_CLASSES: dict[Type, type] = {
+    INT: int, FLOAT: float, BOOL: bool, COMPLEX: complex, STR: str, NONE: type(None),
+    DEVICE: torch.device,
+}  # fmt: skip
+
+
 @expression(ast.Attribute)
 def _attribute(frame: Frame, node: ast.Attribute) -> Operand:
     return narrowed(frame, node, get_attribute(frame, frame.evaluate(node.value), node.attr))
@@ -77,6 +101,9 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
             return _enum_attribute(frame, owner, name)
         case type_ if type_ == DEVICE and name in ("type", "index"):
             return frame.op(f"prim::{name}", owner)
+        case type_ if name in ("real", "imag", "numerator", "denominator") and type_ in _CLASSES:
+            part = FLOAT if type_ == COMPLEX else type_
+            return frame.python(getattr, [owner, frame.constant(name)], part)
         case type_ if is_dynamic(type_) and not is_called:
             return attribute_of(frame, owner, name)
         case OptionalType():
@@ -114,3 +141,19 @@ def is_enum(cls: object) -> bool:
 def has_op(name: str) -> bool:
     """Whether an op of this name exists."""
     return bool(registry.overloads(name))
+
+
+def python_class(value: Value) -> type:
+    """The Python class of the values of a type."""
+    match value.type:
+        case TensorType():
+            return torch.Tensor
+        case ListType():
+            return list
+        case DictType():
+            return dict
+        case SetType():
+            return set
+        case TupleType(cls=cls):
+            return cls or tuple
+    return _CLASSES.get(value.type) or getattr(value.type, "cls", None) or object

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ir import ANY, NONE, STR, TENSOR, DictType, ListType, ObjectType, SetType, TensorType, Value
+from ir import ANY, NONE, STR, TENSOR, DictType, ListType, SetType, TensorType, Value
 from jit.script import library, methods, modules, operators
 from jit.script.attributes import get_attribute, has_op
 from jit.script.classes import find_method
@@ -264,14 +264,9 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
             if name in _CHANGING:
                 frame.change(owner)
             methods.adopt_types(frame, owner, name, given)
-            return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
-        case ObjectType():
-            pass
-        case type_ if type_ == STR:
-            return methods.call_str(frame, owner, name, given)
     if is_dynamic(owner.type):
         return call_on(frame, owner, name, given)
-    raise frame.mismatch(f"a value of type {owner.type} has no method {name!r} in compiled code")
+    return methods.call_builtin(frame, owner, name, given)
 
 
 def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:

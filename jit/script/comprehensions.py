@@ -17,7 +17,7 @@ from jit.script.iteration import Indexed, iteration
 from jit.script.names import stored_names
 from jit.script.scope import conditional
 from jit.script.targets import assign
-from jit.script.values import Operand, RangeOf, values_of
+from jit.script.values import Operand, PyObject, RangeOf, values_of
 
 SHORT = 16  # elements of a range of constants up to which a comprehension is unrolled
 
@@ -44,6 +44,12 @@ def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
 
     _generate(frame, node, node.generators, emit)
     return result
+
+
+@expression(ast.SetComp)
+def _set(frame: Frame, node: ast.SetComp) -> Operand:
+    listed = ast.copy_location(ast.ListComp(node.elt, node.generators), node)
+    return frame.call(PyObject(set, "set"), frame.evaluate(listed))
 
 
 @expression(ast.DictComp)

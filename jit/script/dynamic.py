@@ -34,6 +34,7 @@ from ir import (
 )
 from jit.script.frame import Frame
 from jit.script.library import call_method, call_named, get_slice, object_at
+from jit.script.scope import merge_types
 from jit.script.values import Arguments, Operand
 
 _TOWER = (BOOL, INT, FLOAT, COMPLEX)
@@ -153,8 +154,10 @@ def binary_result(symbol: str, a: Type, b: Type) -> Type:
     if a in _TOWER and b in _TOWER:
         return _number_result(symbol, a, b)
     if isinstance(a, SetType) and isinstance(b, SetType):
-        return a if a == b or symbol == "-" else ANY
-    if isinstance(a, DictType | ListType) and a == b:
+        return a if symbol in "-&" else SetType(merge_types(a.element, b.element))
+    if isinstance(a, DictType) and isinstance(b, DictType):
+        return DictType(merge_types(a.key, b.key), merge_types(a.value, b.value))
+    if isinstance(a, ListType) and a == b:
         return a
     if a == STR and (symbol == "%" or b == STR or (symbol == "*" and b in (INT, BOOL))):
         return STR

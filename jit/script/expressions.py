@@ -23,18 +23,26 @@ from ir import (
 )
 from jit.script import operators
 from jit.script.conditions import Condition, condition, path_of, refine, truth
-from jit.script.constants import constant_of, empty_list, lift, make_dict, make_list, make_tuple
+from jit.script.constants import (
+    common_type,
+    constant_of,
+    empty_list,
+    lift,
+    make_dict,
+    make_list,
+    make_tuple,
+)
 from jit.script.frame import Frame, expression
 from jit.script.indexing import getitem, read_index
 from jit.script.modules import live_object
 from jit.script.scope import select
 from jit.script.templates import comprehend
-from jit.script.values import Closure, Items, Narrowed, Operand, StarOf, values_of
+from jit.script.values import Closure, Items, Narrowed, Operand, PyObject, StarOf, values_of
 
 
 @expression(ast.Constant)
 def _constant(frame: Frame, node: ast.Constant) -> Operand:
-    if node.value is Ellipsis or isinstance(node.value, bytes):
+    if node.value is Ellipsis:
         raise frame.unsupported(f"the literal {node.value!r} is not supported in compiled code")
     if type(node.value) is int and not -(1 << 63) <= node.value < 1 << 63:
         raise frame.unsupported("ints in compiled code have 64 bits; this literal does not fit")
@@ -146,9 +154,7 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
     wanted = frame.hint.element if isinstance(frame.hint, OptionalType) else frame.hint
     declared = wanted if isinstance(wanted, DictType) else None
     if None in node.keys:
-        raise frame.unsupported(
-            "`**` inside a dict display is not supported; use copy() and update()"
-        )
+        return _dict_of_parts(frame, node)
     value_hint = declared.value if declared else None
     keys = [frame.value(k) for k in node.keys if k is not None]
     values = [frame.value(v, value_hint) for v in node.values]
@@ -161,14 +167,29 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
     return result
 
 
+def _dict_of_parts(frame: Frame, node: ast.Dict) -> Operand:
+    """A dict display with `**`: dicts merged from left to right."""
+    result: Operand | None = None
+    for key, value in zip(node.keys, node.values, strict=True):
+        if key is None:
+            part = frame.evaluate(value)
+            part = frame.call(PyObject(dict, "dict"), part)
+        else:
+            part = make_dict(frame, [frame.value(key)], [frame.value(value)])
+        result = part if result is None else operators.binary(frame, ast.BitOr(), result, part)
+    assert result is not None
+    return result
+
+
 @expression(ast.Set)
 def _set(frame: Frame, node: ast.Set) -> Operand:
-    items = frame.require(make_tuple(frame, [frame.value(e) for e in node.elts]))
-    made = operators.as_list(frame, items)
-    assert isinstance(made.type, ListType)
-    return frame.node(
-        "prim::SetConstruct", made.node.inputs if made.node else [], [SetType(made.type.element)]
-    ).output
+    items = spread(frame, node.elts)
+    if any(isinstance(i, StarOf) for i in items):
+        joined = frame.require(join_lists(frame, items))
+        assert isinstance(joined.type, ListType)
+        return frame.python(set, [joined], SetType(joined.type.element))
+    values = [frame.require(i) for i in items]
+    return frame.node("prim::SetConstruct", values, [SetType(common_type(values))]).output
 
 
 @expression(ast.UnaryOp)
@@ -283,22 +304,25 @@ def _fstring(frame: Frame, node: ast.JoinedStr) -> Operand:
         if isinstance(part, ast.Constant):
             template += str(part.value).replace("{", "{{").replace("}", "}}")
         elif isinstance(part, ast.FormattedValue):
-            template += "{" + _field_spec(frame, part) + "}"
             fields.append(frame.value(part.value))
+            template += "{" + _field_spec(frame, part, fields) + "}"
     if not fields:
         return frame.constant(template.format())
     folded = operators.fold(frame, template.format, *fields)
     return folded or frame.op("aten::format", template, *fields)
 
 
-def _field_spec(frame: Frame, part: ast.FormattedValue) -> str:
+def _field_spec(frame: Frame, part: ast.FormattedValue, fields: list[Value]) -> str:
+    """The conversion and format spec of a field; a run-time spec is a field itself."""
     conversion = "" if part.conversion == -1 else f"!{chr(part.conversion)}"
     if part.format_spec is None:
         return conversion
-    spec = constant_of(frame.evaluate(part.format_spec))
-    if not isinstance(spec, str):
-        raise frame.unsupported("a format spec in an f-string must be known while compiling")
-    return f"{conversion}:{spec}"
+    spec = frame.value(part.format_spec)
+    known = constant_of(spec)
+    if isinstance(known, str) and not {"{", "}"} & {*known}:
+        return f"{conversion}:{known}"
+    fields.append(spec)
+    return f"{conversion}:{{}}"
 
 
 @expression(ast.Lambda)

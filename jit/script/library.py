@@ -167,3 +167,12 @@ def object_at(path: str) -> Any:
 def call_named(path: str, keys: Sequence[str], *args: Any) -> Any:
     """Call a public function by its path."""
     return call(object_at(path), keys, *args)
+
+
+@library
+def extreme_by(is_largest: bool, items: Sequence[Any], keys: Sequence[Any], *default: Any) -> Any:
+    """`max` (or `min`) of items by keys that are already computed."""
+    if not items and default:
+        return default[0]
+    pick = max if is_largest else min
+    return items[pick(range(len(items)), key=keys.__getitem__)] if items else pick(items)

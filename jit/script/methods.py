@@ -5,13 +5,16 @@ compile-time sequences.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
 
 from ir import (
+    ANY,
     BOOL,
+    INT,
     NONE,
     STR,
     DictType,
@@ -23,16 +26,21 @@ from ir import (
     TensorType,
     TupleType,
     Type,
+    TypeMismatch,
     Value,
+    is_subtype,
 )
 from jit.script import operators
 from jit.script.annotate import named_tuple_type
+from jit.script.attributes import has_op, python_class
 from jit.script.classes import construct as construct_instance
 from jit.script.classes import is_compiled_class
 from jit.script.constants import constant_of, lift, unpack
+from jit.script.dynamic import call_on
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
-from jit.script.values import Arguments, Items, Keywords, Operand, Static
+from jit.script.scope import merge_types
+from jit.script.values import Arguments, Items, Keywords, Operand, PyObject, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
@@ -74,8 +82,10 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
             )
         case TupleType(fields=fields) if name == "_replace" and fields:
             return _replace
-        case SetType() if name in _SET_METHODS:
+        case SetType() if hasattr(set, name):
             return _set_method(name)
+        case DictType() if name == "update":
+            return _update
         case FutureType():
             return METHODS_OF_FUTURES.get(name)
         case ObjectType() | OptionalType():
@@ -85,19 +95,66 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
 
 METHODS_OF_FUTURES: dict[str, MethodRule] = {}
 
-# Methods of sets, and whether they give a set; there are no ops for them.
-_SET_METHODS = {
-    "add": False, "discard": False, "remove": False, "clear": False, "update": False,
-    "union": True, "intersection": True, "difference": True, "copy": True,
-}  # fmt: skip
+# Methods of sets and what they give: the set's type, its element, or this.
+_SAME, _ELEMENT = object(), object()
+_SET_METHODS: dict[str, Any] = {
+    **dict.fromkeys(("add", "discard", "remove", "clear", "update"), NONE),
+    **dict.fromkeys(
+        ("intersection_update", "difference_update", "symmetric_difference_update"), NONE
+    ),
+    **dict.fromkeys(("intersection", "difference", "copy"), _SAME),
+    **dict.fromkeys(("issubset", "issuperset", "isdisjoint"), BOOL),
+    "pop": _ELEMENT,
+}
 
 
 def _set_method(name: str) -> MethodRule:
+    """Python's method; there are no ops on sets."""
+
     def apply(frame: Frame, owner: Value, given: Arguments) -> Operand:
-        result = owner.type if _SET_METHODS[name] else NONE
-        return frame.python(getattr(set, name), [owner, *map(frame.require, given.args)], result)
+        assert isinstance(owner.type, SetType)
+        args = [_as_iterable(frame, a) if name != "add" else a for a in given.args]
+        if name in ("add", "update", "symmetric_difference_update"):
+            _adopt_members(frame, owner, name, args)
+        kind = _SET_METHODS.get(name, ANY)
+        result = owner.type if kind is _SAME else owner.type.element if kind is _ELEMENT else kind
+        if name in ("union", "symmetric_difference"):
+            result = SetType(reduce(merge_types, map(_member, args), owner.type.element))
+        return call_on(frame, owner, name, Arguments([*args], given.kwargs), result)
 
     return apply
+
+
+def _as_iterable(frame: Frame, operand: Operand) -> Value:
+    """An argument of a set's method; sequences known while compiling as lists."""
+    if isinstance(operand, Value) and not isinstance(operand.type, TupleType):
+        return operand
+    return frame.require(frame.call(PyObject(list, "list"), operand))
+
+
+def _member(operand: Operand) -> Type:
+    """The type of what an iterable gives."""
+    match operand.type if isinstance(operand, Value) else None:
+        case ListType(element=element) | SetType(element=element):
+            return element
+        case DictType(key=key):
+            return key
+        case type_ if type_ == STR:
+            return STR
+    return ANY
+
+
+def _adopt_members(frame: Frame, owner: Value, name: str, args: Sequence[Operand]) -> None:
+    """What is put into a set has the type of its members, which the first decides."""
+    assert isinstance(owner.type, SetType)
+    for operand in args:
+        added = frame.require(operand).type if name == "add" else _member(operand)
+        if owner in frame.unit.untyped:
+            frame.unit.untyped.settle(owner, SetType(added))
+        elif not is_subtype(added, owner.type.element):
+            raise frame.mismatch(
+                f"a {added} cannot be added to a {owner.type}; annotate it with a Union"
+            )
 
 
 def _tensor_rule(name: str) -> MethodRule | None:
@@ -137,6 +194,15 @@ def _extend(frame: Frame, owner: Value, given: Arguments) -> Operand:
     return frame.op("aten::extend", owner, addition)
 
 
+def _update(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    """`d.update(...)` with a dict, pairs or keywords."""
+    frame.change(owner)
+    addition = frame.require(frame.call(PyObject(dict, "dict"), *given.args, **given.kwargs))
+    if owner in frame.unit.untyped and addition not in frame.unit.untyped:
+        frame.unit.untyped.settle(owner, addition.type)
+    return frame.op("aten::update", owner, addition)
+
+
 def _replace(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`_replace` of a NamedTuple."""
     assert isinstance(owner.type, TupleType)
@@ -149,24 +215,39 @@ def _replace(frame: Frame, owner: Value, given: Arguments) -> Operand:
     ).output
 
 
-# Methods of str without an op, and what they return.
-_STR_METHODS: dict[str, Type] = {
-    "casefold": STR,
-    "removeprefix": STR,
-    "removesuffix": STR,
-    "isascii": BOOL,
+# Methods of Python's types without an op of their meaning, and what they return.
+_STR_RESULTS: dict[str, Type] = {
+    **dict.fromkeys(("casefold", "removeprefix", "removesuffix", "translate", "format_map"), STR),
+    **dict.fromkeys(("isascii", "startswith", "endswith"), BOOL),
+    **dict.fromkeys(("index", "rindex", "find", "rfind", "count"), INT),
+    **dict.fromkeys(("split", "rsplit", "splitlines"), ListType(STR)),
+    **dict.fromkeys(("strip", "lstrip", "rstrip", "replace", "join", "format", "center"), STR),
 }
+_NUMBER_RESULTS: dict[str, Type] = {
+    **dict.fromkeys(("bit_length", "bit_count"), INT),
+    "is_integer": BOOL,
+    "hex": STR,
+    "as_integer_ratio": TupleType((INT, INT)),
+}
+_CHANGES = frozenset(("append", "extend", "insert", "update", "setdefault"))
 
 
-def call_str(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
-    """A method of str."""
-    if name == "format":
-        return frame.op("aten::format", owner, *given.args)
-    if name in _STR_METHODS:
-        return frame.python(
-            getattr(str, name), [owner, *map(frame.require, given.args)], _STR_METHODS[name]
-        )
-    return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+def call_builtin(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
+    """A method of a str, number, list, dict or set: an op, or where none fits Python's method."""
+    if not hasattr(python_class(owner), name):
+        raise frame.mismatch(f"a value of type {owner.type} has no attribute {name!r}")
+    if owner.type in operators.NUMBERS:
+        result = owner.type if name == "conjugate" else _NUMBER_RESULTS.get(name, ANY)
+        return call_on(frame, owner, name, given, result)
+    result = _STR_RESULTS.get(name, ANY) if owner.type == STR else ANY
+    if not has_op(f"aten::{name}") or isinstance(owner.type, SetType):
+        return call_on(frame, owner, name, given, result)
+    try:
+        return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+    except TypeMismatch:
+        if name in _CHANGES:
+            raise
+        return call_on(frame, owner, name, given, result)
 
 
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:

@@ -346,7 +346,8 @@ def _compare_tuples(
     frame: Frame, op: ast.cmpop, left: list[Operand], right: list[Operand]
 ) -> Value:
     if not isinstance(op, ast.Eq | ast.NotEq):
-        raise frame.unsupported("tuples are compared with == and != only in compiled code")
+        pair = [frame.require(rebuild(frame, side)) for side in (left, right)]
+        return frame.python(COMPARISONS[type(op)][1], pair, BOOL)
     result = frame.constant(len(left) == len(right))
     if len(left) == len(right):
         for a, b in zip(left, right, strict=True):

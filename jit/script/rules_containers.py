@@ -10,11 +10,12 @@ import functools
 import itertools
 import operator
 
-from ir import BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
+from ir import ANY, BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script import operators
 from jit.script.classes import call_special
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
 from jit.script.library import sorted_by, sorted_plain
@@ -132,20 +133,30 @@ def _len(frame: Frame, given: Arguments) -> Operand:
     return frame.op_or_python("aten::len", len, INT, operand)
 
 
-@rule(set, frozenset)
+@rule(set)
 def _set(frame: Frame, given: Arguments) -> Operand:
+    return _as_set(frame, given, set)
+
+
+@rule(frozenset)
+def _frozenset(frame: Frame, given: Arguments) -> Operand:
+    return _as_set(frame, given, frozenset)
+
+
+def _as_set(frame: Frame, given: Arguments, function: type) -> Operand:
     items = frame.require(_list(frame, Arguments(given.args, {})))
     assert isinstance(items.type, ListType)
-    return frame.python(set, [items], SetType(items.type.element))
+    made = frame.python(function, [items], SetType(items.type.element))
+    if items in frame.unit.untyped:
+        frame.unit.untyped.add(made)
+    return made
 
 
 @rule(list)
 def _list(frame: Frame, given: Arguments) -> Operand:
     if not given.args:
-        empty = make_list(
-            frame, [], frame.hint.element if isinstance(frame.hint, ListType) else TensorType()
-        )
-        assert empty is not None
+        element = frame.hint.element if isinstance(frame.hint, ListType) else TensorType()
+        empty = make_list(frame, [], element)
         frame.unit.untyped.add(empty)
         return empty
     (operand,) = given.args
@@ -186,23 +197,36 @@ def _dict(frame: Frame, given: Arguments) -> Operand:
     if given.args:
         (operand,) = given.args
         if isinstance(operand, Value) and isinstance(operand.type, DictType):
-            return frame.op("aten::copy", operand)
-        if not operators.is_tuple(operand):
-            return frame.op("aten::dict", operand)
-        items = operators.elements(frame, operand)
-        pairs = [operators.elements(frame, item) for item in items]
+            return _with_keywords(frame, frame.op("aten::copy", operand), given)
+        if isinstance(operand, Value) and is_dynamic(operand.type):
+            return _with_keywords(frame, frame.python(dict, [operand], ANY), given)
+        over = iteration(frame, operand)
+        if isinstance(over, Indexed):
+            return _dict_of_pairs(frame, operand, given)
+        pairs = [operators.elements(frame, item) for item in over]
     else:
-        pairs = [[frame.constant(k), v] for k, v in given.kwargs.items()]
+        pairs = []
+    pairs += [[frame.constant(k), v] for k, v in given.kwargs.items()]
     if not pairs:
         empty = frame.node("prim::DictConstruct", (), [DictType(STR, TensorType())]).output
         frame.unit.untyped.add(empty)
         return empty
-    made = make_dict(
+    return make_dict(
         frame, [frame.require(k) for k, _ in pairs], [frame.require(v) for _, v in pairs]
     )
-    if made is None:
-        raise frame.mismatch("the keys of a dict need one type, and so do its values")
-    return made
+
+
+def _dict_of_pairs(frame: Frame, operand: Operand, given: Arguments) -> Operand:
+    return _with_keywords(frame, comprehend(frame, "{k: v for k, v in source}", operand), given)
+
+
+def _with_keywords(frame: Frame, made: Operand, given: Arguments) -> Operand:
+    """`dict(x, name=value)`."""
+    if not given.kwargs:
+        return made
+    keys = [frame.constant(k) for k in given.kwargs]
+    more = make_dict(frame, keys, [frame.require(v) for v in given.kwargs.values()])
+    return operators.binary(frame, ast.BitOr(), made, more)
 
 
 @rule(sum)

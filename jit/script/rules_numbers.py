@@ -14,16 +14,18 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ir import BOOL, COMPLEX, FLOAT, INT, STR, TensorType, Type, Value
+from ir import BOOL, COMPLEX, FLOAT, INT, STR, ListType, TensorType, Type, Value
 from jit.script import operators
 from jit.script.attributes import has_op
 from jit.script.conditions import truth
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
 from jit.script.known import known_value
+from jit.script.library import extreme_by
 from jit.script.rules import RULES, Rule, finder, rule
-from jit.script.scope import select
-from jit.script.values import Arguments, Operand, RangeOf
+from jit.script.scope import merge_types, select
+from jit.script.templates import comprehend
+from jit.script.values import Arguments, Operand, PyObject
 
 
 def _conversion(name: str, python: Callable[..., Any], empty: Any, result: Type) -> Rule:
@@ -68,10 +70,8 @@ def _repr(frame: Frame, given: Arguments) -> Operand:
 
 @rule(format)
 def _format(frame: Frame, given: Arguments) -> Operand:
-    spec = constant_of(given.args[1]) if len(given.args) > 1 else ""
-    if not isinstance(spec, str):
-        raise frame.unsupported("format needs a format spec known while compiling")
-    return frame.op("aten::format", "{:" + spec + "}", given.args[0])
+    spec = given.args[1] if len(given.args) > 1 else frame.constant("")
+    return frame.op("aten::format", "{:{}}", given.args[0], spec)
 
 
 @rule(abs, operator.abs)
@@ -83,9 +83,10 @@ def _abs(frame: Frame, given: Arguments) -> Operand:
 
 @rule(pow)
 def _pow(frame: Frame, given: Arguments) -> Operand:
-    if len(given.args) != 2:
-        raise frame.unsupported("pow takes two arguments in compiled code")
-    return operators.binary(frame, ast.Pow(), *given.args)
+    if len(given.args) == 2 and not given.kwargs:
+        return operators.binary(frame, ast.Pow(), *given.args)
+    values = [frame.require(a) for a in (*given.args, *given.kwargs.values())]
+    return operators.fold(frame, pow, *values) or frame.python(pow, values, INT)
 
 
 @rule(round)
@@ -117,12 +118,12 @@ def _extreme(name: str, op: ast.cmpop, function: Callable[..., Any]) -> Rule:
     """min and max: of a list, or of operands, the first extreme one being the result."""
 
     def apply(frame: Frame, given: Arguments) -> Operand:
-        if given.kwargs:
-            raise frame.unsupported(f"{name} takes no key or default in compiled code")
         operands = given.args
+        if given.kwargs:
+            return _extreme_by(frame, function, given)
         if len(operands) == 1:
             if not operators.is_tuple(operands[0]):
-                return _extreme_of(frame, name, op, operands[0])
+                return _extreme_of(frame, function, operands[0])
             operands = operators.elements(frame, operands[0])
         result = operands[0]
         for other in operands[1:]:
@@ -132,10 +133,35 @@ def _extreme(name: str, op: ast.cmpop, function: Callable[..., Any]) -> Rule:
     return apply
 
 
-def _extreme_of(frame: Frame, name: str, op: ast.cmpop, operand: Operand) -> Operand:
-    if isinstance(operand, RangeOf):
-        operand = frame.require(operand)
-    return frame.op(f"aten::{name}" if operators.is_tensor(operand) else f"prim::{name}", operand)
+def _extreme_of(frame: Frame, function: Callable[..., Any], operand: Operand) -> Operand:
+    if operators.is_tensor(operand):
+        return frame.op(f"aten::{function.__name__}", operand)
+    items = frame.require(frame.call(PyObject(list, "list"), operand))
+    assert isinstance(items.type, ListType)
+    return frame.op_or_python(f"prim::{function.__name__}", function, items.type.element, items)
+
+
+def _extreme_by(frame: Frame, function: Callable[..., Any], given: Arguments) -> Operand:
+    """min and max with `key` or `default`."""
+    unknown = set(given.kwargs) - {"key", "default"}
+    if unknown:
+        raise frame.mismatch(f"{function.__name__}() got an unexpected argument {min(unknown)!r}")
+    source = given.args[0] if len(given.args) == 1 else operators.rebuild(frame, given.args)
+    items = frame.require(frame.call(PyObject(list, "list"), source))
+    assert isinstance(items.type, ListType)
+    key, default = given.kwargs.get("key"), given.kwargs.get("default")
+    keys = items
+    if key is not None and constant_of(key) is not None:
+        keys = frame.require(comprehend(frame, "[function(x) for x in source]", items, key))
+    if default is None:
+        made = [frame.constant(function is max), items, keys]
+        return frame.python(extreme_by, made, items.type.element)
+    fallback = frame.require(default)
+    result = fallback.type
+    if items not in frame.unit.untyped:
+        result = merge_types(items.type.element, result)
+    made = [frame.constant(function is max), items, keys, fallback]
+    return frame.python(extreme_by, made, result)
 
 
 def _better(
@@ -153,7 +179,8 @@ def _better(
     if a.type == b.type and a.type in (INT, FLOAT):
         return frame.op(f"prim::{name}", a, b)
     holds = truth(frame, operators.compare(frame, op, b, a))
-    assert isinstance(holds, Value)
+    if isinstance(holds, bool):
+        return b if holds else a
     return select(frame, holds, lambda: b, lambda: a)
 
 

@@ -6,24 +6,12 @@ import functools
 import inspect
 import warnings
 
-import torch
-
 from ir import (
-    BOOL,
-    FLOAT,
     INT,
-    NONE,
-    STR,
-    DictType,
-    ListType,
     OptionalType,
-    SetType,
-    TensorType,
-    TupleType,
-    Type,
     Value,
 )
-from jit.script.attributes import get_attribute
+from jit.script.attributes import get_attribute, python_class
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
 from jit.script.modules import super_of
@@ -58,23 +46,6 @@ def has_attribute(owner: Operand, name: str) -> bool:
     if isinstance(owner, Value):
         return hasattr(python_class(owner), name)
     return False
-
-
-def python_class(value: Value) -> type:
-    """The Python class of the values of a type."""
-    match value.type:
-        case TensorType():
-            return torch.Tensor
-        case ListType():
-            return list
-        case DictType():
-            return dict
-        case SetType():
-            return set
-        case TupleType(cls=cls):
-            return cls or tuple
-    classes: dict[Type, type] = {INT: int, FLOAT: float, BOOL: bool, STR: str, NONE: type(None)}
-    return classes.get(value.type) or getattr(value.type, "cls", None) or object
 
 
 @rule(type)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from ir import NONE, STR, ListType, TensorType, Value
+from ir import NONE, ListType, TensorType, Value
 from jit.script.classes import set_field
-from jit.script.constants import make_list, make_tuple
+from jit.script.constants import empty_list, make_list
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.indexing import read_index, setitem
-from jit.script.iteration import Indexed, iteration
 from jit.script.modules import assign_attribute
 from jit.script.operators import elements, is_tuple
+from jit.script.scope import conditional, raise_exception
 from jit.script.values import Instance, Items, Operand, PyObject, values_of
 
 
@@ -66,11 +66,12 @@ def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None
     star = next((i for i, t in enumerate(targets) if isinstance(t, ast.Starred)), None)
     if is_tuple(operand):
         items = elements(frame, operand)
-    elif star is not None and isinstance(operand, Value) and isinstance(operand.type, ListType):
-        _unpack_list(frame, targets, operand, star)
+    elif star is not None:
+        listed = frame.require(frame.call(PyObject(list, "list"), operand))
+        _unpack_list(frame, targets, listed, star)
         return
     else:
-        items = _runtime_elements(frame, operand, len(targets), star is not None)
+        items = _runtime_elements(frame, operand, len(targets))
     if star is None:
         if len(items) != len(targets):
             few = "too many" if len(items) > len(targets) else "not enough"
@@ -89,6 +90,7 @@ def _unpack_list(frame: Frame, targets: Sequence[ast.expr], value: Value, star: 
     tail = len(targets) - star - 1
     starred = targets[star]
     assert isinstance(starred, ast.Starred)
+    _check_length(frame, frame.op("aten::len", value), len(targets) - 1)
     stop = frame.constant(-tail if tail else None)
     rest = frame.op("aten::slice", value, frame.constant(star), stop, 1)
     for i, target in enumerate(targets):
@@ -97,6 +99,17 @@ def _unpack_list(frame: Frame, targets: Sequence[ast.expr], value: Value, star: 
         else:
             position = i if i < star else i - len(targets)
             assign(frame, target, frame.op("aten::__getitem__", value, position))
+
+
+def _check_length(frame: Frame, length: Value, least: int) -> None:
+    text = "not enough values to unpack (expected at least {}, got {})"
+    suffices = frame.op("aten::ge", length, least)
+
+    def fail() -> None:
+        message = frame.op("aten::format", text, frame.constant(least), length)
+        raise_exception(frame, ValueError, message)
+
+    conditional(frame, suffices, lambda: None, fail)
 
 
 def _starred(
@@ -110,26 +123,17 @@ def _starred(
         )
     middle = items[star : len(items) - tail]
     values = values_of(middle)
-    made = make_list(frame, values) if values else None
     starred = targets[star]
     assert isinstance(starred, ast.Starred)
-    rest = (
-        made
-        if made is not None
-        else make_tuple(frame, values)
-        if values is not None
-        else Items(tuple(middle))
-    )
+    rest: Operand = Items(tuple(middle))
+    if values is not None:
+        rest = make_list(frame, values) if values else empty_list(frame)
     after = items[len(items) - tail :] if tail else []
     return [*zip(targets[:star], items), (starred.value, rest), *zip(targets[star + 1 :], after)]  # noqa: B905
 
 
-def _runtime_elements(frame: Frame, operand: Operand, count: int, has_star: bool) -> list[Operand]:
+def _runtime_elements(frame: Frame, operand: Operand, count: int) -> list[Operand]:
     """A list, tensor or string of a length known at run time, which must be `count`."""
-    if has_star:
-        raise frame.unsupported(
-            "unpacking with `*` needs a sequence whose length is known while compiling"
-        )
     if isinstance(operand, Value) and isinstance(operand.type, ListType):
         return list(
             frame.node("prim::ListUnpack", [operand], [operand.type.element] * count).outputs
@@ -139,11 +143,6 @@ def _runtime_elements(frame: Frame, operand: Operand, count: int, has_star: bool
         return list(
             frame.node("prim::ListUnpack", [parts], [operand.type.erased()] * count).outputs
         )
-    if isinstance(operand, Value) and operand.type == STR:
-        return list(
-            frame.node("prim::ListUnpack", [frame.op("aten::list", operand)], [STR] * count).outputs
-        )
-    over = iteration(frame, operand)
-    if isinstance(over, Indexed):
-        return [over.element(frame.constant(i)) for i in range(count)]
-    return list(over)
+    listed = frame.require(frame.call(PyObject(list, "list"), operand))
+    assert isinstance(listed.type, ListType)
+    return list(frame.node("prim::ListUnpack", [listed], [listed.type.element] * count).outputs)
