@@ -11,10 +11,9 @@ import torch
 
 from ir import Aliases, Effect, Graph, Interpreter, Node, Value
 from jit.trace.recorder import TracerWarning
+from jit.trace.state import ModuleState, module_of
 from jit.trace.structure import clone_leaves, flatten
-from jit.trace.tracer import TracedGraph, trace_graph
-
-Inputs = tuple[Sequence[Any], Mapping[str, Any]]
+from jit.trace.tracer import Arguments, Spelling, TracedGraph, trace_graph
 
 
 class TracingCheckError(Exception):
@@ -22,14 +21,18 @@ class TracingCheckError(Exception):
 
 
 def check_trace(
-    fn: Callable[..., Any], made: TracedGraph, inputs: Sequence[Inputs], tolerance: float
+    fn: Callable[..., Any],
+    made: TracedGraph,
+    inputs: Sequence[Arguments],
+    tolerance: float,
+    normal: Spelling,
 ) -> None:
     """Compare a trace with its function on every set of inputs; TracingCheckError at the first
     difference.
     """
     is_random = False
-    for args, kwargs in inputs:
-        is_random |= _check_one(fn, made, clone_leaves((tuple(args), dict(kwargs))), tolerance)
+    for arguments in inputs:
+        is_random |= _check_one(fn, made, clone_leaves(arguments), tolerance, normal)
     if is_random:
         _note_random(made.graph)
 
@@ -41,9 +44,15 @@ def _note_random(graph: Graph) -> None:
     warnings.warn(text, TracerWarning, stacklevel=4)
 
 
-def _check_one(fn: Callable[..., Any], made: TracedGraph, inputs: Inputs, tolerance: float) -> bool:
+def _check_one(
+    fn: Callable[..., Any],
+    made: TracedGraph,
+    inputs: Arguments,
+    tolerance: float,
+    normal: Spelling,
+) -> bool:
     """Compare on one set of inputs; whether random numbers were drawn."""
-    leaves, structure = flatten(clone_leaves(inputs))
+    leaves, structure = flatten(normal(*clone_leaves(inputs)))
     if structure != made.in_structure:
         raise TracingCheckError(
             "the inputs to check with are nested unlike the example's, or hold other constants"
@@ -51,8 +60,10 @@ def _check_one(fn: Callable[..., Any], made: TracedGraph, inputs: Inputs, tolera
     with torch.random.fork_rng(devices=()):
         state = torch.get_rng_state()
         args, kwargs = clone_leaves(inputs)
-        with _kept(made.graph):
-            again = trace_graph(fn, args, kwargs, is_quiet=True, keeps_results=True)
+        with _kept(made.graph, fn):
+            again = trace_graph(
+                fn, args, kwargs, normal=normal, is_quiet=True, keeps_results=True
+            )
         is_random = not torch.equal(state, torch.get_rng_state())
         parted = _first_difference(made.graph, again.graph)
         if parted is not None:
@@ -61,24 +72,38 @@ def _check_one(fn: Callable[..., Any], made: TracedGraph, inputs: Inputs, tolera
             )
         torch.set_rng_state(state)
         observed: dict[Value, Any] = {}
-        with _kept(made.graph):
+        with _kept(made.graph, fn):
             Interpreter(made.graph).run(*leaves, observer=_Keep(observed))
     _compare(made.graph, observed, again, tolerance)
     return is_random
 
 
 @contextmanager
-def _kept(graph: Graph) -> Iterator[None]:
-    """Leave captured tensors that the graph writes to, such as running statistics, as they were."""
+def _kept(graph: Graph, fn: Callable[..., Any]) -> Iterator[None]:
+    """Leave tensors that the graph reads from outside and writes to, such as running statistics,
+    and the module's attributes as they were.
+    """
     aliases = Aliases(graph)
-    constants = [n for n in graph.block.nodes if isinstance(n.attrs.get("value"), torch.Tensor)]
-    written = [n.attrs["value"] for n in constants if aliases.is_written(n.output)]
+    written = [t for value, t in _outside(graph) if aliases.is_written(value)]
     before = [tensor.detach().clone() for tensor in written]
+    state = ModuleState(module_of(fn))
     try:
         yield
     finally:
+        state.restore()
         for tensor, value in zip(written, before, strict=True):
             tensor.detach().copy_(value)
+
+
+def _outside(graph: Graph) -> Iterator[tuple[Value, torch.Tensor]]:
+    """The tensors that a graph holds or reads from a module."""
+    for node in graph.block.nodes:
+        found = node.attrs.get("value")
+        if node.name == "prim::GetAttr":
+            source = node.inputs[0].node
+            found = source and getattr(source.attrs["value"], node.attrs["name"])
+        if isinstance(found, torch.Tensor):
+            yield node.output, found
 
 
 class _Keep:

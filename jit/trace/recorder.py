@@ -3,8 +3,9 @@
 Laws
   * A tensor, a traced number or a device is known by identity; the recorder keeps it alive, so that
     no identity is reused.
-  * A tensor that nothing recorded made is captured by reference: a constant that holds the live
-    tensor.
+  * A tensor that nothing recorded made is captured by reference: read from the module that holds
+    it, else a constant that holds the live tensor.
+  * What the run assigned to the module's attributes, the graph assigns at its end.
   * Everything else is a constant. Reading a value that depends on the inputs into Python freezes
     it: `freeze` warns.
 """
@@ -26,14 +27,17 @@ from ir import (
     Graph,
     ListType,
     Node,
+    ObjectType,
     Op,
     OptionalType,
+    Span,
     TensorType,
     Type,
     Value,
     constant_of,
 )
 from jit.trace.frames import user_span
+from jit.trace.state import Attribute, ModuleState
 
 
 class TracerWarning(Warning):
@@ -56,7 +60,14 @@ class Recorder:
     `keeps_results`.
     """
 
-    def __init__(self, name: str, *, is_quiet: bool = False, keeps_results: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        state: ModuleState,
+        *,
+        is_quiet: bool = False,
+        keeps_results: bool = False,
+    ) -> None:
         self.graph = Graph(name)
         self.builder = Builder(self.graph.block)
         self.warnings: list[str] = []
@@ -64,10 +75,12 @@ class Recorder:
         self.is_paused = False
         self.function: Any = None  # the function of torch that Python called
         self.device: Value | None = None  # the traced device that it was given
+        self._state = state
         self._is_quiet = is_quiet
         self._keeps_results = keeps_results
         self._known: dict[int, tuple[object, Value]] = {}
         self._captured: dict[int, tuple[torch.Tensor, Value]] = {}
+        self._owners: dict[int, Value] = {}  # modules as constants
 
     # identities ---------------------------------------------------------------------------------
     def define(self, thing: object, value: Value) -> None:
@@ -122,8 +135,22 @@ class Recorder:
 
     def _capture(self, tensor: torch.Tensor) -> Value:
         if id(tensor) not in self._captured:
-            self._captured[id(tensor)] = tensor, self.builder.const(tensor, TENSOR)
+            place = self._state.place_of(tensor)
+            value = self.builder.const(tensor, TENSOR) if place is None else self._attribute(place)
+            self._captured[id(tensor)] = tensor, value
         return self._captured[id(tensor)][1]
+
+    def _attribute(self, place: Attribute) -> Value:
+        owner = self._owner(place.owner)
+        node = self.builder.node("prim::GetAttr", [owner], [TENSOR], {"name": place.name})
+        return node.output
+
+    def _owner(self, module: torch.nn.Module) -> Value:
+        if id(module) not in self._owners:
+            cls = type(module)
+            type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+            self._owners[id(module)] = self.builder.const(module, type_)
+        return self._owners[id(module)]
 
     # nodes --------------------------------------------------------------------------------------
     def call(self, name: str, *arguments: Any) -> Value:
@@ -170,6 +197,7 @@ class Recorder:
         an assertion read.
         """
         self.builder.span = None
+        self._assign_state()
         self.graph.block.set_returns(
             [results[0] if len(results) == 1 else self.builder.tuple_(results)]
         )
@@ -177,17 +205,36 @@ class Recorder:
             if node.op.is_pure and not any(v.uses for v in node.outputs):
                 node.erase()
 
+    def _assign_state(self) -> None:
+        """Repeat what the run assigned to attributes of the module."""
+        for place in self._state.replaced():
+            value = self.value_of(place.now)
+            if value is not None:
+                inputs = [self._owner(place.owner), value]
+                self.builder.node("prim::SetAttr", inputs, (), {"name": place.name})
+            else:
+                self._warn(
+                    f"the attribute {place.name!r} of {type(place.owner).__qualname__} was "
+                    "assigned something that is no tensor of the trace: calls of the trace leave "
+                    "it as it is",
+                    None,
+                )
+
     # what cannot be followed ----------------------------------------------------------------------
     def freeze(self, what: str) -> None:
         """Warn, at the user's line, that the trace keeps what Python saw there."""
-        span = user_span()
-        message = f"{what}: the trace keeps what it was for the example inputs, also for others"
+        self._warn(
+            f"{what}: the trace keeps what it was for the example inputs, also for others",
+            user_span(),
+        )
+
+    def _warn(self, message: str, span: Span | None) -> None:
         text = f"{message}\n{span.render()}" if span else message
         if self.is_paused or text in self.warnings:
             return
         self.warnings.append(text)
         if not self._is_quiet:
-            file, line = (span.file, span.line) if span else ("<unknown>", 1)
+            file, line = (span.file, span.line) if span else ("<trace>", 1)
             warnings.warn_explicit(text, TracerWarning, file, line)
 
     @contextmanager

@@ -154,10 +154,11 @@ for _cls in (TracedInt, TracedFloat):
 class SizeNode:
     """What torch's argument parser and C++ arithmetic on sizes use of its node protocol."""
 
-    __slots__ = ("number",)
+    __slots__ = ("is_static", "number")
 
-    def __init__(self, number: Any) -> None:
+    def __init__(self, number: Any, is_static: bool = False) -> None:
         self.number = number  # a traced number; a plain one where C++ brought it in
+        self.is_static = is_static  # whether it is the same for all inputs
 
     def is_int(self) -> bool:
         return isinstance(plain(self.number), int)
@@ -193,6 +194,9 @@ class SizeNode:
 
     wrap_float = wrap_bool = wrap_int
 
+    def statically_known_true(self, file: str, line: int) -> bool:
+        return self.is_static and bool(plain(self.number))
+
     def guard_int(self, file: str, line: int) -> int:
         return int(self.number.__index__())
 
@@ -207,7 +211,10 @@ class SizeNode:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Arithmetic and comparisons: `node.add(other)`."""
         if name in _COMPARE:
-            return lambda other: SizeNode(_COMPARE[name](plain(self.number), plain(other.number)))
+            return lambda other: SizeNode(
+                _COMPARE[name](plain(self.number), plain(other.number)),
+                self.is_constant() and other.is_constant(),
+            )
         if name == "str":
             return lambda: repr(self.number)
         function = _C_ARITHMETIC.get(name)

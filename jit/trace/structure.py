@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch.utils._pytree import SUPPORTED_NODES
 
 from jit.trace.recorder import TracedNumber
 
@@ -18,7 +19,8 @@ from jit.trace.recorder import TracedNumber
 @dataclasses.dataclass(frozen=True, slots=True)
 class Structure:
     """One level: `kind` is the class of a container, `LEAF` or `CONSTANT`; `keys` name the parts of
-    a dict or dataclass.
+    a dict or dataclass; `constant` is what a constant holds, or what torch's pytrees keep of a
+    class that is registered there.
     """
 
     kind: Any
@@ -38,6 +40,13 @@ class Structure:
         """The number of leaves."""
         return 1 if self.kind is LEAF else sum(part.leaf_count for part in self.parts)
 
+    def constants(self) -> Iterator[Any]:
+        """Everything that is no tensor."""
+        if self.kind is CONSTANT:
+            yield self.constant
+        for part in self.parts:
+            yield from part.constants()
+
     def __str__(self) -> str:
         if self.kind is LEAF:
             return "tensor"
@@ -49,21 +58,24 @@ class Structure:
 
     def rebuild(self, leaves: Sequence[Any]) -> Any:
         """The object with these leaves."""
-        return self._build(iter(leaves))
+        return self._rebuild(iter(leaves))
 
-    def _build(self, leaves: Iterator[Any]) -> Any:
+    def _rebuild(self, leaves: Iterator[Any]) -> Any:
         if self.kind is LEAF:
             return next(leaves)
         if self.kind is CONSTANT:
             return self.constant
-        parts = [part._build(leaves) for part in self.parts]
-        if self.kind in (list, tuple, torch.Size):
-            return self.kind(parts)
+        return self.build([part._rebuild(leaves) for part in self.parts])
+
+    def build(self, parts: Sequence[Any]) -> Any:
+        """The container with these parts."""
         if hasattr(self.kind, "_fields"):
             return self.kind(*parts)
-        if issubclass(self.kind, tuple):  # torch.return_types
+        if issubclass(self.kind, list | tuple):  # torch.Size and torch.return_types, too
             return self.kind(parts)
-        return _build_named(self.kind, dict(zip(self.keys, parts, strict=True)))
+        if dataclasses.is_dataclass(self.kind) or issubclass(self.kind, dict):
+            return _build_named(self.kind, dict(zip(self.keys, parts, strict=True)))
+        return SUPPORTED_NODES[self.kind].unflatten_fn(list(parts), self.constant)
 
 
 LEAF = "leaf"
@@ -101,6 +113,9 @@ def _take_apart(thing: Any, keep: Callable[[Any], None]) -> Structure:
         items = {f.name: getattr(thing, f.name) for f in dataclasses.fields(thing)}
     elif isinstance(thing, dict):
         items = thing
+    elif cls in SUPPORTED_NODES:
+        parts, rest = SUPPORTED_NODES[cls].flatten_fn(thing)
+        return Structure(cls, tuple(_take_apart(v, keep) for v in parts), constant=rest)
     if items is None:
         return Structure(CONSTANT, constant=thing)
     return Structure(cls, tuple(_take_apart(v, keep) for v in items.values()), tuple(items))

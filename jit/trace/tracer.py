@@ -14,6 +14,7 @@ that sizes which they read are followed, too.
 
 from __future__ import annotations
 
+import enum
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from ir import DEVICE, Graph, Interpreter, Value, lookup
 from jit.trace.frames import is_iterating, user_span
 from jit.trace.recorder import Recorder
 from jit.trace.sizes import plain, traced
+from jit.trace.state import ModuleState, module_of
 from jit.trace.structure import Structure, flatten
 from jit.trace.subscripts import read_item, write_item
 
@@ -47,6 +49,8 @@ class TracedGraph:
     results: Mapping[Value, torch.Tensor]  # of the traced run, when they were asked for
 
 
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Spelling = Callable[[tuple[Any, ...], dict[str, Any]], Arguments]
 _aten: Any = torch.ops.aten
 
 
@@ -67,26 +71,33 @@ def trace_graph(
     example_inputs: Sequence[Any],
     example_kwargs: Mapping[str, Any] | None = None,
     *,
+    normal: Spelling = lambda args, kwargs: (args, kwargs),
     strict: bool = True,
     is_quiet: bool = False,
     keeps_results: bool = False,
 ) -> TracedGraph:
     """Record `fn(*example_inputs, **example_kwargs)`.
 
-    Inputs and outputs may be nested in lists, tuples, dicts and dataclasses; whatever is not a
-    tensor in the inputs becomes a constant. `strict` is accepted for `torch.jit.trace`'s callers:
-    mutable containers are built anew at each call here, so there is nothing to forbid. With
-    `is_quiet` no warnings are shown; with `keeps_results` the values of the run are kept.
+    `normal` spells a call's arguments in the one way that makes the graph's parameters; the
+    function is called as given. Inputs and outputs may be nested in lists, tuples, dicts,
+    dataclasses and what torch's pytrees know; whatever is not a tensor in the inputs becomes a
+    constant. `strict` is accepted for `torch.jit.trace`'s callers: mutable containers are built
+    anew at each call here, so there is nothing to forbid. With `is_quiet` no
+    warnings are shown; with `keeps_results` the values of the run are kept.
     """
-    recorder = Recorder(_name(fn), is_quiet=is_quiet, keeps_results=keeps_results)
-    arguments = (tuple(example_inputs), dict(example_kwargs or {}))
+    recorder = Recorder(
+        _name(fn), ModuleState(module_of(fn)), is_quiet=is_quiet, keeps_results=keeps_results
+    )
+    given = (tuple(example_inputs), dict(example_kwargs or {}))
+    arguments = normal(*given)
     leaves, in_structure = flatten(arguments)
     for leaf, name in zip(leaves, _input_names(fn, arguments), strict=True):
         recorder.add_input(leaf, name)
     with _recording(recorder), torch._C._AutoDispatchBelowAutograd():
         with _Functions(recorder), _Operators(recorder):
-            result = fn(*arguments[0], **arguments[1])
+            result = fn(*given[0], **given[1])
         out_leaves, out_structure = flatten(result)
+        _check_constants(out_structure)
         values = [recorder.read(leaf) for leaf in out_leaves]
         recorder.finish(values)
     return TracedGraph(
@@ -94,8 +105,35 @@ def trace_graph(
     )
 
 
+_DATA = (
+    *(bool, int, float, complex, str, bytes, type, range, enum.Enum, type(None)),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
+
+
+def _check_constants(structure: Structure) -> None:
+    """TypeError for results that may hold tensors which the graph does not return."""
+    for constant in structure.constants():
+        if not isinstance(constant, _DATA):
+            raise TypeError(
+                f"a trace cannot return a {type(constant).__qualname__}: return tensors in tuples, "
+                "lists, dicts, dataclasses or named tuples, or register the class with "
+                "torch.utils._pytree.register_pytree_node"
+            )
+
+
+@cache
+def _tell_torch() -> None:
+    """Let `torch.jit.is_tracing()`, by which libraries choose code that looks at no values, be True
+    in our traces, too; other threads are not concerned.
+    """
+    asked: Callable[[], bool] = torch._C._is_tracing
+    torch._C._is_tracing = lambda: is_tracing() or asked()
+
+
 @contextmanager
 def _recording(recorder: Recorder) -> Iterator[None]:
+    _tell_torch()
     if _active.recorder is not None:
         raise RuntimeError("a trace cannot be started inside another one")
     _active.recorder = recorder
@@ -109,9 +147,7 @@ def _name(fn: Callable[..., Any]) -> str:
     return str(getattr(fn, "__name__", type(fn).__name__)).replace("<lambda>", "function")
 
 
-def _input_names(
-    fn: Callable[..., Any], arguments: tuple[tuple[Any, ...], dict[str, Any]]
-) -> Iterator[str]:
+def _input_names(fn: Callable[..., Any], arguments: Arguments) -> Iterator[str]:
     """A name for each tensor of the inputs: the parameter's, numbered where it holds several."""
     target = getattr(fn, "forward", fn)
     code = getattr(getattr(target, "__func__", target), "__code__", None)

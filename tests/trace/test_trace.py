@@ -270,6 +270,48 @@ def test_buffers_are_updated_once_per_call() -> None:
     torch.testing.assert_close(module.state_dict(), twin.state_dict())
 
 
+class Running(torch.nn.Module):
+    """Replaces a buffer instead of writing to it, and counts in Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("total", torch.zeros(4))
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.total = self.total * 0.5 + x.mean(0)
+        return x - self.total
+
+
+def test_replaced_buffers_are_assigned_at_every_call() -> None:
+    module, twin = Running(), Running()
+    traced = trace(module, (A,))
+    twin(A)
+    for x in (B[:, :4], A, A):
+        torch.testing.assert_close(traced(x), twin(x))
+    torch.testing.assert_close(module.total, twin.total)
+
+
+def test_attributes_that_the_trace_cannot_change_are_named() -> None:
+    class Counting(Running):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return super().forward(x)
+
+    with pytest.warns(TracerWarning, match="'calls' of .*Counting was assigned"):
+        trace(Counting(), (A,))
+
+
+def test_moved_modules_are_followed() -> None:
+    module = torch.nn.BatchNorm1d(4).eval()
+    traced = trace(module, (A,))
+    module.double()
+    module.running_mean = torch.full((4,), 2.0, dtype=torch.float64)
+    x = B[:, :4].double()
+    for _ in range(3):
+        torch.testing.assert_close(traced(x), module(x))
+
+
 def test_example_inputs_are_left_alone() -> None:
     x = A.clone()
     traced = trace(lambda x: x.add_(1), (x,))
@@ -281,6 +323,14 @@ def test_tracing_is_known_to_be_under_way() -> None:
     trace_graph(lambda x: seen.append(is_tracing()) or x, (A,))
     assert seen == [True]
     assert not is_tracing()
+
+
+def test_torch_knows_of_the_trace() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if torch.jit.is_tracing() else x
+
+    torch.testing.assert_close(trace(f, (A,))(B), B * 2)
+    assert not torch.jit.is_tracing()
 
 
 def test_an_error_in_the_function_ends_the_trace() -> None:
@@ -349,17 +399,3 @@ def test_check_finds_a_constant_of_the_example() -> None:
         warnings.simplefilter("ignore", TracerWarning)
         with pytest.raises(TracingCheckError, match=r"x \* x.sum\(\).item\(\)"):
             trace(f, (A,), check_inputs=[(B,)])
-
-
-def test_check_finds_a_buffer_that_is_replaced() -> None:
-    class Replacing(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.register_buffer("total", torch.zeros(()))
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.total = self.total + 1
-            return x * self.total
-
-    with pytest.raises(TracingCheckError, match=r"self.total = self.total \+ 1"):
-        trace(Replacing(), (A,))
