@@ -154,7 +154,7 @@ def _leaf_type(value: object) -> T.Type:
         case torch.Generator():
             return T.GENERATOR
         case torch.Size():
-            return T.ListType(T.INT)
+            return T.SIZE
         case tuple():  # a named result such as that of torch.max
             return tuple_type(value, _leaf_type)
         case _:

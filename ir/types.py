@@ -161,6 +161,21 @@ class ListType(Type):
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceType(ListType):
+    """A tuple whose length only the run knows, or a torch.Size: ops take it as the list of its
+    elements, and what leaves compiled code is made a tuple again.
+    """
+
+    is_size: bool = False
+
+    def __str__(self) -> str:
+        return "Size" if self.is_size else f"Tuple[{self.element}, ...]"
+
+
+SIZE = SequenceType(INT, True)
+
+
+@dataclass(frozen=True, slots=True)
 class SetType(Type):
     element: Type
 
@@ -269,8 +284,10 @@ def is_subtype(a: Type, b: Type) -> bool:
                 and (b.name is None or a.name == b.name)
                 and all(map(is_subtype, a.elements, b.elements))
             )
+        case SequenceType(), ListType() if not isinstance(b, SequenceType):
+            return is_subtype(ListType(a.element), b)
         case ListType(), ListType():
-            return (
+            return type(a) is type(b) and (
                 isinstance(a.element, TensorType)
                 and isinstance(b.element, TensorType)
                 and is_subtype(a.element, b.element)

@@ -36,6 +36,7 @@ from ir import (
     NONE,
     NUMBER,
     RANGE,
+    SIZE,
     STR,
     TENSOR,
     DictType,
@@ -44,6 +45,7 @@ from ir import (
     ListType,
     ObjectType,
     OptionalType,
+    SequenceType,
     SetType,
     Span,
     TupleType,
@@ -57,7 +59,7 @@ _PLAIN: dict[Any, Type] = {
     None: NONE, type(None): NONE, int: INT, float: FLOAT, bool: BOOL, complex: COMPLEX, str: STR,
     torch.Tensor: TENSOR, np.ndarray: TENSOR, torch.device: DEVICE, torch.dtype: DTYPE,
     torch.layout: LAYOUT, torch.memory_format: MEMORY_FORMAT, torch.Generator: GENERATOR, Any: ANY,
-    object: ANY, numbers.Number: NUMBER, torch.Size: ListType(INT), range: RANGE,
+    object: ANY, numbers.Number: NUMBER, torch.Size: SIZE, range: RANGE,
     list: ListType(TENSOR), dict: DictType(STR, TENSOR), inspect.Parameter.empty: TENSOR,
 }  # fmt: skip
 
@@ -139,7 +141,7 @@ def _generic_type(annotation: Any, span: Span | None) -> Type:
 
 def _tuple_type(args: tuple[Any, ...], span: Span | None) -> Type:
     if len(args) == 2 and args[1] is Ellipsis:
-        return ListType(type_of_annotation(args[0], span))
+        return SequenceType(type_of_annotation(args[0], span))
     elements = () if args == ((),) else args
     return TupleType(tuple(type_of_annotation(a, span) for a in elements))
 

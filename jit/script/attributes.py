@@ -14,11 +14,13 @@ from ir import (
     FLOAT,
     INT,
     NONE,
+    SIZE,
     STR,
     DictType,
     ListType,
     ObjectType,
     OptionalType,
+    SequenceType,
     SetType,
     TensorType,
     TupleType,
@@ -119,7 +121,10 @@ def _tensor_attribute(frame: Frame, owner: Value, name: str) -> Operand:
         if not hasattr(torch.Tensor, name):
             raise frame.mismatch(f"a Tensor has no attribute {name!r}")
         return Method(owner, name)
-    return frame.op(op, owner)
+    result = frame.op(op, owner)
+    if name == "shape":
+        result.type = SIZE
+    return result
 
 
 def _enum_attribute(frame: Frame, owner: Value, name: str) -> Operand:
@@ -148,6 +153,8 @@ def python_class(value: Value) -> type:
     match value.type:
         case TensorType():
             return torch.Tensor
+        case SequenceType(is_size=is_size):
+            return torch.Size if is_size else tuple
         case ListType():
             return list
         case DictType():

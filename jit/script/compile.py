@@ -109,7 +109,7 @@ def _compile(
     unit.active.append(fn)
     frame.run(frame.source.body)
     result = statements.declared_result(frame, statements.function_result(frame))
-    value = frame.require(result)
+    value = frame.sealed(frame.require(result))
     graph.block.add_return(value)
     root.result, root.is_done = value.type, True
     for callee in unit.callees.values():

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ir import NONE, TENSOR, DictType, ListType, TupleType, Type, Value
+from ir import NONE, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
 from jit.script.annotate import named_tuple_type
 from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.frame import Frame
@@ -154,8 +154,7 @@ def materialize(frame: Frame, operand: Static) -> Value:
             return frame.require(comprehend(frame, "[x for x in source]", operand))
         case PyObject(obj, name):
             lifted = lift(frame, obj, name)
-            if isinstance(lifted, Value):
-                return lifted
+            return lifted if isinstance(lifted, Value) else object_value(frame, obj)
         case Method(owner=Value() as owner, name=name) if is_dynamic(owner.type):
             return attribute_of(frame, owner, name)
         case Closure():
@@ -163,6 +162,13 @@ def materialize(frame: Frame, operand: Static) -> Value:
                 "a function can be called or passed to a function, but it is not a value here"
             )
     raise frame.unsupported(f"{operand.describe()} cannot be used as a value in compiled code")
+
+
+def object_value(frame: Frame, obj: Any) -> Value:
+    """A live object as a constant of the graph."""
+    value, cls = frame.constant(obj), type(obj)
+    value.type = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+    return value
 
 
 def none(frame: Frame) -> Value:

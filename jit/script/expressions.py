@@ -16,6 +16,7 @@ from ir import (
     DictType,
     ListType,
     OptionalType,
+    SequenceType,
     SetType,
     TupleType,
     Type,
@@ -93,7 +94,9 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
     hints = frame.hint.elements if isinstance(frame.hint, TupleType) else ()
     items = spread(frame, node.elts, list(hints))
     if any(isinstance(i, StarOf) for i in items):
-        return join_lists(frame, items)
+        joined = frame.require(join_lists(frame, items))
+        assert isinstance(joined.type, ListType)
+        return frame.cast(joined, SequenceType(joined.type.element))
     values = values_of(items)
     return Items(tuple(items)) if values is None else make_tuple(frame, values)
 
@@ -101,7 +104,7 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Operand:
 def _as_list(frame: Frame, operand: Operand) -> Value:
     """An iterable of run-time length as a list."""
     if isinstance(operand, Value) and isinstance(operand.type, ListType):
-        return operand
+        return operators.plain(frame, operand)
     return frame.require(comprehend(frame, "[x for x in source]", operand))
 
 

@@ -34,6 +34,7 @@ from ir import (
     Graph,
     ListType,
     Node,
+    SequenceType,
     Span,
     TensorType,
     TupleType,
@@ -43,6 +44,7 @@ from ir import (
     Value,
     constant_of,
 )
+from jit.script import library
 from jit.script.library import library_name
 from jit.script.names import local_names
 from jit.script.pysource import FunctionSource
@@ -55,6 +57,19 @@ Scope = dict[str, Binding]
 
 SKIP, STOP, RETURNED, RESULT, DEAD = "$skip", "$stop", "$returned", "$result", "$dead"
 OBJECT = "$object"  # followed by its number, a dot and a name: a field of an object
+
+# What holds or shows its inputs as they are, beyond the graph's own ops.
+_CALL_BACK = "prim::PythonOp"
+_KEEPING = (
+    _CALL_BACK,
+    *(f"prim::{kind}Construct" for kind in ("List", "Tuple", "Dict", "Set")),
+    *("prim::RaiseException", "prim::Print", "prim::SetAttr"),
+)
+_KEEPING_OPS = frozenset(
+    f"aten::{name}"
+    for name in ("append", "insert", "_set_item", "setdefault", "format", "percentFormat",
+                 "__contains__", "__getitem__", "get", "index", "count", "remove")
+)  # fmt: skip
 
 ExpressionHandler = Callable[["Frame", Any], Operand]
 StatementHandler = Callable[["Frame", Any], None]
@@ -95,6 +110,7 @@ class Callee:
     result: Type | None = None
     is_done: bool = False
     is_recursive: bool = False
+    never_returns: bool = False  # every path raises
 
 
 class Restart(Exception):
@@ -217,6 +233,8 @@ class Frame:
     def op(self, name: str, *args: Operand | Any, **kwargs: Operand | Any) -> Value:
         """Apply an op by name, with overload choice; Python constants are allowed as arguments."""
         made = [self._input(a) for a in args]
+        if name in _KEEPING_OPS:
+            made = [made[0], *map(self.sealed, made[1:])]
         named = {k: self._input(v) for k, v in kwargs.items()}
         self.builder.span = self.span
         try:
@@ -254,7 +272,19 @@ class Frame:
         self, op: str, inputs: Sequence[Value] = (), types: Sequence[Type] = (), /, **attrs: Any
     ) -> Node:
         """Append a node of a structural op."""
+        if op in _KEEPING:
+            inputs = [self.sealed(v) for v in inputs]
         return self.builder.node(op, inputs, types, attrs, span=self.span)
+
+    def sealed(self, value: Value) -> Value:
+        """A value as it leaves the graph: a tuple that is a list as long as ops work on it."""
+        type_ = value.type
+        if not isinstance(type_, SequenceType) or (value.node and value.node.name == _CALL_BACK):
+            return value
+        function = library.as_size if type_.is_size else tuple
+        label = library_name(function)
+        attrs = {"function": function, "name": label}
+        return self.builder.node(_CALL_BACK, [value], [type_], attrs, self.span).output
 
     def python(
         self, function: Callable[..., Any], inputs: Sequence[Value], result: Type, name: str = ""

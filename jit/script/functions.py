@@ -16,7 +16,7 @@ from types import FunctionType
 
 import torch
 
-from ir import TENSOR, Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
+from ir import NONE, TENSOR, Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame
@@ -186,7 +186,10 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     attrs = {"graph": callee.graph, "name": fn.__name__, "function": fn}
     if receiver := receiver_of(fn, given):
         attrs["receiver"] = receiver.obj
-    return frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+    result = frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+    if callee.never_returns:
+        _end_path(frame)
+    return result
 
 
 def receiver_of(fn: FunctionType, given: Arguments) -> PyObject | None:
@@ -266,6 +269,9 @@ def _compile_callee(
     callee.result = inner.declared
     result = run_function(inner, fn, args)
     callee.is_done = True
+    if inner.scope[DEAD] is True:
+        callee.never_returns = True
+        result = inner.uninitialized(declared_return(fn, inner.source, inner) or NONE)
     presumed = callee.result if callee.is_recursive else None
     if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
         raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
@@ -355,5 +361,10 @@ def _propagate(frame: Frame, inner: Frame) -> None:
     """After a call in place: objects are as it left them; raising always ends this path, too."""
     frame.scope.update({k: v for k, v in inner.scope.items() if k.startswith(OBJECT)})
     if inner.scope[DEAD] is True:
-        for flag in (DEAD, SKIP, STOP):
-            frame.scope[flag] = True
+        _end_path(frame)
+
+
+def _end_path(frame: Frame) -> None:
+    """Control does not come back from a call."""
+    for flag in (DEAD, SKIP, STOP):
+        frame.scope[flag] = True

@@ -72,7 +72,9 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
         raise frame.mismatch(f"a value of type {value.type} cannot be indexed")
     if isinstance(part, Slice):
         step = frame.constant(1) if part.step is None else part.step
-        return frame.op("aten::slice", value, *part.ends(frame), step)
+        piece = frame.op("aten::slice", value, *part.ends(frame), step)
+        piece.type = value.type
+        return piece
     item = value.type.value if isinstance(value.type, DictType) else None
     return frame.op_or_python("aten::__getitem__", operator.getitem, item, value, part)
 

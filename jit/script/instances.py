@@ -26,6 +26,7 @@ from ir import (
     ListType,
     ObjectType,
     OptionalType,
+    SequenceType,
     SetType,
     Span,
     TensorType,
@@ -112,6 +113,8 @@ def answer_one(type_: Type, cls: Any) -> bool | None:
     match type_:
         case TensorType():
             return _tensor_answer(origin)
+        case SequenceType(is_size=is_size):
+            return _generic_answer(type_, cls, origin, torch.Size if is_size else tuple)
         case ListType():
             return _generic_answer(type_, cls, origin, list)
         case DictType():

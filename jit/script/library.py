@@ -176,3 +176,9 @@ def extreme_by(is_largest: bool, items: Sequence[Any], keys: Sequence[Any], *def
         return default[0]
     pick = max if is_largest else min
     return items[pick(range(len(items)), key=keys.__getitem__)] if items else pick(items)
+
+
+@library
+def as_size(sizes: Sequence[int]) -> torch.Size:
+    """Sizes as torch's tuple of them."""
+    return torch.Size(sizes)

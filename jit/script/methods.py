@@ -16,12 +16,14 @@ from ir import (
     BOOL,
     INT,
     NONE,
+    SIZE,
     STR,
     DictType,
     FutureType,
     ListType,
     ObjectType,
     OptionalType,
+    SequenceType,
     SetType,
     TensorType,
     TupleType,
@@ -74,6 +76,10 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
     match type_:
         case TensorType():
             return _tensor_rule(name)
+        case SequenceType() if not hasattr(tuple, name):
+            return lambda frame, owner, given: call_on(
+                frame, owner, name, given, INT if name == "numel" else ANY
+            )
         case ListType() if name == "extend":
             return _extend
         case TupleType() if name in ("index", "count"):
@@ -185,7 +191,19 @@ def _new_tensor(frame: Frame, owner: Value, given: Arguments) -> Operand:
     return frame.op("aten::tensor", given.args[0], **{**like, **given.kwargs})
 
 
-_TENSOR_RULES: dict[str, MethodRule] = {"tolist": _tolist, "item": _item, "new_tensor": _new_tensor}
+def _size(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    result = frame.op("aten::size", owner, *given.args, **given.kwargs)
+    if isinstance(result.type, ListType):
+        result.type = SIZE
+    return result
+
+
+_TENSOR_RULES: dict[str, MethodRule] = {
+    "tolist": _tolist,
+    "item": _item,
+    "new_tensor": _new_tensor,
+    "size": _size,
+}
 
 
 def _extend(frame: Frame, owner: Value, given: Arguments) -> Operand:

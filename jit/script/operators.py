@@ -21,10 +21,12 @@ from ir import (
     INT,
     NONE,
     NUMBER,
+    SIZE,
     STR,
     DictType,
     ListType,
     OptionalType,
+    SequenceType,
     SetType,
     TensorType,
     TupleType,
@@ -254,15 +256,41 @@ def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) ->
             times = constant_of(count)
             if isinstance(times, int) and is_tuple(sequence):
                 return rebuild(frame, elements(frame, sequence) * times)
+            if isinstance(sequence, Value) and isinstance(sequence.type, SequenceType):
+                made = frame.op("aten::mul", plain(frame, sequence), count)
+                return frame.cast(made, sequence.type)
         return None
     if row.symbol != "+":
         return None
     if is_tuple(left) and is_tuple(right):
         return rebuild(frame, elements(frame, left) + elements(frame, right))
+    if is_sequence(left) or is_sequence(right):
+        return _join_tuples(frame, left, right)
     lists = [isinstance(o, Value) and isinstance(o.type, ListType) for o in (left, right)]
     if all(lists) or (any(lists) and (is_tuple(left) or is_tuple(right))):
         return _concatenate(frame, as_list(frame, left), as_list(frame, right))
     return None
+
+
+def is_sequence(operand: Operand) -> bool:
+    """Whether an operand is a tuple of a length known at run time."""
+    return isinstance(operand, Value) and isinstance(operand.type, SequenceType)
+
+
+def plain(frame: Frame, operand: Operand) -> Value:
+    """A tuple as the list of its elements; a list as it is."""
+    value = as_list(frame, operand)
+    return frame.op("aten::list", value) if is_sequence(value) else value
+
+
+def _join_tuples(frame: Frame, left: Operand, right: Operand) -> Value:
+    """`+` of tuples, one of them of unknown length; with anything else Python raises."""
+    if not all(is_tuple(o) or is_sequence(o) for o in (left, right)):
+        return frame.python(operator.add, [frame.require(left), frame.require(right)], ANY)
+    joined = _concatenate(frame, plain(frame, left), plain(frame, right))
+    assert isinstance(joined.type, ListType)
+    is_size = any(isinstance(o, Value) and o.type == SIZE for o in (left, right))
+    return frame.cast(joined, SIZE if is_size else SequenceType(joined.type.element))
 
 
 def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
@@ -312,8 +340,11 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         return _compare_objects(frame, function, left, right)
     if is_tuple(left) and is_tuple(right):
         return _compare_tuples(frame, op, elements(frame, left), elements(frame, right))
-    if is_tuple(left) or is_tuple(right):
-        left, right = as_list(frame, left), as_list(frame, right)
+    kinds = [is_tuple(o) or is_sequence(o) for o in (left, right)]
+    if any(kinds):
+        if not all(kinds):
+            return _compare_kinds(frame, op, function, left, right)
+        left, right = plain(frame, left), plain(frame, right)
     a, b = frame.require(left), frame.require(right)
     if isinstance(op, ast.Eq | ast.NotEq) and (a.type == NONE) != (b.type == NONE):
         return _compare_none(frame, op, a if b.type == NONE else b)
@@ -321,8 +352,19 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         return frame.op(swapped, b, a)
     if _is_loose(a) or _is_loose(b):
         return frame.python(function, [a, b], comparison_result(a.type, b.type))
-    plain = isinstance(op, ast.Eq | ast.NotEq) or a.type == b.type
-    return frame.op_or_python(name, function, BOOL if plain else None, a, b)
+    is_plain = isinstance(op, ast.Eq | ast.NotEq) or a.type == b.type
+    return frame.op_or_python(name, function, BOOL if is_plain else None, a, b)
+
+
+def _compare_kinds(
+    frame: Frame, op: ast.cmpop, function: Callable[[Any, Any], Any], left: Operand, right: Operand
+) -> Value:
+    """A tuple and something else: never equal, and in no order."""
+    a, b = frame.require(left), frame.require(right)
+    is_open = any(is_tensor(v) or _is_loose(v) for v in (a, b))
+    if isinstance(op, ast.Eq | ast.NotEq) and not is_open:
+        return frame.constant(isinstance(op, ast.NotEq))
+    return frame.python(function, [a, b], comparison_result(a.type, b.type))
 
 
 def _compare_none(frame: Frame, op: ast.cmpop, value: Value) -> Value:

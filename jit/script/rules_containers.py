@@ -10,7 +10,19 @@ import functools
 import itertools
 import operator
 
-from ir import ANY, BOOL, FLOAT, INT, STR, DictType, ListType, SetType, TensorType, Value
+from ir import (
+    ANY,
+    BOOL,
+    FLOAT,
+    INT,
+    STR,
+    DictType,
+    ListType,
+    SequenceType,
+    SetType,
+    TensorType,
+    Value,
+)
 from jit.script import operators
 from jit.script.classes import call_special
 from jit.script.conditions import truth
@@ -186,9 +198,9 @@ def _tuple(frame: Frame, given: Arguments) -> Operand:
     over = iteration(frame, given.args[0])
     if not isinstance(over, Indexed):
         return operators.rebuild(frame, list(over))
-    value = frame.require(given.args[0])
-    element = value.type.element if isinstance(value.type, ListType) else TensorType()
-    return frame.python(tuple, [value], ListType(element))
+    value = frame.require(_list(frame, given))
+    assert isinstance(value.type, ListType)
+    return frame.cast(value, SequenceType(value.type.element))
 
 
 @rule(dict, collections.OrderedDict)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.utils.checkpoint
 
-from ir import GENERATOR
+from ir import GENERATOR, SIZE
 from jit.script import operators
 from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN
@@ -21,7 +21,7 @@ from jit.script.frame import Frame
 from jit.script.known import known_value
 from jit.script.rules import RULES, Rule, computed, rule
 from jit.script.scope import select
-from jit.script.values import Arguments, Items, Operand
+from jit.script.values import Arguments, Items, Operand, PyObject
 
 # what is known while compiling --------------------------------------------------------------------
 
@@ -46,8 +46,9 @@ RULES.update({f: computed(f) for f in COMPUTED})
 
 @rule(torch.Size)
 def _size(frame: Frame, given: Arguments) -> Operand:
-    """A size is a list of ints in compiled code."""
-    return operators.as_list(frame, given.args[0])
+    """For ops a size is a list of ints."""
+    listed = frame.call(PyObject(list, "list"), *given.args)
+    return frame.cast(frame.require(listed), SIZE)
 
 
 @rule(torch.device)

@@ -24,8 +24,10 @@ from ir import (
     NUMBER,
     TENSOR,
     Block,
+    ListType,
     Node,
     OptionalType,
+    SequenceType,
     TensorType,
     Type,
     UnionType,
@@ -45,6 +47,8 @@ def merge_types(a: Type, b: Type) -> Type:
     otherwise a union, on whose values Python itself operates.
     """
     joined = join(a, b)
+    if type(joined) is ListType and isinstance(a, SequenceType) != isinstance(b, SequenceType):
+        joined = None  # a tuple on one path, a list on the other
     if joined is not None:
         return joined
     if a in _SCALARS and b in _SCALARS:
