@@ -1,4 +1,4 @@
 """Archives: TorchScript's `.pt`, written and read.
 
-    Program (ir.classes) ── source_writer, pickler ──► container ──► file
+Program (ir.classes) ── source_writer, pickler ──► container ──► file
 """

@@ -1,0 +1,37 @@
+"""What an archive is made from: a function, or a module and its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from ir import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionForm:
+    """A graph and the default values of its parameters."""
+
+    graph: Graph
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleForm:
+    """A live module and the methods that users may call."""
+
+    module: Any
+    methods: Mapping[str, FunctionForm]
+
+
+Form = FunctionForm | ModuleForm
+
+
+@runtime_checkable
+class Savable(Protocol):
+    """What can be saved."""
+
+    def archive_form(self) -> Form:
+        """The present state; CompileError when there is no graph."""
+        ...

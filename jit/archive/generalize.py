@@ -1,0 +1,197 @@
+"""From what runs to what archives hold: graphs in generic form, and the classes that they name.
+
+    bound form                                      generic form
+    prim::CallFunction[graph=.., function=relu]     prim::CallFunction[name="__torch__....relu"]
+    (Tensor, int) with names                        __torch__.package.Pair, a ClassDef
+
+Graphs are copied, the given ones stay as they are. Equal functions and classes are written once.
+What refers to live modules is for `jit.archive.modules`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from ir import (
+    BOOL,
+    TENSOR,
+    Block,
+    ClassDef,
+    ClassKind,
+    CompileError,
+    DictType,
+    Field,
+    FutureType,
+    Graph,
+    ListType,
+    Method,
+    Node,
+    ObjectType,
+    OptionalType,
+    Program,
+    TensorType,
+    TupleType,
+    Type,
+    UnionType,
+    Value,
+)
+from jit.archive.form import FunctionForm
+from jit.archive.legalize import legalize
+from jit.archive.names import Names, qualified_name
+from jit.archive.source_writer import write_method
+from jit.archive.spelling import Constants
+from jit.script.annotate import named_tuple_type
+
+
+class Generalizer:
+    """Fills one program."""
+
+    def __init__(self) -> None:
+        self.program = Program()
+        self.names = Names()
+        self._functions: dict[Graph, str] = {}
+        self._known: dict[Hashable, str] = {}
+        self._python: dict[type, ClassDef] = {}
+
+    # types ------------------------------------------------------------------------------------
+
+    def generic_type(self, type_: Type) -> Type:
+        """A type whose classes are those of the program."""
+        match type_:
+            case TensorType():
+                return TENSOR
+            case ListType(element=element):
+                return ListType(self.generic_type(element))
+            case DictType(key=key, value=value):
+                return DictType(self.generic_type(key), self.generic_type(value))
+            case OptionalType(element=element):
+                return OptionalType(self.generic_type(element))
+            case UnionType(members=members):
+                return UnionType(tuple(map(self.generic_type, members)))
+            case FutureType(element=element):
+                return FutureType(self.generic_type(element))
+            case TupleType():
+                return self._tuple(type_)
+            case ObjectType(cls=cls) if isinstance(cls, type):
+                return self.class_of(cls).type
+        return type_
+
+    def _tuple(self, type_: TupleType) -> Type:
+        elements = tuple(map(self.generic_type, type_.elements))
+        if type_.name is None:
+            return TupleType(elements)
+        if isinstance(type_.cls, type):
+            definition = self.class_of(type_.cls)
+            return TupleType(elements, definition.name, type_.fields, definition)
+        return replace(type_, elements=elements)
+
+    def class_of(self, cls: type) -> ClassDef:
+        """The program's class for one of Python."""
+        found = self._python.get(cls)
+        if found is None:
+            found = ClassDef(self.names.unique(qualified_name(cls)), python=cls)
+            self._python[cls] = self.program.classes[found.name] = found
+            self._describe(cls, found)
+        return found
+
+    def _describe(self, cls: Any, definition: ClassDef) -> None:
+        if issubclass(cls, tuple):
+            definition.kind = ClassKind.NAMED_TUPLE
+            declared = named_tuple_type(cls)
+            definition.fields = {
+                name: Field(self.generic_type(type_))
+                for name, type_ in zip(declared.fields, declared.elements, strict=True)
+            }
+            definition.defaults = dict(cls._field_defaults)
+        elif issubclass(cls, enum.Enum):
+            definition.kind = ClassKind.ENUM
+            definition.members = {name: member.value for name, member in cls.__members__.items()}
+        else:
+            raise CompileError(
+                f"Could not export objects of class {cls.__qualname__}: "
+                "archives have no code for the class"
+            )
+
+    def object_class(self, value: Any) -> ClassDef | None:
+        """The class of an object of the program, None for plain data."""
+        return self._python.get(type(value))
+
+    # graphs -----------------------------------------------------------------------------------
+
+    def function(self, graph: Graph, wanted: str) -> str:
+        """A called graph as a function of the program; its name."""
+        name = self._functions.get(graph)
+        if name is None:
+            name = self._functions[graph] = self.names.unique(wanted)
+            method = Method(name.rpartition(".")[2], self.graph(graph))
+            known = self._known.setdefault((wanted, code_of(method, name)), name)
+            if known != name:  # the same code was met before
+                self.names.release(name)
+                name = self._functions[graph] = known
+            else:
+                self.program.functions[name] = method
+        return name
+
+    def graph(self, graph: Graph) -> Graph:
+        """A copy in generic form, legal for TorchScript."""
+        made = graph.copy()
+        self.generalize(made)
+        return made
+
+    def generalize(self, graph: Graph) -> None:
+        """Bring a graph of our own into generic form."""
+        for value in values_of(graph.block):
+            value.type = self.generic_type(value.type)
+        for node in list(graph.walk()):
+            self.rewrite(node)
+        legalize(graph)
+
+    def rewrite(self, node: Node) -> None:
+        """One node in generic form."""
+        if node.name == "prim::CallFunction":
+            wanted = qualified_name(node.attrs.get("function"), node.attrs["name"])
+            node.attrs = {"name": self.function(node.attrs["graph"], wanted)}
+        elif node.name == "prim::GetAttr":
+            node.output.name = node.output.name or node.attrs["name"]
+        elif node.name == "prim::isinstance":
+            node.attrs["types"] = tuple(map(self.generic_type, node.attrs["types"]))
+
+
+def code_of(method: Method, name: str) -> Hashable:
+    """What tells methods apart: their source, but for the name of the thing that they belong to,
+    and the constants that it refers to.
+    """
+    constants = Constants()
+    text = write_method(method, constants)
+    return text.replace(name, "?"), tuple(map(id, constants.values))
+
+
+def values_of(block: Block) -> Iterator[Value]:
+    """Every value that a block and those inside define."""
+    yield from block.params
+    for node in block.walk():
+        yield from node.outputs
+        for inner in node.blocks:
+            yield from inner.params
+
+
+def placeholder(form: FunctionForm) -> tuple[Generalizer, ClassDef]:
+    """The program of one function: a module without state whose forward it is."""
+    made = Generalizer()
+    definition = ClassDef(made.names.unique("__torch__.PlaceholderModule"))
+    definition.fields["training"] = Field(BOOL)
+    made.program.classes[definition.name] = definition
+    generic = made.graph(form.graph)
+    receive_self(generic, definition)
+    definition.methods["forward"] = Method("forward", generic, dict(form.defaults))
+    return made, definition
+
+
+def receive_self(graph: Graph, definition: ClassDef) -> Value:
+    """Let a graph have `self` as its first parameter."""
+    value = graph.block.add_param(definition.type, "self")
+    graph.block.params.insert(0, graph.block.params.pop())
+    return value

@@ -1,0 +1,300 @@
+"""Live modules as classes: fields for their state, methods for the graphs that are called on them.
+
+    %m = prim::Constant[value=<Linear>]()              %fc = prim::GetAttr[name="fc"](%self)
+    %w = prim::GetAttr[name="weight"](%m)       ==>    %w = prim::GetAttr[name="weight"](%fc)
+    prim::CallFunction[receiver=<Linear>](%x)          prim::CallMethod[name="forward"](%fc, %x)
+
+A method may reach only what its own module holds. A call whose graph reaches further (a hook, a
+function that was given a module) is put in place of the call. Modules of one Python class with
+equal structure and code share a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import torch
+
+from ir import (
+    BOOL,
+    NONE,
+    TENSOR,
+    Builder,
+    ClassDef,
+    CompileError,
+    Field,
+    Graph,
+    Method,
+    Node,
+    Role,
+    Type,
+    Value,
+    copy_node,
+    erased_type_of,
+)
+from jit.archive.class_writer import write_class
+from jit.archive.form import ModuleForm
+from jit.archive.generalize import Generalizer, receive_self
+from jit.archive.names import qualified_name
+from jit.archive.spelling import Constants, annotation
+from jit.script.state import is_constant, is_state, state_type
+
+Module = torch.nn.Module
+_OWN = frozenset(vars(torch.nn.Module())) | {"_dependents", "_declared_types"}
+_PLAIN = (bool, int, float, complex, str)
+
+
+class ModuleGeneralizer(Generalizer):
+    """The program of a module and all it holds."""
+
+    def __init__(self, form: ModuleForm) -> None:
+        super().__init__()
+        root: Module = form.module
+        self._classes: dict[int, ClassDef] = {}
+        self._made: dict[Hashable, ClassDef] = {}
+        self._tensors = {id(t) for t in (*root.parameters(), *root.buffers())}
+        self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in root.modules()}
+        self._prepared: dict[Graph, Graph] = {}
+        self._defaults = {method.graph: method.defaults for method in form.methods.values()}
+        self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
+        self._methods[id(root)] = {method.graph: name for name, method in form.methods.items()}
+        for method in form.methods.values():
+            self._prepare(method.graph, root)
+        self.definition = self._class(root)
+        self.program.classes = dict(reversed(self.program.classes.items()))
+
+    def object_class(self, value: Any) -> ClassDef | None:
+        """The class of an object of the program, None for plain data."""
+        return self._classes.get(id(value)) or super().object_class(value)
+
+    # what calls what --------------------------------------------------------------------------
+
+    def _prepare(self, graph: Graph, receiver: Module) -> None:
+        """Decide for every call in a method whether it is a call of a method, of a function, or is
+        put in place.
+        """
+        made = self._prepared[graph] = graph.copy()
+        held = {id(m) for m in receiver.modules()}
+        pending = list(made.walk())
+        spliced: list[Graph] = [graph]
+        while pending:
+            node = pending.pop(0)
+            if node.name != "prim::CallFunction":
+                continue
+            callee, owner = node.attrs["graph"], node.attrs.get("receiver")
+            reached = self._reached(callee)
+            if isinstance(owner, Module) and id(owner) in held:
+                if reached <= _identities(owner):
+                    self._call(callee, owner, node.attrs["name"])
+                    continue
+            elif not reached:
+                continue
+            if callee in spliced:
+                raise CompileError(
+                    f"Could not export {node.attrs['name']!r}: it calls itself and reads modules "
+                    "that are not its own",
+                    node.span,
+                )
+            spliced.append(callee)
+            pending[:0] = _splice(node)
+
+    def _call(self, graph: Graph, owner: Module, name: str) -> None:
+        """Note a method of a module."""
+        methods = self._methods[id(owner)]
+        if graph not in methods:
+            taken, number = set(methods.values()), 0
+            unique = name
+            while unique in taken:
+                number += 1
+                unique = f"{name}{number}"
+            methods[graph] = unique
+            self._prepare(graph, owner)
+
+    def _reached(self, graph: Graph) -> set[int]:
+        """Modules and their tensors that a graph, or one that it calls, holds."""
+        found: set[int] = set()
+        seen, pending = {graph}, [graph]
+        while pending:
+            for node in pending.pop().walk():
+                value = node.attrs.get("value") if node.name == "prim::Constant" else None
+                if isinstance(value, Module) or id(value) in self._tensors:
+                    found.add(id(value))
+                callee = node.attrs.get("graph")
+                if isinstance(callee, Graph) and callee not in seen:
+                    seen.add(callee)
+                    pending.append(callee)
+        return found
+
+    # classes ----------------------------------------------------------------------------------
+
+    def _class(self, module: Module) -> ClassDef:
+        """The class of a module, after those of its submodules."""
+        found = self._classes.get(id(module))
+        if found is not None:
+            return found
+        for child in module.children():
+            self._class(child)
+        python = getattr(type(module), "_original_class", None) or type(module)
+        wanted = qualified_name(python)
+        definition = ClassDef(self.names.unique(wanted), python=python)
+        definition.fields = dict(self._fields(module))
+        definition.constants = dict(_constants(module))
+        self._classes[id(module)] = definition
+        for graph, name in self._methods[id(module)].items():
+            made = self._method_graph(graph, module, definition)
+            defaults = self._defaults.get(graph, {})
+            definition.methods[name] = Method(name, made, dict(defaults))
+        key = (python, _code_of(definition))
+        known = self._made.setdefault(key, definition)
+        if known is not definition:
+            self.names.release(definition.name)
+            self._classes[id(module)] = known
+        else:
+            self.program.classes[definition.name] = definition
+        return known
+
+    def _fields(self, module: Module) -> Iterator[tuple[str, Field]]:
+        """Slots in torch's order."""
+        for held, role in ((module._parameters, Role.PARAMETER), (module._buffers, Role.BUFFER)):
+            for name, tensor in held.items():
+                yield name, Field(self.generic_type(state_type(module, name, tensor)), role)
+        yield "training", Field(BOOL)
+        hook = getattr(module, "_is_full_backward_hook", None)
+        yield "_is_full_backward_hook", Field(erased_type_of(hook))
+        for name, value in vars(module).items():
+            if name not in _OWN and is_state(module, name, value):
+                type_ = self.generic_type(state_type(module, name, value))
+                if _is_written(type_):
+                    yield name, Field(type_)
+        for name, child in module._modules.items():
+            yield name, Field(NONE if child is None else self._class(child).type)
+
+    # methods ----------------------------------------------------------------------------------
+
+    def _method_graph(self, graph: Graph, module: Module, definition: ClassDef) -> Graph:
+        made = self._prepared[graph]
+        outer, self._self = self._self, (module, receive_self(made, definition))
+        self.generalize(made)
+        self._self = outer
+        return made
+
+    def generic_type(self, type_: Type) -> Type:
+        """A type whose classes are those of the program; a module's comes with the module."""
+        cls = getattr(type_, "cls", None)
+        return (
+            type_
+            if isinstance(cls, type) and issubclass(cls, Module)
+            else super().generic_type(type_)
+        )
+
+    def rewrite(self, node: Node) -> None:
+        """One node in generic form."""
+        if self._self is not None and node.name == "prim::Constant":
+            self._rewrite_constant(node, *self._self)
+        elif self._self is not None and isinstance(node.attrs.get("receiver"), Module):
+            self._rewrite_call(node, *self._self)
+        else:
+            outer, self._self = self._self, None
+            super().rewrite(node)
+            self._self = outer
+
+    def _rewrite_constant(self, node: Node, module: Module, receiver: Value) -> None:
+        value = node.attrs.get("value")
+        if isinstance(value, Module):
+            node.output.replace_all_uses_with(self._reach(node, value, module, receiver))
+            node.erase()
+        elif id(value) in self._tensors:
+            owner, name = _place_of(module, value)
+            holder = self._reach(node, owner, module, receiver)
+            node.output.replace_all_uses_with(_get(node, holder, name, TENSOR))
+            node.erase()
+
+    def _rewrite_call(self, node: Node, module: Module, receiver: Value) -> None:
+        owner = node.attrs["receiver"]
+        name = self._methods[id(owner)][node.attrs["graph"]]
+        target = self._reach(node, owner, module, receiver)
+        call = Builder.before(node).node(
+            "prim::CallMethod",
+            [target, *node.inputs],
+            [v.type for v in node.outputs],
+            {"name": name},
+        )
+        for old, new in zip(node.outputs, call.outputs, strict=True):
+            old.replace_all_uses_with(new)
+        node.erase()
+
+    def _reach(self, node: Node, wanted: Module, module: Module, receiver: Value) -> Value:
+        """The value of a submodule, read from `self` in front of a node."""
+        paths = (p for p, m in module.named_modules(remove_duplicate=False) if m is wanted)
+        value, current = receiver, module
+        for part in next(paths).split("."):
+            if part:
+                current = current._modules[part]  # type: ignore[assignment]
+                value = _get(node, value, part, self._class(current).type)
+        return value
+
+
+def _identities(module: Module) -> set[int]:
+    held = (*module.modules(), *module.parameters(), *module.buffers())
+    return set(map(id, held))
+
+
+def _splice(call: Node) -> list[Node]:
+    """Put the nodes of a called graph in place of the call; gives them."""
+    callee: Graph = call.attrs["graph"]
+    assert call.block is not None
+    env = dict(zip(callee.params, call.inputs, strict=True))
+    made = [call.block.insert_before(copy_node(node, env), call) for node in callee.block.nodes]
+    for output, value in zip(call.outputs, callee.returns, strict=True):
+        output.replace_all_uses_with(env.get(value, value))
+    call.erase()
+    return [inner for node in made for inner in _with_inner(node)]
+
+
+def _with_inner(node: Node) -> Iterator[Node]:
+    yield node
+    for block in node.blocks:
+        yield from block.walk()
+
+
+def _get(node: Node, owner: Value, name: str, type_: Type) -> Value:
+    """Read an attribute in front of a node."""
+    made = Builder.before(node).node("prim::GetAttr", [owner], [type_], {"name": name})
+    made.output.name = name
+    return made.output
+
+
+def _place_of(module: Module, tensor: Any) -> tuple[Module, str]:
+    """The module below `module` that holds a tensor, and its name there."""
+    for owner in module.modules():
+        for held in (owner._parameters, owner._buffers):
+            for name, value in held.items():
+                if value is tensor:
+                    return owner, name
+    raise LookupError("the tensor belongs to another module")
+
+
+def _constants(module: Module) -> Iterator[tuple[str, tuple[Type, Any]]]:
+    """Attributes that are declared to keep their values."""
+    names = [*vars(module), *getattr(module, "__constants__", ())]
+    for name in dict.fromkeys(names):
+        value = getattr(module, name, None)
+        if name not in _OWN and is_constant(module, name) and isinstance(value, _PLAIN):
+            yield name, (erased_type_of(value), value)
+
+
+def _is_written(type_: Type) -> bool:
+    """Whether archives have the type."""
+    try:
+        annotation(type_)
+    except TypeError:
+        return False
+    return True
+
+
+def _code_of(definition: ClassDef) -> Hashable:
+    """What tells classes apart."""
+    constants = Constants()
+    text = write_class(definition, constants)
+    return text.replace(definition.name, "?"), tuple(map(id, constants.values))

@@ -1,0 +1,110 @@
+"""`jit.save`: compiled functions and modules as archives that `torch.jit.load` reads."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from ir import ClassDef, TupleType, to_torch
+from jit.archive.class_writer import write_program
+from jit.archive.container import ContainerWriter, Target, open_container
+from jit.archive.form import FunctionForm, Savable
+from jit.archive.generalize import Generalizer, placeholder
+from jit.archive.modules import ModuleGeneralizer
+from jit.archive.pickler import Pickler, storage_bytes
+from jit.archive.source_writer import write_method
+from jit.archive.spelling import Constants
+from jit.archive.versions import program_version
+
+Extra = Mapping[str, str | bytes]
+
+
+def save(m: Any, f: Target, _extra_files: Extra | None = None) -> None:
+    """Write a compiled function or module to a path or file object.
+
+    The archive is read by `jit.load` and by `torch.jit.load`; a function becomes a module whose
+    forward it is. `_extra_files` are stored beside it, by name. Raises `CompileError` for code that
+    has no meaning outside of this process, such as callbacks into Python, with its file, line and
+    caret; a target path is then left as it was.
+    """
+    archive = _Archive(m)
+    with open_container(f) as writer:
+        archive.write(writer, _extra_files or {})
+
+
+def save_to_buffer(m: Any, _extra_files: Extra | None = None) -> bytes:
+    """The bytes that `save` writes."""
+    buffer = io.BytesIO()
+    save(m, buffer, _extra_files)
+    return buffer.getvalue()
+
+
+class _Archive:
+    """The members of one archive, made before the first byte is written."""
+
+    def __init__(self, m: Any) -> None:
+        generalizer, definition, root = _generic(m)
+        classes = generalizer.object_class
+
+        def class_at(value: Any) -> ClassDef | None:
+            return definition if value is root else classes(value)
+
+        constants = Constants()
+        self.files = write_program(generalizer.program, constants)
+        self.version = program_version(generalizer.program)
+        self.data = Pickler(class_at)
+        self.data_pickle = self.data.dump(root, definition.type)
+        self.constants = Pickler(class_at)
+        values = tuple(map(to_torch, constants.values, constants.types))
+        self.constants_pickle = self.constants.dump(values, TupleType(tuple(constants.types)))
+
+    def write(self, writer: ContainerWriter, extra_files: Extra) -> None:
+        """All members, in torch's order."""
+        for name, content in extra_files.items():
+            data = content.encode() if isinstance(content, str) else bytes(content)
+            writer.add(f"extra/{name}", data)
+        _write_pickle(writer, "data", self.data, self.data_pickle)
+        for name, text in self.files.items():
+            writer.add(name, text.encode())
+        _write_pickle(writer, "constants", self.constants, self.constants_pickle)
+        writer.add("version", f"{self.version}\n".encode())
+        writer.add("byteorder", b"little")
+
+
+def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: bytes) -> None:
+    for number, storage in enumerate(pickler.storages):
+        writer.add(f"{name}/{number}", storage_bytes(storage))
+    writer.add(f"{name}.pkl", pickle)
+
+
+def _generic(m: Any) -> tuple[Generalizer, ClassDef, Any]:
+    """The program of what is to be saved, the class of its root object, and that object."""
+    if not isinstance(m, Savable):
+        raise TypeError(
+            f"only compiled functions and modules can be saved, not a {type(m).__qualname__}: "
+            "compile it with jit.script or jit.trace first"
+        )
+    form = m.archive_form()
+    if isinstance(form, FunctionForm):
+        made, definition = placeholder(form)
+        return made, definition, SimpleNamespace(training=True)
+    program = ModuleGeneralizer(form)
+    return program, program.definition, form.module
+
+
+def code_of(m: Any) -> tuple[str, dict[str, Any]]:
+    """The source of what would be saved, without the class around it, and its constants."""
+    _, definition, _ = _generic(m)
+    constants = Constants()
+    method = definition.methods["forward"]
+    if isinstance(m.archive_form(), FunctionForm):
+        graph = method.graph.copy()
+        graph.block.params.pop(0)
+        text = write_method(replace(method, name=m.__name__, graph=graph), constants)
+    else:
+        text = write_method(method, constants, types_first=False)
+    values = map(to_torch, constants.values, constants.types)
+    return text, {f"c{number}": value for number, value in enumerate(values)}

@@ -1,0 +1,489 @@
+"""Graphs in generic form as TorchScript's serialized source, the dialect of `.code` and archives.
+
+    graph(%x : Tensor, %c : bool):             def f(x: Tensor,
+      %y : Tensor = prim::If(%c)                   c: bool) -> Tensor:
+        block0():                                if c:
+          %4 : Tensor = aten::neg(%x)    ==>       _0 = torch.neg(x)
+          -> (%4)                                else:
+        block1():                                  _0 = x
+          -> (%x)                                return _0
+      return (%y)
+
+The graph must be legal for TorchScript (`jit.archive.legalize`). A node that `inlining` picks is
+written where it is read, unless that makes a long line; constants are written where they are read,
+long ones on top of the function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from ir import (
+    NONE,
+    Block,
+    CompileError,
+    DictType,
+    Graph,
+    ListType,
+    Method,
+    Node,
+    OptionalType,
+    TupleType,
+    Value,
+)
+from jit.archive.inlining import inlined, is_meaningful
+from jit.archive.spelling import (
+    Constants,
+    annotation,
+    as_identifier,
+    is_identifier,
+    is_inferred,
+    is_reserved,
+    literal,
+    quoted,
+    tuple_text,
+)
+
+_LONG = 40  # columns, indentation included, from which an expression gets a variable
+_BREAK = ",\n    "
+ENDLESS = (1 << 63) - 1
+"""The trip count of a loop that only its condition ends."""
+
+
+def write_method(
+    method: Method, constants: Constants, *, level: int = 0, types_first: bool = True
+) -> str:
+    """The source of a method or function, indented `level` times; without `types_first` the first
+    parameter (a method's `self`) is not annotated.
+    """
+    return _FunctionWriter(method.graph, constants, level).write(method, types_first)
+
+
+class _FunctionWriter:
+    """One function under construction."""
+
+    def __init__(self, graph: Graph, constants: Constants, level: int) -> None:
+        self.graph = graph
+        self.constants = constants
+        self.level = level
+        self.lines: list[str] = []
+        self.inlined = inlined(graph.block)
+        self._texts: dict[Value, str] = {}  # how each value is read
+        self._variables: set[Value] = set()  # of these, the ones that have a variable
+        self._used: set[str] = set()
+        self._next: dict[str, int] = {}
+        self._callees: dict[str, str] = {}  # long names of functions, and their variables
+
+    def write(self, method: Method, types_first: bool) -> str:
+        """The whole definition."""
+        params = [self._parameter(method, v, types_first or i) for i, v in enumerate(self.params)]
+        (result,) = self.graph.returns
+        self.line(f"def {method.name}({_BREAK.join(params)}) -> {annotation(result.type)}:")
+        self.level += 1
+        self._write_constants(self.graph.block)
+        self.block(self.graph.block)
+        self._split([result])
+        self.line(f"return {self.read(result)}")
+        return "\n".join(self.lines) + "\n"
+
+    @property
+    def params(self) -> Sequence[Value]:
+        return self.graph.params
+
+    def _parameter(self, method: Method, value: Value, is_typed: object) -> str:
+        name = value.name or "argument"
+        self.define(value)
+        text = self.read(value)
+        if is_typed:
+            text += f": {annotation(value.type)}"
+        if name in method.defaults:
+            text += f"={literal(method.defaults[name], value.type, self.constants)}"
+        return text
+
+    # lines and names --------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        """One line of source."""
+        self.lines.append("  " * self.level + text)
+
+    def indented(self, head: str, body: Callable[[], None]) -> None:
+        """A compound statement; `pass` where the body writes nothing."""
+        self.line(head)
+        self.level += 1
+        before = len(self.lines)
+        body()
+        if len(self.lines) == before:
+            self.line("pass")
+        self.level -= 1
+
+    def define(self, value: Value) -> str:
+        """A new variable for a value: its own name if that is free, `_0`, `_1` ... without one."""
+        wanted = as_identifier(_base(value.name)) if is_meaningful(value.name) else "_"
+        name = self._fresh(wanted)
+        self._texts[value] = name
+        self._variables.add(value)
+        return name
+
+    def _fresh(self, wanted: str) -> str:
+        name = wanted
+        while name in self._used or is_reserved(name):
+            count = self._next.get(wanted, 0)
+            self._next[wanted] = count + 1
+            name = f"{wanted}{count}"
+        self._used.add(name)
+        return name
+
+    def share(self, value: Value, other: Value) -> None:
+        """Let a value live in the variable of another."""
+        self._texts[value] = self._texts[other]
+        self._variables.add(value)
+
+    def read(self, value: Value) -> str:
+        """How a value is read: its variable, or the expression that gives it."""
+        text = self._texts.get(value)
+        if text is None:
+            assert value.node is not None and value.node.name == "prim::Constant"
+            text = self._constant(value.node)
+        return text
+
+    def reads(self, values: Iterable[Value]) -> str:
+        """Several values, comma separated."""
+        return ", ".join(map(self.read, values))
+
+    def operand(self, value: Value) -> str:
+        """A value before a dot or a subscript."""
+        text = self.read(value)
+        return text if value in self._variables else f"({text})"
+
+    # constants --------------------------------------------------------------------------------
+
+    def _constant(self, node: Node) -> str:
+        text = literal(node.attrs.get("value"), node.output.type, self.constants)
+        if text == "None" and isinstance(node.output.type, OptionalType):
+            return f"annotate({annotation(node.output.type)}, None)"
+        return text
+
+    def _write_constants(self, block: Block) -> None:
+        """Long constants and names of functions, in the order of their uses."""
+        for node in _in_order(block):
+            if node.name == "prim::CallFunction" and self.is_long(node.attrs["name"]):
+                name = node.attrs["name"]
+                if name not in self._callees:
+                    self._callees[name] = self._fresh("_")
+                    self.line(f"{self._callees[name]} = {name}")
+            for value in node.inputs:
+                if _is_constant(value) and value not in self._texts:
+                    text = self.read(value)
+                    if self.is_long(text):
+                        self.line(f"{self.define(value)} = {text}")
+
+    def is_long(self, text: str) -> bool:
+        """Whether an expression is to have a line of its own."""
+        return len(text) + 2 * self.level >= _LONG
+
+    # statements -------------------------------------------------------------------------------
+
+    def block(self, block: Block) -> None:
+        """The nodes of a block."""
+        for node in block.nodes:
+            if node.name != "prim::Constant":
+                self._split(node.inputs)
+                write = _STATEMENTS.get(node.name, _FunctionWriter._write_expression)
+                write(self, node)
+
+    def _split(self, values: Sequence[Value]) -> None:
+        """Give variables to long expressions, and to those that are evaluated before them."""
+        pending = [v for v in values if v.node in self.inlined and v not in self._variables]
+        long = [i for i, v in enumerate(pending) if self.is_long(self._texts[v])]
+        for value in pending[: long[-1] + 1] if long else ():
+            text = self._texts[value]
+            self.line(f"{self.define(value)} = {text}")
+
+    def _write_expression(self, node: Node) -> None:
+        text = _EXPRESSIONS.get(node.name, _call_operator)(self, node)
+        if node in self.inlined:
+            self._texts[node.output] = text
+            return
+        targets = ", ".join(map(self.define, node.outputs))
+        self.line(f"{targets} = {text}" if targets else text)
+
+    def assign(self, targets: Sequence[Value], values: Sequence[Value]) -> None:
+        """`a, b = x, y`."""
+        if targets:
+            self._split(values)
+            self.line(f"{self.reads(targets)} = {self.reads(values)}")
+
+    def _write_if(self, node: Node) -> None:
+        condition = self.read(node.inputs[0])
+        for output in node.outputs:
+            self.define(output)
+
+        def branch(block: Block) -> None:
+            self.block(block)
+            self.assign(node.outputs, block.returns)
+
+        self.indented(f"if {condition}:", lambda: branch(node.blocks[0]))
+        self.indented("else:", lambda: branch(node.blocks[1]))
+
+    def _write_loop(self, node: Node) -> None:
+        """Carried values live in the variables of the outputs."""
+        (body,) = node.blocks
+        trip, first, *initial = node.inputs
+        index, *carried = body.params
+        head = [self.read(trip), self.read(first)]
+        for output, start in zip(node.outputs, initial, strict=True):
+            is_typed = start.type != output.type or _is_none(start)
+            text = "None" if _is_none(start) else self.read(start)
+            typed = f": {annotation(output.type)}" if is_typed else ""
+            self.line(f"{self.define(output)}{typed} = {text}")
+        for param, output in zip(carried, node.outputs, strict=True):
+            self.share(param, output)
+        name = self.define(index)
+        is_for = is_counted(node)
+        if not is_for:
+            self.line(f"{name} = {head[1]}")
+
+        def finish() -> None:
+            self.block(body)
+            skipped = 1 if is_for else 0
+            self.assign(body.params[skipped:], body.returns[skipped:])
+
+        self.indented(f"for {name} in range({head[0]}):" if is_for else f"while {name}:", finish)
+
+    def _write_unpack(self, node: Node) -> None:
+        source = self.read(node.inputs[0])
+        self.line(f"{', '.join(map(self.define, node.outputs))}, = {source}")
+
+    def _write_set(self, node: Node) -> None:
+        owner, value = node.inputs
+        self.line(f"{self.operand(owner)}.{node.attrs['name']} = {self.read(value)}")
+
+    def _write_enter(self, node: Node) -> None:
+        """The nodes up to the matching exit are one level deeper."""
+        name = f" as {self.define(node.output)}" if node.output.uses else ""
+        self.line(f"with {self.read(node.inputs[0])}{name}:")
+        self.level += 1
+
+    def _write_exit(self, node: Node) -> None:
+        if self.lines[-1].lstrip().startswith("with "):
+            self.line("pass")
+        self.level -= 1
+
+
+def is_counted(node: Node) -> bool:
+    """Whether a loop runs to its trip count whatever happens."""
+    return all(
+        _is_constant(v) and v.node is not None and v.node.attrs.get("value") is True
+        for v in (node.inputs[1], node.blocks[0].returns[0])
+    )
+
+
+def _base(name: str | None) -> str:
+    """A name without the number that made it unique."""
+    base, dot, number = (name or "").rpartition(".")
+    return base if dot and number.isdigit() else name or ""
+
+
+def _is_constant(value: Value) -> bool:
+    return value.node is not None and value.node.name == "prim::Constant"
+
+
+def _is_none(value: Value) -> bool:
+    """Whether a value is the constant None of a wider type."""
+    return (
+        value.type != NONE
+        and _is_constant(value)
+        and value.node is not None
+        and value.node.attrs.get("value") is None
+    )
+
+
+def _in_order(block: Block) -> Iterator[Node]:
+    """Nodes and returns in the order of the text."""
+    for node in block.nodes:
+        yield node
+        for inner in node.blocks:
+            yield from _in_order(inner)
+    yield block.returning
+
+
+_STATEMENTS: dict[str, Callable[[_FunctionWriter, Node], None]] = {
+    "prim::If": _FunctionWriter._write_if,
+    "prim::Loop": _FunctionWriter._write_loop,
+    "prim::TupleUnpack": _FunctionWriter._write_unpack,
+    "prim::ListUnpack": _FunctionWriter._write_unpack,
+    "prim::SetAttr": _FunctionWriter._write_set,
+    "prim::Enter": _FunctionWriter._write_enter,
+    "prim::Exit": _FunctionWriter._write_exit,
+}
+
+
+# expressions --------------------------------------------------------------------------------------
+def _call_operator(w: _FunctionWriter, node: Node) -> str:
+    """`torch.add(x, y)`, `ops.prim.min(a, b)`: arguments after `*` by name, trailing ones that
+    equal their defaults left out.
+    """
+    if node.name == "prim::PythonOp":
+        raise _callback(node)
+    formals = node.op.schema.arguments
+    count = _necessary(node)
+    parts = []
+    for position, value in enumerate(node.inputs[:count]):
+        formal = formals[position] if position < len(formals) else None
+        keyword = f"{formal.name}=" if formal is not None and formal.kwarg_only else ""
+        parts.append(keyword + w.read(value))
+    return f"{operator_name(node.name)}({', '.join(parts)})"
+
+
+def _callback(node: Node) -> CompileError:
+    return CompileError(
+        f"Could not export a callback into Python: {node.attrs.get('name', 'a function')!r} has no "
+        "meaning outside of this process; keep it out of what is saved, or mark it with "
+        "@torch.jit.unused",
+        node.span,
+    )
+
+
+def operator_name(name: str) -> str:
+    """How code calls an operator: `aten::add` is `torch.add`, `prim::min` is `ops.prim.min`."""
+    namespace, _, base = name.partition("::")
+    if namespace != "aten":
+        return f"ops.{namespace}.{base}"
+    return f"torch.autograd.{base}" if base in ("backward", "grad") else f"torch.{base}"
+
+
+def _necessary(node: Node) -> int:
+    """How many leading inputs must be written."""
+    formals = node.op.schema.arguments
+    if len(node.inputs) > len(formals):
+        return len(node.inputs)
+    count = len(node.inputs)
+    while count and formals[count - 1].has_default:
+        known, value = _known(node.inputs[count - 1])
+        default = formals[count - 1].default
+        if not known or type(value) is not type(default) or value != default:
+            break
+        count -= 1
+    return count
+
+
+def _known(value: Value) -> tuple[bool, Any]:
+    """Whether a value is known, and what it is; lists are tuples, as in schemas."""
+    node = value.node
+    if node is None:
+        return False, None
+    if node.name == "prim::Constant":
+        found = node.attrs.get("value")
+        return True, tuple(found) if isinstance(found, list) else found
+    return False, None
+
+
+def _list(w: _FunctionWriter, node: Node) -> str:
+    type_ = node.output.type
+    assert isinstance(type_, ListType)
+    text = f"[{w.reads(node.inputs)}]"
+    if node.inputs and is_inferred(type_.element):
+        return text
+    return f"annotate({annotation(type_)}, {text})"
+
+
+def _dict(w: _FunctionWriter, node: Node) -> str:
+    type_ = node.output.type
+    assert isinstance(type_, DictType)
+    pairs = zip(node.inputs[::2], node.inputs[1::2], strict=True)
+    text = f"{{{', '.join(f'{w.read(k)}: {w.read(v)}' for k, v in pairs)}}}"
+    if node.inputs and is_inferred(type_.key) and is_inferred(type_.value):
+        return text
+    return f"annotate({annotation(type_)}, {text})"
+
+
+def _tuple(w: _FunctionWriter, node: Node) -> str:
+    type_ = node.output.type
+    name = type_.name if isinstance(type_, TupleType) else None
+    return f"{name or ''}{tuple_text(map(w.read, node.inputs))}"
+
+
+def _get_attribute(w: _FunctionWriter, node: Node) -> str:
+    owner, name = node.inputs[0], node.attrs["name"]
+    if is_identifier(name):
+        return f"{w.operand(owner)}.{name}"
+    return f"getattr({w.read(owner)}, {quoted(name)})"
+
+
+def _call_method(w: _FunctionWriter, node: Node) -> str:
+    arguments = "".join(f"{w.read(v)}, " for v in node.inputs[1:])
+    return f"({w.read(node.inputs[0])}).{node.attrs['name']}({arguments})"
+
+
+def _call_function(w: _FunctionWriter, node: Node) -> str:
+    name = node.attrs["name"]
+    arguments = "".join(f"{w.read(v)}, " for v in node.inputs)
+    return f"{w._callees.get(name, name)}({arguments})"
+
+
+def _unwrap(w: _FunctionWriter, node: Node) -> str:
+    value = node.inputs[0]
+    text = w.read(value)
+    if value.type == NONE:
+        text = f"annotate(Optional[{annotation(node.output.type)}], {text})"
+    return f"torch._unwrap_optional({text})"
+
+
+def _item(w: _FunctionWriter, node: Node) -> str:
+    owner, key = node.inputs
+    return f"{w.operand(owner)}[{w.read(key)}]"
+
+
+def _is_instance(w: _FunctionWriter, node: Node) -> str:
+    types = [annotation(t) for t in node.attrs["types"]]
+    text = types[0] if len(types) == 1 else f"({', '.join(types)})"
+    return f"isinstance({w.read(node.inputs[0])}, {text})"
+
+
+def _typed(form: str) -> Callable[[_FunctionWriter, Node], str]:
+    """`form(Type, value)`."""
+    return lambda w, node: f"{form}({annotation(node.output.type)}, {w.reads(node.inputs)})"
+
+
+def _named(function: str) -> Callable[[_FunctionWriter, Node], str]:
+    """A call of one of the language's own functions."""
+    return lambda w, node: f"{function}({w.reads(node.inputs)})"
+
+
+def _create(w: _FunctionWriter, node: Node) -> str:
+    name = annotation(node.output.type)
+    return f"{name}.__new__({name})"
+
+
+_EXPRESSIONS: dict[str, Callable[[_FunctionWriter, Node], str]] = {
+    "prim::Uninitialized": lambda w, node: f"uninitialized({annotation(node.output.type)})",
+    "prim::ListConstruct": _list,
+    "prim::DictConstruct": _dict,
+    "prim::TupleConstruct": _tuple,
+    "prim::TupleIndex": _item,
+    "prim::GetAttr": _get_attribute,
+    "prim::CallMethod": _call_method,
+    "prim::CallFunction": _call_function,
+    "prim::CreateObject": _create,
+    "prim::unchecked_cast": _typed("unchecked_cast"),
+    "prim::unchecked_unwrap_optional": _typed("unchecked_cast"),
+    "prim::isinstance": _is_instance,
+    "prim::tolist": lambda w, node: (
+        f"annotate({annotation(node.output.type)}, {w.operand(node.inputs[0])}.tolist())"
+    ),
+    "prim::EnumName": lambda w, node: f"({w.read(node.inputs[0])}).name",
+    "prim::EnumValue": lambda w, node: f"({w.read(node.inputs[0])}).value",
+    "prim::Print": _named("print"),
+    "aten::_unwrap_optional": _unwrap,
+    "aten::__getitem__": _item,
+    "aten::sorted": _named("sorted"),
+    "aten::str": _named("str"),
+    "aten::Int": _named("int"),
+    "aten::Float": _named("float"),
+    "aten::Bool": _named("bool"),
+    "aten::IntImplicit": _typed("annotate"),
+    "aten::FloatImplicit": _typed("annotate"),
+    "aten::ComplexImplicit": _typed("annotate"),
+    "aten::ScalarImplicit": _typed("annotate"),
+}
