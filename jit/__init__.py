@@ -16,6 +16,7 @@ gc.disable()  # importing makes much and drops little: collecting torch's heap f
 try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import jit, script
+    from jit.archive.save import save
     from jit.compare import compare
     from jit.explain import explain
     from jit.function import ScriptFunction
@@ -72,6 +73,7 @@ __all__ = [
     "is_tracing",
     "isinstance",
     "jit",
+    "save",
     "script",
     "script_method",
     "stats",

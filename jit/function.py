@@ -30,6 +30,8 @@ from ir import (
     Type,
     erased_type_of,
 )
+from jit.archive.form import FunctionForm
+from jit.archive.saveable import Saveable
 from jit.call import Binding, Call, Shape, bind
 from jit.captures import split
 from jit.config import DEFAULT, Config
@@ -46,7 +48,7 @@ Key = tuple[object, ...]
 _SIGNATURES = 64  # combinations of argument types that one function is scripted for
 
 
-class ScriptFunction(NativeCallable):
+class ScriptFunction(NativeCallable, Saveable):
     """A compiled function. Calls are thread-safe; it pickles and copies as the function that it was
     made from.
     """
@@ -261,6 +263,12 @@ class ScriptFunction(NativeCallable):
             if sites:
                 return sites[0].graph
         return compile_function(self._function, reads_state=self._reads_state).graph
+
+    def archive_form(self) -> FunctionForm:
+        """What an archive is made from: the graph for the annotated types."""
+        parameters = self._signature.parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+        return FunctionForm(self.graph, defaults)
 
     # --- explaining ---
 

@@ -30,6 +30,8 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "codegen.torch_abi",
         "jit.__main__",
         "jit.agreement",
+        "jit.archive.modules",
+        "jit.archive.pickler",
         "jit.compare",
         "jit.language",
         "jit.numpy_bridge",
