@@ -100,6 +100,8 @@ class Call:
     kwargs: dict[str, Any]
     passed: tuple[Any, ...]
     binding: Binding
+    fits: bool = True
+    """Whether a graph of fixed types takes these values."""
 
     def again(self) -> Any:
         """Repeat the call through the native entry."""

@@ -39,12 +39,12 @@ from jit.executor import Executor, Refusal, Site
 from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
 from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
-from jit.roles import size_roles
+from jit.roles import roles
 from jit.script import CompiledSource, compile_function
 from jit.state import Place, bind_state
 from jit.trace import call_graph, is_tracing
 
-Key = tuple[object, ...]
+Key = tuple[object, ...] | None  # types of arguments; None: those of a graph of fixed types
 _SIGNATURES = 64  # combinations of argument types that one function is scripted for
 
 
@@ -59,6 +59,7 @@ class ScriptFunction(NativeCallable, Saveable):
         graph: Graph | None = None,
         *,
         config: Config = DEFAULT,
+        signature: inspect.Signature | None = None,
         is_strict: bool = False,
         reads_state: bool = False,
     ) -> None:
@@ -66,6 +67,7 @@ class ScriptFunction(NativeCallable, Saveable):
         and answers when no plan does, else each combination of argument types is scripted at its
         first call. With `is_strict` a construct outside the language is an error; with
         `reads_state` attributes of modules are read as TorchScript reads them (see `script.state`).
+        `signature` has the defaults of a graph's parameters.
         """
         if function is not None:
             self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables
@@ -78,7 +80,7 @@ class ScriptFunction(NativeCallable, Saveable):
         self._graph = graph
         self._is_strict = is_strict
         self._reads_state = reads_state
-        self._signature = (
+        self._signature = signature or (
             inspect.signature(function) if function is not None else _signature_of(graph)
         )
         self._bindings: dict[Shape, Binding] = {}
@@ -106,7 +108,7 @@ class ScriptFunction(NativeCallable, Saveable):
             return self._call_numpy(args, kwargs)
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, passed, binding)
-        self._check_types(call)
+        call.fits = self._fits(call)
         site = self._site(call)
         if isinstance(site, str):
             return self.executor.bail(site, call)
@@ -141,7 +143,7 @@ class ScriptFunction(NativeCallable, Saveable):
 
     def _fall_back(self, call: Call) -> Any:
         """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
-        if self._interpreter is not None:
+        if self._interpreter is not None and call.fits:
             return self._interpreter.run(*call.bound)
         if self._names_numpy and isinstance(site := self._site(call), Site):
             return Interpreter(site.graph).run(*call.bound)
@@ -154,19 +156,29 @@ class ScriptFunction(NativeCallable, Saveable):
         call = Call(self, args, kwargs, (*args, *kwargs.values()), binding)
         if is_tracing() and self._graph is not None:  # sizes are no plain ints there
             return call_graph(self._graph, call.bound)
-        self._check_types(call)
+        call.fits = self._fits(call)
         return self._fall_back(call)
 
-    def _check_types(self, call: Call) -> None:
-        """TypeError when a graph of fixed types is given something else."""
+    def _fits(self, call: Call) -> bool:
+        """Whether a graph of fixed types takes the call: else a parameter that declares no type has
+        got something else than a tensor, and the function is scripted for it. TypeError for one
+        that declares its type.
+        """
         if self._graph is None:
-            return
-        params = zip(self._signature.parameters, self._graph.params, call.bound, strict=True)
-        for name, param, value in params:
-            if not accepts(param.type, value):
-                wanted = "Tensor" if isinstance(param.type, TensorType) else param.type
-                found = type(value).__qualname__
-                raise TypeError(f"{self.__name__}() expected {wanted} for {name!r}, not {found}")
+            return True
+        fits = True
+        parameters = self._signature.parameters.values()
+        for parameter, formal, value in zip(
+            parameters, self._graph.params, call.bound, strict=True
+        ):
+            if accepts(formal.type, value):
+                continue
+            if self._function is None or parameter.annotation is not parameter.empty:
+                wanted = "Tensor" if isinstance(formal.type, TensorType) else formal.type
+                text = f"{wanted} for {parameter.name!r}, not {type(value).__qualname__}"
+                raise TypeError(f"{self.__name__}() expected {text}")
+            fits = False
+        return fits
 
     # --- graphs ---
 
@@ -175,7 +187,8 @@ class ScriptFunction(NativeCallable, Saveable):
         reason when there is none.
         """
         bound = call.bound
-        key = tuple(map(_type_key, bound)) if self._graph is None else ()
+        is_fixed = self._graph is not None and call.fits
+        key = None if is_fixed else tuple(map(_type_key, bound))
         for site in self._sites.get(key, ()):
             if site.is_current():
                 return site
@@ -223,11 +236,12 @@ class ScriptFunction(NativeCallable, Saveable):
         extras, captures = split(graph, source.captures, state.extras)
         is_held = [isinstance(k, _Identity) for k in key] if key else [False] * arity
         captures += state.captures
-        return Site(graph, captures, extras, size_roles(graph), is_held, state.captures)
+        return Site(graph, captures, extras, roles(graph), is_held, state.captures)
 
     def _compile(self, key: Key, bound: Sequence[Any]) -> CompiledSource:
         """Script the function for argument types; objects are known while compiling."""
-        if self._graph is not None:
+        if key is None:
+            assert self._graph is not None
             return CompiledSource(self._graph, ())
         types_ = [k for k in key if isinstance(k, Type)]
         names = self._signature.parameters
@@ -269,6 +283,11 @@ class ScriptFunction(NativeCallable, Saveable):
         parameters = self._signature.parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         return FunctionForm(self.graph, defaults)
+
+    @property
+    def recorded_graph(self) -> Graph | None:
+        """The graph of a trace; None for a function that has source."""
+        return self._graph if self._function is None else None
 
     # --- explaining ---
 

@@ -33,11 +33,12 @@ from jit.script import (
 from jit.script.classes import materialize_instance
 from jit.script.compiled import CompiledSource
 from jit.script.constants import materialize
-from jit.script.frame import Callee, Frame, Restart, Services, Unit
+from jit.script.frame import Callee, Frame, Freeze, Restart, Services, Unit
 from jit.script.prune import prune
 from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import check_bound
+from jit.script.state import freeze
 from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
@@ -89,7 +90,12 @@ def compile_function(
         try:
             return _compile(unit, fn, arg_types, name, known)
         except Restart as again:
-            unit = Unit(SERVICES, reads_state, assigned={*unit.assigned, again.key})
+            unit = Unit(
+                SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
+            )
+        except Freeze as again:
+            more = {(id(obj), name): obj for obj, name in again.attributes}
+            unit = Unit(SERVICES, reads_state, assigned=unit.assigned, frozen=unit.frozen | more)
 
 
 def _compile(
@@ -107,13 +113,16 @@ def _compile(
     unit.callees[key] = root = Callee(graph, result=frame.declared)
     _bind_parameters(frame, fn, types, known)
     unit.active.append(fn)
-    frame.run(frame.source.body)
-    result = statements.declared_result(frame, statements.function_result(frame))
+    with functions.freezing(frame):
+        frame.run(frame.source.body)
+        result = statements.declared_result(frame, statements.function_result(frame))
     value = frame.sealed(frame.require(result))
     graph.block.add_return(value)
     root.result, root.is_done = value.type, True
     for callee in unit.callees.values():
         prune(callee.graph)
+    for (_, attribute), obj in unit.frozen.items():
+        freeze(obj, attribute)
     return CompiledSource(graph, tuple(unit.captures.values()))
 
 

@@ -121,6 +121,14 @@ class Restart(Exception):
         self.key = (id(holder), name)
 
 
+class Freeze(Exception):
+    """Compile again: with these attributes (objects and names) as constants there is hope."""
+
+    def __init__(self, attributes: Sequence[tuple[object, str]]) -> None:
+        super().__init__(*(name for _, name in attributes))
+        self.attributes = attributes
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What handlers need from files above them; `jit.script.compile` puts the pieces together."""
@@ -146,6 +154,7 @@ class Unit:
     )  # functions whose bodies are being compiled
     untyped: Untyped = field(default_factory=Untyped)
     assigned: set[tuple[int, str]] = field(default_factory=set)  # changed by the code: no constants
+    frozen: dict[tuple[int, str], object] = field(default_factory=dict)  # constants after all
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     objects: int = 0  # objects of user classes made so far
     escaped: set[int] = field(default_factory=set)  # those of which Python objects were made
@@ -184,6 +193,7 @@ class Frame:
         self.enforces = False
         self.hint: Type | None = None  # the type that the context of the expression asks for
         self.is_library = False
+        self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.locals = local_names(source.node)
         self.span = caller_span or source.span(source.node)
 

@@ -11,17 +11,31 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from types import FunctionType
 
 import torch
 
-from ir import NONE, TENSOR, Builder, DType, Graph, ListType, Type, UnsupportedError, Value, is_subtype
+from ir import (
+    NONE,
+    TENSOR,
+    Builder,
+    CompileError,
+    DType,
+    Graph,
+    ListType,
+    Type,
+    UnsupportedError,
+    Value,
+    is_subtype,
+)
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import constant_of, lift, make_tuple
-from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame
+from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
+from jit.script.scope import raise_exception
 from jit.script.statements import declared_result, function_result
 from jit.script.values import (
     Arguments,
@@ -158,7 +172,10 @@ def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> T
 
 def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Call a Python function."""
-    if _is_left_to_python(fn):
+    modifier = _modifier(fn)
+    if modifier == "unused":
+        return _refuse_unused(frame, fn)
+    if modifier in ("ignore", "_drop"):
         return _call_back(frame, fn, given)
     operands = [*given.args, *given.kwargs.values()]
     is_recursive = any(active is fn for active in frame.unit.active)
@@ -202,10 +219,16 @@ def receiver_of(fn: FunctionType, given: Arguments) -> PyObject | None:
     return first if is_method else None
 
 
-def _is_left_to_python(fn: FunctionType) -> bool:
-    """Whether a function is marked with torch.jit.ignore or torch.jit.unused."""
-    modifier = str(getattr(fn, "_torchscript_modifier", ""))
-    return modifier.startswith(("ignore", "unused"))
+def _modifier(fn: FunctionType) -> str:
+    """What a decorator of `torch.jit` asks for a function, in one word."""
+    return str(getattr(fn, "_torchscript_modifier", "")).partition(" ")[0]
+
+
+def _refuse_unused(frame: Frame, fn: FunctionType) -> Operand:
+    """A call of a function that was declared not to be called from compiled code."""
+    result = declared_return(fn, read_function(fn), function_frame(frame, fn, frame.builder))
+    raise_exception(frame, RuntimeError, f"{fn.__name__!r} is marked as unused: it is not compiled")
+    return frame.uninitialized(result or TENSOR)
 
 
 def _call_back(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
@@ -220,7 +243,8 @@ def _call_back(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     def call(*args: object) -> object:
         return fn(**objects, **dict(zip(values, args, strict=True)))
 
-    return frame.python(call, list(values.values()), result, fn.__name__)
+    attrs = {"function": call, "name": fn.__name__, "objects": tuple(objects.values())}
+    return frame.node("prim::PythonOp", list(values.values()), [result], **attrs).output
 
 
 def _is_constant(callee: Callee) -> bool:
@@ -307,10 +331,24 @@ def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
         inner.scope[name] = operand
     unit.active.append(fn)
     try:
-        inner.run(inner.source.body)
-        return declared_result(inner, function_result(inner))
+        with freezing(inner):
+            inner.run(inner.source.body)
+            return declared_result(inner, function_result(inner))
     finally:
         unit.active.pop()
+
+
+@contextmanager
+def freezing(frame: Frame) -> Iterator[None]:
+    """A body that does not compile gets another chance: the attributes that it had read, which may
+    decide what is ever reached, as constants.
+    """
+    try:
+        yield
+    except CompileError as error:
+        if frame.reads:
+            raise Freeze(frame.reads) from error
+        raise
 
 
 def inline_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:

@@ -38,6 +38,7 @@ from jit.script.values import (
 )
 
 Module = torch.nn.Module
+_CONFIGURATION = (bool, int, str, list, tuple)  # types of attributes that may decide what compiles
 _READ_ONLY = frozenset(("items", "keys", "values", "get", "index", "count", "copy"))
 
 
@@ -87,12 +88,16 @@ def is_run_time(frame: Frame, obj: Any, name: str, value: Any) -> bool:
     """Whether an attribute is read when the code runs."""
     if (id(obj), name) in frame.unit.assigned:
         return True
-    return frame.unit.reads_state and is_state(obj, name, value)
+    if not frame.unit.reads_state or (id(obj), name) in frame.unit.frozen:
+        return False
+    return is_state(obj, name, value)
 
 
 def read_state(frame: Frame, obj: Any, name: str, value: Any) -> Value:
     """Read an attribute at run time."""
     type_ = state_type(obj, name, value)
+    if type(value) in _CONFIGURATION and (id(obj), name) not in frame.unit.assigned:
+        frame.reads.append((obj, name))
     result = frame.node("prim::GetAttr", [object_value(frame, obj)], [type_], name=name).output
     if isinstance(value, list | dict) and not value and type_ == erased_type_of(value):
         frame.unit.untyped.add(result)

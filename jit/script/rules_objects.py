@@ -14,7 +14,7 @@ from ir import (
 from jit.script.attributes import get_attribute, python_class
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
-from jit.script.modules import super_of
+from jit.script.modules import assign_attribute, super_of
 from jit.script.rules import RULES, computed, rule
 from jit.script.values import Arguments, Operand, PartialOf, PyObject
 
@@ -29,6 +29,16 @@ def _getattr(frame: Frame, given: Arguments) -> Operand:
     if len(given.args) > 2 and not has_attribute(owner, name):
         return given.args[2]
     return get_attribute(frame, owner, name)
+
+
+@rule(setattr)
+def _setattr(frame: Frame, given: Arguments) -> Operand:
+    owner, name, value = given.args
+    known = constant_of(name)
+    if not isinstance(known, str) or not isinstance(owner, PyObject):
+        raise frame.unsupported("setattr needs an object and a name known while compiling")
+    assign_attribute(frame, owner, known, value)
+    return frame.constant(None)
 
 
 @rule(hasattr)

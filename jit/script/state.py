@@ -39,6 +39,7 @@ from jit.script.pysource import read_function
 
 Module = torch.nn.Module
 DECLARED = "_declared_types"
+FROZEN = "_frozen_attributes"
 _FINAL = (typing.Final, getattr(torch.jit, "Final", typing.Final))
 _ANNOTATIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
@@ -58,11 +59,18 @@ def is_state(obj: Any, name: str, value: Any) -> bool:
 
 
 def is_constant(obj: Any, name: str) -> bool:
-    """Whether an attribute is declared to keep its value."""
-    if name in getattr(obj, "__constants__", ()):
+    """Whether an attribute is declared, or was found, to keep its value."""
+    if name in getattr(obj, "__constants__", ()) or name in vars(obj).get(FROZEN, ()):
         return True
     annotation = annotation_of(obj, name)
     return annotation in _FINAL or typing.get_origin(annotation) in _FINAL
+
+
+def freeze(obj: Any, name: str) -> None:
+    """From now on take an attribute for a constant: code depends on it that does not compile
+    otherwise.
+    """
+    vars(obj).setdefault(FROZEN, set()).add(name)
 
 
 def is_data(type_: Type) -> bool:

@@ -8,7 +8,17 @@ import ast
 import importlib
 from typing import Any
 
-from ir import NONE, STR, ListType, TensorType, Type, UnsupportedError, Value, is_subtype
+from ir import (
+    NONE,
+    STR,
+    ListType,
+    ObjectType,
+    TensorType,
+    Type,
+    UnsupportedError,
+    Value,
+    is_subtype,
+)
 from jit.script import operators
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.classes import call_special
@@ -83,6 +93,8 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
     subtype.
     """
     if not isinstance(operand, Value):
+        if isinstance(type_, ObjectType):
+            return operand  # an interface: what is known while compiling says more
         operand = frame.require(operand)
     actual = operand.type
     if actual == type_ or (actual in operators.NUMBERS and type_ in operators.NUMBERS):

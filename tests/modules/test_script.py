@@ -37,10 +37,14 @@ def pair() -> tuple[Model, Model]:
 X = torch.rand(2, 3)
 
 
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return torch.allclose(a, b, atol=1e-5)
+
+
 def test_equals_eager_and_becomes_native() -> None:
     model, scripted = pair()
     for shift in (1, 1, 5, 7):
-        assert torch.allclose(scripted(X, shift), model(X, shift))
+        assert close(scripted(X, shift), model(X, shift))
     assert scripted.forward.executor.compiled
 
 
@@ -65,7 +69,7 @@ def test_changed_attributes_are_seen() -> None:
     model.scale = scripted.scale = 5.0
     model.offsets[1] = 3
     scripted.offsets[1] = 3
-    assert torch.allclose(scripted(X), model(X))
+    assert close(scripted(X), model(X))
     scripted.train()
     assert (scripted(X) == 3).any()
 
@@ -74,7 +78,7 @@ def test_an_attribute_that_keeps_changing_stays_native() -> None:
     model, scripted = pair()
     for k in range(24):
         model.scale = scripted.scale = float(k)
-        assert torch.allclose(scripted(X), model(X))
+        assert close(scripted(X), model(X))
     before = len(scripted.forward.executor.compiled)
     for k in range(24):
         scripted.scale = k + 0.5
@@ -86,16 +90,16 @@ def test_copies_run_their_own_weights() -> None:
     model, scripted = pair()
     expected = scripted(X)
     for other in (copy.deepcopy(scripted), pickle.loads(pickle.dumps(scripted))):
-        assert torch.allclose(other(X), expected) and other.count == 2
+        assert close(other(X), expected) and other.count == 2
         other.fc.weight.zero_()
-        assert not torch.allclose(other(X), expected)
-    assert torch.allclose(scripted(X), model(X))
+        assert not close(other(X), expected)
+    assert close(scripted(X), model(X))
 
 
 def test_methods_are_compiled_when_called() -> None:
     model, scripted = pair()
     assert isinstance(scripted.helper, jit.ScriptFunction)
-    assert torch.allclose(scripted.helper(X), model.helper(X))
+    assert close(scripted.helper(X), model.helper(X))
 
 
 def test_gradients_flow() -> None:
@@ -105,4 +109,4 @@ def test_gradients_flow() -> None:
     found = model.fc.weight.grad
     model.fc.weight.grad = None
     model(X).sum().backward()
-    assert found is not None and torch.allclose(found, model.fc.weight.grad)
+    assert found is not None and close(found, model.fc.weight.grad)

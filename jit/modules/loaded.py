@@ -1,0 +1,129 @@
+"""Modules that come from an archive: a class of script modules for each class of its program.
+
+Methods are bound to the module (see `bind`) when they are first asked for, and kept in the
+instance. Structure and state are those of any `nn.Module`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ir import ClassDef, Method, Role
+from jit.function import ScriptFunction
+from jit.modules.bind import bind_method
+from jit.modules.methods import ModuleMethod
+from jit.modules.script_module import ScriptModule
+from jit.modules.watched import depend, watch
+from jit.signatures import signature_of
+
+
+class LoadedMethod(ModuleMethod):
+    """A method of the program in the class of its modules."""
+
+    def __init__(self, method: Method) -> None:
+        self.name = method.name
+        self.method = method
+        self.is_entry = True
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self if obj is None else self.compiled(obj)
+
+    def compiled(self, obj: Any) -> ScriptFunction:
+        """The method of one object."""
+        graph = bind_method(obj, self.name)
+        signature = signature_of(self.method)
+        params = list(signature.parameters.values())[1:]
+        made = ScriptFunction(None, graph, signature=inspect.Signature(params))
+        depend(obj)
+        return vars(obj).setdefault(self.name, made)  # type: ignore[no-any-return]
+
+    def is_in_force(self, obj: object) -> bool:
+        """Whether `obj` has no other attribute in front of the method."""
+        own = vars(obj).get(self.name)
+        return own is None or (isinstance(own, ScriptFunction) and own._function is None)
+
+
+class LoadedModule(ScriptModule):
+    """A module of an archive; `definition` is its class there."""
+
+    definition: ClassDef
+
+    @property
+    def original_name(self) -> str:
+        """The name of the class that was saved."""
+        return type(self).__name__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _new, (type(self),), self.__getstate__()
+
+
+def _new(cls: type[LoadedModule]) -> LoadedModule:
+    return cls.__new__(cls)
+
+
+def module_class(definition: ClassDef) -> type[LoadedModule]:
+    """The Python class of a class of modules; one for each definition."""
+    if definition.python is None:
+        module, _, name = definition.name.rpartition(".")
+        namespace: dict[str, Any] = {"__module__": module, "definition": definition}
+        for method in definition.methods.values():
+            namespace[method.name] = LoadedMethod(method)
+        for attribute, (getter, setter) in definition.properties.items():
+            namespace[attribute] = _property(getter, setter)
+        definition.python = type(name, (LoadedModule,), namespace)
+    return definition.python
+
+
+def _property(getter: str, setter: str | None) -> property:
+    def write(self: Any, value: Any) -> None:
+        getattr(self, str(setter))(value)
+
+    return property(lambda self: getattr(self, getter)(), write if setter else None)
+
+
+def new_module(definition: ClassDef) -> LoadedModule:
+    """A module of a class, without state."""
+    cls = module_class(definition)
+    made = cls.__new__(cls)
+    torch.nn.Module.__init__(made)
+    return made
+
+
+def set_state(module: LoadedModule, state: Mapping[str, Any]) -> None:
+    """Give a module the value of each of its class's fields; ValueError for a missing one."""
+    own = vars(module)
+    for name, field in module.definition.fields.items():
+        if name not in state:
+            raise ValueError(f"attribute {name!r} of {module.definition.name} has no value")
+        value = state[name]
+        if isinstance(value, torch.nn.Module):
+            own["_modules"][name] = value
+        elif field.role is Role.PARAMETER:
+            own["_parameters"][name] = value
+        elif field.role is Role.BUFFER:
+            own["_buffers"][name] = value
+        else:
+            own[name] = value
+    own.update({name: value for name, (_, value) in module.definition.constants.items()})
+    _register_hooks(module)
+    watch(module)
+
+
+def _register_hooks(module: LoadedModule) -> None:
+    """The hooks of the class run with calls of the module, as any hook does."""
+    for name in module.definition.forward_pre_hooks:
+        module._forward_pre_hooks[len(module._forward_pre_hooks)] = _hook(name)
+    for name in module.definition.forward_hooks:
+        module._forward_hooks[len(module._forward_hooks)] = _hook(name)
+
+
+def _hook(name: str) -> Any:
+    def run(module: LoadedModule, *args: Any) -> Any:
+        return getattr(module, name)(*args)
+
+    run.__name__ = run.__qualname__ = name
+    return run
