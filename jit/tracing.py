@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ir import Graph
+from ir import Graph, Type
 from jit.config import DEFAULT
 from jit.function import ScriptFunction
 from jit.modules import ScriptModule, is_module
@@ -62,6 +62,11 @@ class TracedFunction:
     def graph(self) -> Graph:
         """The recorded graph, on the tensors of the inputs."""
         return self._made.graph
+
+    @property
+    def result_type(self) -> Type:
+        """The type of what a call gives, for calls in compiled code."""
+        return self._made.out_structure.type
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The traced function on inputs that are nested as the example's were."""

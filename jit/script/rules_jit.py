@@ -14,13 +14,27 @@ from collections.abc import Iterator
 import torch
 from torch.jit import _unwrap_optional  # type: ignore[attr-defined]
 
-from ir import BOOL, NONE, Block, FutureType, Graph, OptionalType, Value, copy_node, fork, wait
+from ir import (
+    BOOL,
+    NONE,
+    Block,
+    FutureType,
+    Graph,
+    OptionalType,
+    Type,
+    Value,
+    copy_node,
+    fork,
+    is_subtype,
+    wait,
+)
 from jit.language import annotate, is_scripting, isinstance_
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.conditions import condition
 from jit.script.frame import OBJECT, Frame
+from jit.script.functions import bind_named
 from jit.script.methods import METHODS_OF_FUTURES
-from jit.script.rules import form, rule
+from jit.script.rules import Rule, finder, form, rule
 from jit.script.statements import conform
 from jit.script.values import Arguments, Operand, Static
 from jit.trace import is_tracing
@@ -63,6 +77,43 @@ def _unwrap(frame: Frame, given: Arguments) -> Operand:
     if not isinstance(value.type, OptionalType):
         return value
     return frame.op("aten::_unwrap_optional", value)
+
+
+# traces -------------------------------------------------------------------------------------------
+
+
+@finder
+def _recorded(obj: typing.Any) -> Rule | None:
+    """A trace is called as a graph; one with nested arguments or results, by Python."""
+    graph = getattr(obj, "recorded_graph", None)
+    if isinstance(graph, Graph):
+        return lambda frame, given: _call_graph(frame, obj.__name__, graph, given)
+    result = getattr(obj, "result_type", None)
+    if isinstance(result, Type):
+        return lambda frame, given: _call_trace(frame, obj, result, given)
+    return None
+
+
+def _call_graph(frame: Frame, name: str, graph: Graph, given: Arguments) -> Operand:
+    names = [p.name or f"arg{k}" for k, p in enumerate(graph.params)]
+    bound = bind_named(frame, name, names, given, {})
+    inputs = [frame.require(bound[n]) for n in names]
+    for value, param, label in zip(inputs, graph.params, names, strict=True):
+        if not is_subtype(value.type, param.type):
+            raise frame.mismatch(f"{name}() takes a {param.type} as {label!r}, not a {value.type}")
+    attrs = {"graph": graph, "name": name}
+    types = [value.type for value in graph.returns]
+    return frame.node("prim::CallFunction", inputs, types, **attrs).output
+
+
+def _call_trace(frame: Frame, obj: typing.Any, result: Type, given: Arguments) -> Operand:
+    count, names = len(given.args), list(given.kwargs)
+    values = [frame.require(o) for o in (*given.args, *given.kwargs.values())]
+
+    def call(*args: object) -> object:
+        return obj(*args[:count], **dict(zip(names, args[count:], strict=True)))
+
+    return frame.python(call, values, result, obj.__name__)
 
 
 # tasks --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import SUPPORTED_NODES
 
+from ir import ANY, STR, TENSOR, DictType, ListType, TupleType, Type, erased_type_of
 from jit.trace.recorder import TracedNumber
 
 
@@ -39,6 +40,24 @@ class Structure:
     def leaf_count(self) -> int:
         """The number of leaves."""
         return 1 if self.kind is LEAF else sum(part.leaf_count for part in self.parts)
+
+    @property
+    def type(self) -> Type:
+        """The type of such an object; ANY where it holds what has none of its own."""
+        if self.kind is LEAF:
+            return TENSOR
+        if self.kind is CONSTANT:
+            return erased_type_of(self.constant)
+        elements = tuple(part.type for part in self.parts)
+        if issubclass(self.kind, tuple):
+            cls = self.kind if hasattr(self.kind, "_fields") else None
+            return TupleType(elements, cls and cls.__name__, getattr(cls, "_fields", ()), cls)
+        if len(set(elements)) == 1:
+            if self.kind is list:
+                return ListType(elements[0])
+            if self.kind is dict and all(isinstance(key, str) for key in self.keys):
+                return DictType(STR, elements[0])
+        return ANY
 
     def constants(self) -> Iterator[Any]:
         """Everything that is no tensor."""

@@ -27,7 +27,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ir import DEVICE, Graph, Interpreter, Value, lookup
+from ir import ANY, DEVICE, NONE, Graph, Interpreter, ListType, Value, lookup
 from jit.trace.frames import is_iterating, user_span
 from jit.trace.recorder import Recorder
 from jit.trace.sizes import plain, traced
@@ -176,18 +176,41 @@ def call_graph(graph: Graph, arguments: Sequence[Any]) -> Any:
     )
     with recorder.paused():
         result = Interpreter(graph).run(*map(plain, arguments))
-    for value, part in zip(node.outputs, (result,) if len(types) == 1 else result, strict=True):
-        _define_nested(recorder, value, part)
-    return result
+    if len(types) == 1:
+        return _followed(recorder, node.output, result)
+    parts = zip(node.outputs, result, strict=True)
+    return tuple(_followed(recorder, value, part) for value, part in parts)
 
 
-def _define_nested(recorder: Recorder, value: Value, result: Any) -> None:
-    """Let a result stand for a value; the tensors of a tuple for its elements."""
-    if isinstance(result, tuple):
-        for part, element in zip(recorder.builder.unpack(value), result, strict=True):
-            _define_nested(recorder, part, element)
-    elif isinstance(result, torch.Tensor | list):
-        recorder.define_result(value, result)
+def _followed(recorder: Recorder, value: Value, result: Any) -> Any:
+    """A result of a scripted function, as an object that the trace follows: tensors stand for their
+    values, numbers become traced ones, containers hold such objects.
+    """
+    match result:
+        case torch.Tensor():
+            recorder.define(result, value)
+            return result
+        case tuple():
+            values = recorder.builder.unpack(value)
+        case list():
+            kind = value.type.element if isinstance(value.type, ListType) else ANY
+            values = recorder.builder.node(
+                "prim::ListUnpack", [value], [kind] * len(result)
+            ).outputs
+        case dict():
+            get = recorder.builder.call
+            values = [get("aten::__getitem__", [value, recorder.read(key)]) for key in result]
+            parts = zip(result, values, result.values(), strict=True)
+            return {key: _followed(recorder, v, part) for key, v, part in parts}
+        case bool() | str() | None if value.type != NONE:
+            recorder.freeze(f"a scripted function gave Python {result!r}")
+            return result
+        case int() | float():
+            return traced(recorder, value, result)
+        case _:
+            return result
+    followed = [_followed(recorder, v, part) for v, part in zip(values, result, strict=True)]
+    return type(result)(*followed) if hasattr(result, "_fields") else type(result)(followed)
 
 
 # operators ----------------------------------------------------------------------------------------
