@@ -34,7 +34,7 @@ from typing import Any, Protocol
 from ir.classes import create_object
 from ir.graph import Block, Graph, Node, Value
 from ir.torch_bridge import fork, reference, to_torch
-from ir.types import TupleType
+from ir.types import BOOL, FLOAT, INT, TupleType, Type
 
 
 class Observer(Protocol):
@@ -339,6 +339,23 @@ def _callee(source: _Source, node: Node) -> Callable[..., Any]:
     return source.callees.setdefault(graph, Interpreter(graph, source.callees)).run
 
 
+def _attempt(body: Callable[..., Any], nothing: list[Any], *args: Any) -> tuple[Any, ...]:
+    """Whether a body completed, its exception, and its results, or as many values nobody reads."""
+    try:
+        result = body(*args)
+    except BaseException as error:  # noqa: BLE001  the code after the node decides what it takes
+        return (False, error, *nothing)
+    return (True, None, *(result if len(nothing) > 1 else [result] * len(nothing)))
+
+
+def _nothing(values: Sequence[Value]) -> list[Any]:
+    """Values of the same types that nobody reads; plans keep numbers in registers."""
+    return [_ZEROS.get(v.type) for v in values]
+
+
+_ZEROS: dict[Type, Any] = {INT: 0, FLOAT: 0.0, BOOL: False}
+
+
 def _tuple(source: _Source, node: Node) -> str:
     type_ = node.output.type
     if isinstance(type_, TupleType) and type_.cls is not None:
@@ -360,6 +377,9 @@ _EXPRESSIONS: dict[str, Callable[[_Source, Node], str]] = {
     "prim::CallFunction": lambda source, node: _apply(source, node, _callee(source, node)),
     "prim::fork": lambda source, node: _apply(
         source, node, partial(fork, _callee(source, node))
+    ),
+    "prim::Try": lambda source, node: _apply(
+        source, node, partial(_attempt, _callee(source, node), _nothing(node.outputs[2:]))
     ),
     "prim::PythonOp": lambda source, node: _apply(source, node, node.attrs["function"]),
     "prim::CallMethod": lambda source, node: _apply(

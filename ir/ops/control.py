@@ -11,6 +11,8 @@
     prim::fork            graph: Graph, name          as a task: the output is its future
     aten::wait            -
     prim::PythonOp        function: a callable
+    prim::Try             graph: Graph, name          outputs (completed, its exception or None,
+                                                      the graph's returns); catches every exception
     prim::Enter, Exit     -                           a context manager; an exception leaves it too
     prim::SetConstruct    -
     prim::GetAttr         name
@@ -65,6 +67,7 @@ FORK = control("prim::fork(...) -> t", Effect.SIDE)
 WAIT = control("aten::wait(Future(t) self) -> t", Effect.SIDE, wait)
 ENTER = control("prim::Enter(Any context) -> t", Effect.SIDE)
 EXIT = control("prim::Exit(Any context) -> ()", Effect.SIDE)
+TRY = control("prim::Try(...) -> ...", Effect.SIDE)
 PYTHON = control("prim::PythonOp(...) -> ...", Effect.SIDE)
 GET_ATTRIBUTE = control("prim::GetAttr(Any object) -> t", Effect.ALIAS)
 SET_ATTRIBUTE = control("prim::SetAttr(Any object, Any value) -> ()", Effect.SIDE)

@@ -86,6 +86,8 @@ def set_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> 
             "stored or passed to Python; assign before"
         )
     frame.scope[field_key(instance, name)] = operand
+    for watch in frame.unit.watches:
+        watch.note(frame, field_key(instance, name), operand)
 
 
 def get_field(frame: Frame, instance: Instance, name: str) -> Operand:

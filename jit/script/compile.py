@@ -29,6 +29,7 @@ from jit.script import (
     rules_objects,
     rules_torch,
     statements,
+    trying,
 )
 from jit.script.classes import materialize_instance
 from jit.script.compiled import CompiledSource
@@ -42,7 +43,7 @@ from jit.script.state import freeze
 from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
-HANDLERS = (calls, comprehensions, control, expressions, functions, statements)
+HANDLERS = (calls, comprehensions, control, expressions, functions, statements, trying)
 RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
 

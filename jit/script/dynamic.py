@@ -69,9 +69,7 @@ def call_python(
     path = path_of(function)
     if path is not None:
         keys = _names(frame, given.kwargs)
-        return frame.python(
-            call_named, [frame.constant(path), keys, *args, *named], result, path
-        )
+        return frame.python(call_named, [frame.constant(path), keys, *args, *named], result, path)
     if not named:
         return frame.python(function, args, result, name)
     count, keywords = len(args), tuple(given.kwargs)
@@ -111,9 +109,7 @@ def is_standard(obj: Any) -> bool:
     )
 
 
-def call_on(
-    frame: Frame, owner: Value, name: str, given: Arguments, result: Type = ANY
-) -> Value:
+def call_on(frame: Frame, owner: Value, name: str, given: Arguments, result: Type = ANY) -> Value:
     """`owner.name(...)`, found at run time."""
     args = [frame.require(a) for a in given.args]
     named = [frame.require(a) for a in given.kwargs.values()]

@@ -141,6 +141,25 @@ class Services:
     call_closure: Callable[[Frame, Closure, Arguments], Operand]
 
 
+@dataclass(slots=True, eq=False)
+class Watch:
+    """A try body under compilation: what it assigns is kept in `cells`, for its handlers."""
+
+    frame: Frame
+    cells: Value
+    types: dict[str, list[Type]] = field(default_factory=dict)
+    lost: set[str] = field(default_factory=set)  # names that hold compile-time operands
+
+    def note(self, frame: Frame, name: str, operand: Operand) -> None:
+        """Remember an assignment."""
+        self.types.setdefault(name, [])
+        if not isinstance(operand, Value):
+            self.lost.add(name)
+            return
+        self.types[name].append(operand.type)
+        frame.op("aten::_set_item", self.cells, frame.constant(name), operand)
+
+
 @dataclass(slots=True)
 class Unit:
     """What all frames of one compilation share."""
@@ -156,6 +175,7 @@ class Unit:
     assigned: set[tuple[int, str]] = field(default_factory=set)  # changed by the code: no constants
     frozen: dict[tuple[int, str], object] = field(default_factory=dict)  # constants after all
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
+    watches: list[Watch] = field(default_factory=list)  # of try bodies, the innermost last
     objects: int = 0  # objects of user classes made so far
     escaped: set[int] = field(default_factory=set)  # those of which Python objects were made
     refined: dict[Value, Value] = field(
@@ -193,6 +213,7 @@ class Frame:
         self.enforces = False
         self.hint: Type | None = None  # the type that the context of the expression asks for
         self.is_library = False
+        self.handling: list[Value] = []  # exceptions whose handlers are being compiled
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.locals = local_names(source.node)
         self.span = caller_span or source.span(source.node)
@@ -403,6 +424,9 @@ class Frame:
         """Assign a variable."""
         self.scope[name] = operand
         self.scope.pop(f"{name}?", None)
+        for watch in self.unit.watches:
+            if watch.frame is self:
+                watch.note(self, name, operand)
         for path in [p for p in self.scope if p.startswith((f"{name}.", f"{name}["))]:
             del self.scope[path]  # what was known about its parts
 
@@ -413,7 +437,6 @@ def _describe(node: ast.AST) -> str:
         "Yield": "yield",
         "YieldFrom": "yield from",
         "Await": "await",
-        "Try": "try/except",
         "TryStar": "try/except*",
         "Global": "global",
         "Nonlocal": "nonlocal",

@@ -182,3 +182,11 @@ def extreme_by(is_largest: bool, items: Sequence[Any], keys: Sequence[Any], *def
 def as_size(sizes: Sequence[int]) -> torch.Size:
     """Sizes as torch's tuple of them."""
     return torch.Size(sizes)
+
+
+@library
+def raise_error(error: BaseException, *cause: BaseException | None) -> None:
+    """`raise error`, or `raise error from cause`."""
+    if cause:
+        raise error from cause[0]
+    raise error

@@ -38,7 +38,7 @@ from jit.script.attributes import has_op, python_class
 from jit.script.classes import construct as construct_instance
 from jit.script.classes import is_compiled_class
 from jit.script.constants import constant_of, lift, unpack
-from jit.script.dynamic import call_on
+from jit.script.dynamic import call_on, call_python
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
 from jit.script.scope import merge_types
@@ -286,9 +286,8 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _named_tuple(frame, cls, given)
     if issubclass(cls, BaseException):
-        raise frame.unsupported(
-            "an exception is made where it is raised in compiled code: raise Class(message)"
-        )
+        type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+        return call_python(frame, cls, given, name, type_)
     if is_compiled_class(cls):
         return construct_instance(frame, cls, given)
     return _known_object(frame, cls, name, given)

@@ -312,9 +312,11 @@ def check_bound(frame: Frame, name: str) -> None:
     frame.scope.pop(f"{name}?", None)
 
 
-def raise_exception(frame: Frame, cls: type[BaseException], message: str | Value | None) -> None:
+def raise_exception(
+    frame: Frame, cls: type[BaseException], *arguments: str | Value | None
+) -> None:
     """Raise on this path; nothing after it is reached."""
-    text = frame.constant(message) if isinstance(message, str) else message
-    frame.node("prim::RaiseException", [] if text is None else [text], exception=cls)
+    given = [frame.constant(a) if isinstance(a, str) else a for a in arguments]
+    frame.node("prim::RaiseException", [a for a in given if a is not None], exception=cls)
     for flag in (DEAD, SKIP, STOP):
         frame.scope[flag] = True

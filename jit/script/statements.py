@@ -10,7 +10,6 @@ from typing import Any
 
 from ir import (
     NONE,
-    STR,
     ListType,
     ObjectType,
     TensorType,
@@ -181,7 +180,7 @@ def _assert(frame: Frame, node: ast.Assert) -> None:
 
     def fail() -> None:
         refine(frame, test.when_false)
-        message = None if node.msg is None else _text(frame, frame.evaluate(node.msg))
+        message = None if node.msg is None else frame.value(node.msg)
         raise_exception(frame, AssertionError, message)
 
     if isinstance(test.value, bool):
@@ -201,34 +200,6 @@ def _under_declaration(frame: Frame, operand: Operand) -> Operand:
     if frame.enforces or is_subtype(operand.type, declared):
         return conform(frame, operand, declared)
     return operand
-
-
-def _text(frame: Frame, operand: Operand) -> Value:
-    value = frame.require(operand)
-    return value if value.type == STR else frame.op("aten::str", value)
-
-
-@statement(ast.Raise)
-def _raise(frame: Frame, node: ast.Raise) -> None:
-    """`raise Class`, `raise Class(message)`; the Python class is kept."""
-    error = node.exc
-    if error is None:
-        raise frame.unsupported(
-            "a bare raise needs an exception being handled, and compiled code has no except clauses"
-        )
-    called = error if isinstance(error, ast.Call) else ast.Call(error, [], [])
-    args = called.args
-    cls = frame.evaluate(called.func)
-    if (
-        not isinstance(cls, PyObject)
-        or not isinstance(cls.obj, type)
-        or not issubclass(cls.obj, BaseException)
-    ):
-        raise frame.unsupported("raise takes an exception class or a call of one in compiled code")
-    if len(args) > 1:
-        raise frame.unsupported("exceptions raised in compiled code take one argument, the message")
-    message = _text(frame, frame.evaluate(args[0])) if args else None
-    raise_exception(frame, cls.obj, message)
 
 
 @statement(ast.With)

@@ -16,13 +16,6 @@ def yields(n: int):
     yield n  # error: yield
 
 
-def tries(n: int) -> int:
-    try:  # error: try/except
-        return n
-    except ValueError:
-        return 0
-
-
 def unknown_name(x):
     return x + no_such_name  # error: name 'no_such_name' is not defined  # noqa: F821
 
@@ -68,7 +61,6 @@ def read_too_early(n: int) -> int:
 
 REFUSED = [
     (yields, UnsupportedError),
-    (tries, UnsupportedError),
     (unknown_name, CompileError),
     (unknown_method, TypeMismatch),
     (wrong_types, TypeMismatch),
