@@ -8,15 +8,18 @@ works, and what is not compiled is the class's own Python. Compiled methods stan
 
 from __future__ import annotations
 
+import inspect
 import types
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
 from ir import Graph
+from jit.archive.form import FunctionForm, ModuleForm
+from jit.archive.saveable import Saveable
 from jit.function import ScriptFunction
 from jit.modules.methods import ModuleMethod, methods_of
 from jit.modules.watched import DEPENDENTS, WATCHED, Watched, invalidate, watch
@@ -25,7 +28,7 @@ from jit.script import is_state
 _CLASSES: WeakKeyDictionary[type, weakref.ref[type]] = WeakKeyDictionary()
 
 
-class ScriptModule(torch.nn.Module):
+class ScriptModule(Saveable, torch.nn.Module):
     """A compiled module; made by `jit.script(module)` and `jit.load`."""
 
     @property
@@ -44,6 +47,15 @@ class ScriptModule(torch.nn.Module):
         forward: Any = self.forward
         assert isinstance(forward, ScriptFunction)
         return forward
+
+    def archive_form(self) -> ModuleForm:
+        """What an archive is made from: the module and the methods that users may call."""
+        return ModuleForm(self, dict(self._entry_forms()))
+
+    def _entry_forms(self) -> Iterator[tuple[str, FunctionForm]]:
+        for name, method in inspect.getmembers_static(type(self)):
+            if isinstance(method, ModuleMethod) and method.is_entry and method.is_in_force(self):
+                yield name, getattr(self, name).archive_form()
 
     def forward_magic_method(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a special method of the class that was scripted."""
