@@ -15,6 +15,8 @@ from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from ir import (
     BOOL,
     TENSOR,
@@ -37,9 +39,13 @@ from ir import (
     Type,
     UnionType,
     Value,
+    class_of,
+    dtypes,
 )
+from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.form import FunctionForm
 from jit.archive.legalize import legalize
+from jit.archive.library_calls import lower_call
 from jit.archive.names import Names, qualified_name
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
@@ -98,7 +104,9 @@ class Generalizer:
         return found
 
     def _describe(self, cls: Any, definition: ClassDef) -> None:
-        if issubclass(cls, tuple):
+        if is_context(cls):
+            describe_context(cls, definition)
+        elif issubclass(cls, tuple):
             definition.kind = ClassKind.NAMED_TUPLE
             declared = named_tuple_type(cls)
             definition.fields = {
@@ -151,13 +159,30 @@ class Generalizer:
 
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
-        if node.name == "prim::CallFunction":
+        if node.name in ("prim::CallFunction", "prim::fork"):
             wanted = qualified_name(node.attrs.get("function"), node.attrs["name"])
             node.attrs = {"name": self.function(node.attrs["graph"], wanted)}
         elif node.name == "prim::GetAttr":
             node.output.name = node.output.name or node.attrs["name"]
+        elif node.name == "prim::PythonOp":
+            self._rewrite_python(node)
+        elif node.name == "prim::Constant" and type(node.attrs.get("value")) is torch.dtype:
+            node.attrs["value"] = dtypes.code_of(node.attrs["value"])
         elif node.name == "prim::isinstance":
             node.attrs["types"] = tuple(map(self.generic_type, node.attrs["types"]))
+
+    def _rewrite_python(self, node: Node) -> None:
+        """A call back into Python, as far as archives have a word for it."""
+        function = node.attrs["function"]
+        if isinstance(function, type) and is_context(function):
+            make_context(node, self.class_of(function))
+        else:
+            lower_call(node, _is_enum)
+
+
+def _is_enum(value: Value) -> bool:
+    definition = class_of(value.type)
+    return definition is not None and definition.kind is ClassKind.ENUM
 
 
 def code_of(method: Method, name: str) -> Hashable:

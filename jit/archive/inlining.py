@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from ir import Block, Node, Value
 
-STATEMENTS = frozenset(("prim::Enter", "prim::TupleUnpack", "prim::ListUnpack"))
+STATEMENTS = frozenset(("prim::Enter", "prim::TupleUnpack", "prim::ListUnpack", "prim::fork"))
 _PLAIN = re.compile(r"_\d*|\d+")
 
 

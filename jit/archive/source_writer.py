@@ -47,6 +47,7 @@ from jit.archive.spelling import (
 
 _LONG = 40  # columns, indentation included, from which an expression gets a variable
 _BREAK = ",\n    "
+CALLS = ("prim::CallFunction", "prim::fork")
 ENDLESS = (1 << 63) - 1
 """The trip count of a loop that only its condition ends."""
 
@@ -167,7 +168,7 @@ class _FunctionWriter:
     def _write_constants(self, block: Block) -> None:
         """Long constants and names of functions, in the order of their uses."""
         for node in _in_order(block):
-            if node.name == "prim::CallFunction" and self.is_long(node.attrs["name"]):
+            if node.name in CALLS and self.is_long(node.attrs["name"]):
                 name = node.attrs["name"]
                 if name not in self._callees:
                     self._callees[name] = self._fresh("_")
@@ -265,6 +266,12 @@ class _FunctionWriter:
         self.line(f"with {self.read(node.inputs[0])}{name}:")
         self.level += 1
 
+    def _write_fork(self, node: Node) -> None:
+        """A task is a local function without parameters."""
+        name = self._fresh("__forked_function")
+        self.indented(f"def {name}():", lambda: self.line(f"return {_call_function(self, node)}"))
+        self.line(f"{self.define(node.output)} = fork({name})")
+
     def _write_exit(self, node: Node) -> None:
         if self.lines[-1].lstrip().startswith("with "):
             self.line("pass")
@@ -316,6 +323,7 @@ _STATEMENTS: dict[str, Callable[[_FunctionWriter, Node], None]] = {
     "prim::SetAttr": _FunctionWriter._write_set,
     "prim::Enter": _FunctionWriter._write_enter,
     "prim::Exit": _FunctionWriter._write_exit,
+    "prim::fork": _FunctionWriter._write_fork,
 }
 
 

@@ -1,0 +1,116 @@
+"""Functions of the library (`jit.script.library`) that are operators of TorchScript.
+
+The front end calls Python where types are known at run time only, or where Python's meaning is
+richer; in an archive the operator stands wherever its types fit. What has no operator is written as
+`ops.relume.<name>`, which only this package reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ir import Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
+from jit.script.library import library_name
+
+# Library name -> operator; the first overload that fits is taken.
+_OPERATORS = {
+    **{f"operator_{name}": f"aten::{name}" for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{f"operator_{name}": f"aten::{name}" for name in ("add", "sub", "mul", "pow", "neg")},
+    **{f"operator_{name}_": f"aten::__{name}__" for name in ("and", "or", "xor")},
+    "operator_truediv": "aten::div",
+    "operator_floordiv": "aten::floordiv",
+    "operator_mod": "aten::remainder",
+    "operator_contains": "aten::__contains__",
+    "operator_getitem": "aten::__getitem__",
+    "operator_setitem": "aten::_set_item",
+    "operator_delitem": "aten::Delete",
+    "operator_is_": "aten::__is__",
+    "operator_is_not": "aten::__isnot__",
+    "operator_not_": "aten::__not__",
+    "len": "aten::len",
+    "str": "aten::str",
+    "int": "aten::Int",
+    "float": "aten::Float",
+    "bool": "aten::Bool",
+    "complex": "aten::Complex",
+    "list": "aten::list",
+    "sum": "aten::sum",
+    "any": "aten::any",
+    "all": "aten::all",
+    "ord": "aten::ord",
+    "chr": "aten::chr",
+    "bin": "aten::bin",
+    "hex": "aten::hex",
+    "oct": "aten::oct",
+    "hash": "aten::hash",
+    "divmod": "aten::divmod",
+    "manual_seed": "aten::manual_seed",
+    "warn": "aten::warn",
+    **{f"math_{name}": f"aten::{name}" for name in ("log2", "gcd", "factorial", "gamma")},
+    **{f"cmath_{name}": f"aten::{name}" for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
+}
+_ENUM_OPERATORS = {"operator_eq": "aten::eq.enum", "operator_ne": "aten::ne.enum"}
+
+
+def lower_call(node: Node, is_enum: Callable[[Value], bool]) -> None:
+    """Replace a call of the library by operators where they mean the same."""
+    name = library_name(node.attrs.get("function"))  # type: ignore[arg-type]
+    if name in _SPECIAL:
+        _SPECIAL[name](node)
+    elif name in _ENUM_OPERATORS and all(map(is_enum, node.inputs)):
+        made = Builder.before(node).node(
+            lookup(_ENUM_OPERATORS[name]), node.inputs, [node.output.type]
+        )
+        _replace(node, made.output)
+    elif name in _OPERATORS:
+        _lower_to(node, _OPERATORS[name])
+
+
+def _lower_to(node: Node, operator: str) -> None:
+    builder = Builder.before(node)
+    try:
+        made = builder.op(operator, *node.inputs)
+    except (CompileError, TypeMismatch):
+        return
+    if isinstance(made, Value) and node.outputs and made.type == node.output.type:
+        _replace(node, made)
+    elif not isinstance(made, Value) and not any(v.uses for v in node.outputs):
+        node.erase()
+
+
+def _replace(node: Node, value: Value) -> None:
+    node.output.replace_all_uses_with(value)
+    node.erase()
+
+
+def _as_list(node: Node) -> None:
+    """Sizes, and tuples of a length that only the run knows, are lists in archives."""
+    (value,) = node.inputs
+    if isinstance(value.type, ListType):
+        _replace(node, value)
+
+
+def _to_list(node: Node) -> None:
+    (tensor,) = node.inputs
+    made = Builder.before(node).node("prim::tolist", [tensor], [node.output.type])
+    _replace(node, made.output)
+
+
+def _sorted(node: Node) -> None:
+    items, reverse = node.inputs
+    builder = Builder.before(node)
+    known = reverse.node is not None and reverse.node.attrs.get("value") is False
+    if known:
+        made = builder.op("aten::sorted", items)
+    else:
+        made = builder.op("aten::copy", items)
+        builder.op("aten::sort", made, reverse)
+    _replace(node, made)
+
+
+_SPECIAL: dict[str, Callable[[Node], None]] = {
+    "as_size": _as_list,
+    "tuple": _as_list,
+    "tolist": _to_list,
+    "sorted_plain": _sorted,
+}
