@@ -270,6 +270,9 @@ _COMPOUND: dict[str, Callable[[_Source, Node, Sequence[Value]], None]] = {
     "prim::Loop": _write_loop,
 }
 
+# Values that nobody reads; plans keep numbers in registers.
+_ZEROS: dict[Type, Any] = {INT: 0, FLOAT: 0.0, BOOL: False}
+
 # nodes that are no assignment ---------------------------------------------------------------------
 
 
@@ -299,7 +302,9 @@ def _write_exit(source: _Source, node: Node) -> None:
 
 _STATEMENTS: dict[str, Callable[[_Source, Node], None]] = {
     "prim::Constant": _write_constant,
-    "prim::Uninitialized": lambda source, node: source.rename(node.output, "None"),
+    "prim::Uninitialized": lambda source, node: source.rename(
+        node.output, repr(_ZEROS.get(node.output.type))
+    ),
     "prim::RaiseException": _write_raise,
     "prim::TupleUnpack": _write_unpack,
     "prim::ListUnpack": _write_unpack,
@@ -351,10 +356,6 @@ def _attempt(body: Callable[..., Any], nothing: list[Any], *args: Any) -> tuple[
 def _nothing(values: Sequence[Value]) -> list[Any]:
     """Values of the same types that nobody reads; plans keep numbers in registers."""
     return [_ZEROS.get(v.type) for v in values]
-
-
-_ZEROS: dict[Type, Any] = {INT: 0, FLOAT: 0.0, BOOL: False}
-
 
 def _tuple(source: _Source, node: Node) -> str:
     type_ = node.output.type

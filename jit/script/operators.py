@@ -147,7 +147,8 @@ def unary(frame: Frame, op: ast.unaryop, operand: Operand) -> Operand:
     if isinstance(op, ast.Invert) and not is_tensor(
         operand
     ):  # of an int; of a bool, too, as in Python
-        return frame.op("aten::__xor__", frame.op("aten::Int", operand), -1)
+        number = frame.op("aten::Int", value) if value.type == BOOL else value
+        return frame.op("aten::__xor__", number, -1)
     return frame.op(name, operand)
 
 
