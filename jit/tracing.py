@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any
 
 from ir import Graph, Type
+from jit.archive.form import FunctionForm
+from jit.archive.saveable import Saveable
 from jit.config import DEFAULT
 from jit.function import ScriptFunction
 from jit.modules import ScriptModule, is_module
@@ -27,6 +29,7 @@ from jit.trace import (
     clone_leaves,
     flatten,
     module_of,
+    nested_graph,
     trace_graph,
 )
 from jit.trace import check_trace as check
@@ -44,7 +47,7 @@ class _Options:
     """Whether `check_inputs` are dicts of keyword arguments."""
 
 
-class TracedFunction:
+class TracedFunction(Saveable):
     """A trace with nested inputs or outputs, around its compiled graph."""
 
     def __init__(
@@ -67,6 +70,12 @@ class TracedFunction:
     def result_type(self) -> Type:
         """The type of what a call gives, for calls in compiled code."""
         return self._made.out_structure.type
+
+    def archive_form(self) -> FunctionForm:
+        """What an archive is made from: a graph that takes the inputs as they are nested."""
+        made = self._made
+        structures = made.in_structure, made.out_structure
+        return FunctionForm(*nested_graph(made.graph, self.__signature__, *structures))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The traced function on inputs that are nested as the example's were."""

@@ -38,10 +38,10 @@ from jit.archive.form import ModuleForm
 from jit.archive.generalize import Generalizer, receive_self
 from jit.archive.names import qualified_name
 from jit.archive.spelling import Constants, annotation
-from jit.script.state import is_constant, is_state, state_type
+from jit.script.state import INTERNAL, is_constant, is_state, state_type
 
 Module = torch.nn.Module
-_OWN = frozenset(vars(torch.nn.Module())) | {"_dependents", "_declared_types"}
+_OWN = frozenset(vars(torch.nn.Module())) | INTERNAL
 _PLAIN = (bool, int, float, complex, str)
 
 
@@ -135,7 +135,7 @@ class ModuleGeneralizer(Generalizer):
             return found
         for child in module.children():
             self._class(child)
-        python = getattr(type(module), "_original_class", None) or type(module)
+        python = _python_class(module)
         wanted = qualified_name(python)
         definition = ClassDef(self.names.unique(wanted), python=python)
         definition.fields = dict(self._fields(module))
@@ -233,6 +233,15 @@ class ModuleGeneralizer(Generalizer):
                 current = current._modules[part]  # type: ignore[assignment]
                 value = _get(node, value, part, self._class(current).type)
         return value
+
+
+def _python_class(module: Module) -> type:
+    """The class that users wrote for a module."""
+    traced = vars(module).get("_original")
+    if isinstance(traced, Module):
+        return type(traced)
+    found: type = getattr(type(module), "_original_class", None) or type(module)
+    return found
 
 
 def _identities(module: Module) -> set[int]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ir import Graph
+from jit.archive.form import ModuleForm
 from jit.modules.script_module import ScriptModule
 
 Module = torch.nn.Module
@@ -49,6 +51,15 @@ class TopLevelTracedModule(TracedModule):
     def graph(self) -> Graph:
         """The recorded graph of `forward`, on the tensors of its inputs."""
         return self._traces["forward"]
+
+    def archive_form(self) -> ModuleForm:
+        """What an archive is made from: the traces, on the modules below this one."""
+        moved = {id(m._original): m for m in self.modules() if isinstance(m, TracedModule)}
+        forms = {name: vars(self)[name].archive_form() for name in self._traces}
+        return ModuleForm(
+            self,
+            {n: replace(form, graph=_with_modules(form.graph, moved)) for n, form in forms.items()},
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TopLevelTracedModule:
         root = copy.deepcopy(self._original, memo)

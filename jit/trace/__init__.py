@@ -2,6 +2,7 @@
 
 from jit.trace.calling import around
 from jit.trace.check import TracingCheckError, check_trace
+from jit.trace.nested import nested_graph
 from jit.trace.recorder import TracerWarning
 from jit.trace.state import module_of
 from jit.trace.structure import LEAF, Structure, clone_leaves, flatten
@@ -21,5 +22,6 @@ __all__ = [
     "flatten",
     "is_tracing",
     "module_of",
+    "nested_graph",
     "trace_graph",
 ]
