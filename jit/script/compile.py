@@ -22,6 +22,7 @@ from jit.script import (
     control,
     expressions,
     functions,
+    matching,
     rules_containers,
     rules_jit,
     rules_numbers,
@@ -43,7 +44,7 @@ from jit.script.state import freeze
 from jit.script.values import Arguments, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
-HANDLERS = (calls, comprehensions, control, expressions, functions, statements, trying)
+HANDLERS = (calls, comprehensions, control, expressions, functions, matching, statements, trying)
 RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
 
@@ -70,6 +71,7 @@ def compile_function(
     name: str | None = None,
     bound: Mapping[str, Any] | None = None,
     reads_state: bool = False,
+    untyped: Mapping[str, Type] | None = None,
 ) -> CompiledSource:
     """Compile a function (or bound method).
 

@@ -8,6 +8,7 @@ inputs of the node, so that an archive can name it: `ops.relume.<name>(...)`. Fu
 from __future__ import annotations
 
 import cmath
+import collections.abc
 import importlib
 import math
 import operator
@@ -65,7 +66,7 @@ _adopt("cmath", cmath, _public(cmath))
 for _function in (
     len, set, frozenset, tuple, list, dict, round, id, repr, format, int, float, complex, str, bool,
     bytes, bytearray, pow, divmod, sum, min, max, any, all, sorted, ascii, iter, next, hash, slice,
-    ord, chr, bin, hex, oct, isinstance, getattr, setattr, hasattr,
+    ord, chr, bin, hex, oct, type, isinstance, getattr, setattr, hasattr,
 ):  # fmt: skip
     library(_function)
 
@@ -190,3 +191,17 @@ def raise_error(error: BaseException, *cause: BaseException | None) -> None:
     if cause:
         raise error from cause[0]
     raise error
+
+
+@library
+def is_sequence(subject: Any) -> bool:
+    """Whether a sequence pattern may match."""
+    return isinstance(subject, collections.abc.Sequence) and not isinstance(
+        subject, str | bytes | bytearray
+    )
+
+
+@library
+def is_mapping(subject: Any) -> bool:
+    """Whether a mapping pattern may match."""
+    return isinstance(subject, collections.abc.Mapping)

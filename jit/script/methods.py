@@ -34,7 +34,7 @@ from ir import (
 )
 from jit.script import operators
 from jit.script.annotate import named_tuple_type
-from jit.script.attributes import has_op, python_class
+from jit.script.attributes import has_op, is_enum, python_class
 from jit.script.classes import construct as construct_instance
 from jit.script.classes import is_compiled_class
 from jit.script.constants import constant_of, lift, unpack
@@ -174,12 +174,8 @@ def _tensor_rule(name: str) -> MethodRule | None:
 
 
 def _tolist(frame: Frame, owner: Value, given: Arguments) -> Operand:
-    """`x.tolist()`: the type of the result comes from the annotation of what it is assigned to."""
-    if frame.hint is None:
-        raise frame.unsupported(
-            "the type of tolist() depends on the tensor: annotate it, `v: List[float] = x.tolist()`"
-        )
-    return frame.python(torch.Tensor.tolist, [owner], frame.hint)
+    """`x.tolist()`: an annotation of what it is assigned to gives the result a type."""
+    return frame.python(torch.Tensor.tolist, [owner], frame.hint or ANY)
 
 
 def _item(frame: Frame, owner: Value, given: Arguments) -> Operand:
@@ -290,6 +286,9 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
         return call_python(frame, cls, given, name, type_)
     if is_compiled_class(cls):
         return construct_instance(frame, cls, given)
+    if is_enum(cls):
+        type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
+        return call_python(frame, cls, given, name, type_)
     return _known_object(frame, cls, name, given)
 
 

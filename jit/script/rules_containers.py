@@ -251,7 +251,7 @@ def _sum(frame: Frame, given: Arguments) -> Operand:
         for item in over:
             total = operators.binary(frame, ast.Add(), total, item)
         return total
-    value = frame.require(operand)
+    value = frame.require(_list(frame, Arguments([operand], {})))
     if (
         isinstance(value.type, ListType)
         and value.type.element in (INT, FLOAT, BOOL)

@@ -134,8 +134,6 @@ def _extreme(name: str, op: ast.cmpop, function: Callable[..., Any]) -> Rule:
 
 
 def _extreme_of(frame: Frame, function: Callable[..., Any], operand: Operand) -> Operand:
-    if operators.is_tensor(operand):
-        return frame.op(f"aten::{function.__name__}", operand)
     items = frame.require(frame.call(PyObject(list, "list"), operand))
     assert isinstance(items.type, ListType)
     return frame.op_or_python(f"prim::{function.__name__}", function, items.type.element, items)

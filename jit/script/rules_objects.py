@@ -7,12 +7,14 @@ import inspect
 import warnings
 
 from ir import (
+    ANY,
     INT,
     OptionalType,
     Value,
 )
 from jit.script.attributes import get_attribute, python_class
 from jit.script.constants import constant_of
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.modules import assign_attribute, super_of
 from jit.script.rules import RULES, computed, rule
@@ -64,10 +66,8 @@ def _type(frame: Frame, given: Arguments) -> Operand:
     if isinstance(operand, PyObject):
         return PyObject(type(operand.obj), f"type({operand.name})")
     value = frame.require(operand)
-    if isinstance(value.type, OptionalType) or python_class(value) is object:
-        raise frame.unsupported(
-            f"the class of a {value.type} is not known while compiling; use isinstance"
-        )
+    if is_dynamic(value.type) or isinstance(value.type, OptionalType):
+        return frame.python(type, [value], ANY)
     return PyObject(python_class(value), python_class(value).__name__)
 
 

@@ -18,6 +18,7 @@ from ir import (
     Value,
     is_subtype,
 )
+from jit.fusion import CompilerContext
 from jit.script import operators
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.classes import call_special
@@ -211,6 +212,10 @@ def _with(frame: Frame, node: ast.With) -> None:
     for item in node.items:
         with frame.at(item.context_expr):
             manager = frame.evaluate(item.context_expr)
+            if isinstance(manager, PyObject) and isinstance(manager.obj, CompilerContext):
+                last = node.end_lineno or node.lineno
+                manager.obj.note(frame.source.file, node.lineno, last)
+                continue
             result = _enter(frame, manager)
         entered.append(manager)
         if item.optional_vars is not None:
@@ -275,61 +280,6 @@ def _import_from(frame: Frame, node: ast.ImportFrom) -> None:
         if found is UNKNOWN:
             raise frame.unsupported(f"cannot import {alias.name!r} from {package!r}")
         frame.bind(alias.asname or alias.name, lift(frame, found, alias.name))
-
-
-@statement(ast.Match)
-def _match(frame: Frame, node: ast.Match) -> None:
-    """`match` on values and alternatives, as a chain of ifs."""
-    subject = ast.copy_location(ast.Name("$subject", ast.Load()), node.subject)
-    frame.scope["$subject"] = frame.evaluate(node.subject)
-    chain: list[ast.stmt] = []
-    for case in reversed(node.cases):
-        body = case.body
-        if case.guard is not None:
-            body = [_if(case.guard, body, chain, case.pattern)]
-        body = [*_pattern_binding(case.pattern, subject), *body]
-        test = _pattern_test(frame, case.pattern, subject)
-        chain = body if test is None else [_if(test, body, chain, case.pattern)]
-    frame.run(chain)
-    frame.scope.pop("$subject", None)
-
-
-def _if(test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt], at: ast.AST) -> ast.If:
-    return ast.fix_missing_locations(ast.copy_location(ast.If(test, body, orelse), at))
-
-
-def _pattern_test(frame: Frame, pattern: ast.pattern, subject: ast.expr) -> ast.expr | None:
-    """The test of a pattern, None when it always matches."""
-    match pattern:
-        case ast.MatchValue(value=value):
-            return ast.copy_location(ast.Compare(subject, [ast.Eq()], [value]), pattern)
-        case ast.MatchSingleton(value=value):
-            return ast.copy_location(
-                ast.Compare(subject, [ast.Is()], [ast.copy_location(ast.Constant(value), pattern)]),
-                pattern,
-            )
-        case ast.MatchOr(patterns=patterns):
-            tests = [_pattern_test(frame, p, subject) for p in patterns]
-            some = [t for t in tests if t is not None]
-            return (
-                ast.copy_location(ast.BoolOp(ast.Or(), some), pattern)
-                if len(some) == len(tests)
-                else None
-            )
-        case ast.MatchAs(pattern=inner):
-            return None if inner is None else _pattern_test(frame, inner, subject)
-    with frame.at(pattern):
-        raise frame.unsupported(
-            "match compares with values and alternatives only in compiled code; use if and elif"
-        )
-
-
-def _pattern_binding(pattern: ast.pattern, subject: ast.expr) -> list[ast.stmt]:
-    match pattern:
-        case ast.MatchAs(name=str(name)):
-            made = ast.Assign([ast.Name(name, ast.Store())], subject)
-            return [ast.fix_missing_locations(ast.copy_location(made, pattern))]
-    return []
 
 
 def function_result(frame: Frame) -> Operand:
