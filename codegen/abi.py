@@ -59,6 +59,10 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "memcpy": (PTR, (PTR, PTR, I64)),
     # torch: stable C interface; every function but the first returns an error code
     "aoti_torch_grad_mode_is_enabled": (I8, ()),
+    "aoti_torch_create_tensor_from_blob": (
+        I32,
+        (PTR, I64, PTR, PTR, I64, I32, I32, I32, PTR),
+    ),
     "aoti_torch_delete_tensor_object": (I32, (PTR,)),
     "aoti_torch_empty_strided": (I32, (I64, PTR, PTR, I32, I32, I32, PTR)),
     "aoti_torch_get_data_ptr": (I32, (PTR, PTR)),
@@ -67,11 +71,18 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "aoti_torch_get_numel": (I32, (PTR, PTR)),
     "aoti_torch_get_sizes": (I32, (PTR, PTR)),
     "aoti_torch_get_strides": (I32, (PTR, PTR)),
+    "aoti_torch_new_tensor_handle": (I32, (PTR, PTR)),
+    "torch_call_dispatcher": (I32, (PTR, PTR, PTR, I64)),
+    "torch_exception_get_what_without_backtrace": (PTR, ()),
     "torch_from_blob": (
         I32,
         (PTR, I64, PTR, PTR, I64, I32, I32, I32, PTR, I32, PTR, I64, PTR, PTR),
     ),
     "torch_get_num_threads": (I32, (PTR,)),
+    "torch_list_push_back": (I32, (PTR, I64)),
+    "torch_new_list_reserve_size": (I32, (I64, PTR)),
+    "torch_new_stable_ivalue": (I32, (PTR,)),
+    "torch_new_string_handle": (I32, (PTR, I64, PTR)),
     "torch_parallel_for": (I32, (I64, I64, I64, PTR, PTR)),
     # torch: C++ under our names (torch_abi.CPP_SYMBOLS)
     "relume_function_modes": (I8, ()),
@@ -84,6 +95,7 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_bump_version": (VOID, (PTR,)),
     "relume_is_tracked": (I8, (PTR,)),
     "relume_pool_acquire": (PTR, (I64,)),
+    "relume_release": (VOID, (PTR, PTR, I64)),
     "relume_pool_release": (VOID, (PTR,)),
     "relume_pool_delete": (VOID, (PTR, PTR)),
 }

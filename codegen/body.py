@@ -190,7 +190,7 @@ class Body:
         if isinstance(node.op.rule, Scalar | Element):
             self._register(node, node.op.rule)
         elif node in self.plan.calls:
-            emit_call(self, self.plan.calls[node])
+            emit_call(self, self.plan.calls[node], self.plan.known, self.plan.buffers)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
         elif node.name == "prim::TupleUnpack":

@@ -58,6 +58,8 @@ from codegen.abi import (
     call,
     external,
     field,
+    function,
+    i32,
     i64,
     offset,
     stack,
@@ -72,6 +74,8 @@ from codegen.unbox import Bound, BoundTensor, Unboxer, are_disjoint, variables
 from ir import Assumption, Dim, DType, Symbol
 
 _LIKELY = (1 << 20, 1)
+FEW_SLOTS = 16
+POINTER = 8  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,7 @@ class EntryBuilder:
         self._next = self._global("next", PTR, NULL)
         self._owned: list[Owned] = []
         self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
+        self._slots = self.builder.alloca(PTR, i32(1))
         self._body = self.function.append_basic_block("guards")
         self.builder.branch(self._body)  # the entry block stays open for stack slots
         self._target = self._miss = self.function.append_basic_block("miss")
@@ -207,12 +212,13 @@ class EntryBuilder:
         b.position_at_end(self._error)
         self._release_all()
         b.ret(NULL)
+        self._slots.operands = [i32(max(len(self._owned), 1))]
 
     # --- resources ---
 
     def own(self, value: ll.Value, release: str) -> Owned:
         """Have `value` (a pointer, may be null) freed by C function `release` on the way out."""
-        owned = self._slot(release)
+        owned = self.slot(release)
         self.builder.store(value, owned.slot)
         return owned
 
@@ -237,8 +243,8 @@ class EntryBuilder:
         count = i64(dtype.itemsize)
         for size in sizes:
             count = b.mul(count, size)
-        handle = self._slot("aoti_torch_delete_tensor_object")
-        shape, stride = self._array(sizes), self._array(steps)
+        handle = self.slot("aoti_torch_delete_tensor_object")
+        shape, stride = self.array(sizes), self.array(steps)
         dtype_code = I32(dtype.code)
         data = call(
             b, "relume_alloc", i64(len(sizes)), shape, stride, dtype_code, count, handle.slot
@@ -359,21 +365,37 @@ class EntryBuilder:
         made.initializer = initial
         return made
 
-    def _slot(self, release: str) -> Owned:
+    def slot(self, release: str) -> Owned:
+        """A place for a resource, empty so far, which `release` frees on the way out."""
         b = self.builder
-        slot = stack(b, PTR)
         with b.goto_entry_block():
+            slot = offset(b, self._slots, POINTER * len(self._owned))
             b.store(NULL, slot)
         owned = Owned(slot, release)
         self._owned.append(owned)
         return owned
 
     def _release_all(self) -> None:
+        """In line for few resources, whose slots then become registers: for each of these every
+        way out merges one value per exit."""
         b = self.builder
+        if len(self._owned) > FEW_SLOTS:
+            call(b, "relume_release", self._slots, self._releases(), i64(len(self._owned)))
+            return
         for owned in self._owned:
             value = b.load(owned.slot, typ=PTR)
             with b.if_then(b.icmp_unsigned("!=", value, NULL)):
                 call(b, owned.release, value)
+
+    def _releases(self) -> ll.GlobalVariable:
+        """The table of functions that free what is owned so far."""
+        functions = [function(self.module, owned.release) for owned in self._owned]
+        kind = ll.ArrayType(PTR, len(functions))
+        name = self.module.get_unique_name(f"{self.name}.releases")
+        made = ll.GlobalVariable(self.module, kind, name)
+        made.linkage, made.global_constant = "internal", True
+        made.initializer = ll.Constant(kind, [f.bitcast(PTR) for f in functions])
+        return made
 
     def _hold(self, obj: ll.Value) -> None:
         self.box_object(obj)
@@ -456,7 +478,8 @@ class EntryBuilder:
             step = self.builder.mul(step, size)
         return steps
 
-    def _array(self, values: Sequence[ll.Value]) -> ll.Value:
+    def array(self, values: Sequence[ll.Value]) -> ll.Value:
+        """The address of i64 values in the frame."""
         b = self.builder
         array = stack(b, I64, len(values))
         for k, value in enumerate(values):

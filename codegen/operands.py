@@ -78,6 +78,18 @@ def _argument(value: Value, known: Known) -> Any:
     return value
 
 
+def tensors_of(node: Node, known: Known) -> list[Value]:
+    """The tensors among a node's operands, those in lists too."""
+
+    def walk(argument: Any) -> list[Value]:
+        if isinstance(argument, list | tuple):
+            return [v for item in argument for v in walk(item)]
+        is_tensor = isinstance(argument, Value) and isinstance(argument.type, TensorType)
+        return [argument] if is_tensor else []
+
+    return walk(list(arguments(node, known).values()))
+
+
 def view_index(
     source: Producer, index: Index, known: Known, out_dims: tuple[Dim, ...]
 ) -> Index | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from codegen.operands import Known, arguments, producer
+from codegen.operands import Known, arguments, producer, tensors_of
 from codegen.structured import is_called
 from ir import (
     BOOL,
@@ -20,6 +20,7 @@ from ir import (
     INT,
     Aliases,
     Block,
+    Composite,
     Create,
     DType,
     Effect,
@@ -138,8 +139,9 @@ def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
-    if isinstance(node.op.rule, Structured):
-        return all(map(_is_complete, tensors((*node.inputs, *node.outputs)))) and is_called(node)
+    if isinstance(node.op.rule, Structured | Composite):
+        operands = [*tensors_of(node, known), *node.outputs]
+        return all(map(_is_complete, operands)) and is_called(node, known)
     if isinstance(node.op.rule, Element):
         type_ = node.inputs[0].type
         return (

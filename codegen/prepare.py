@@ -20,7 +20,7 @@ from codegen.operands import Known, producer
 from codegen.partition import Group, Item, partition
 from codegen.schedule import Schedule, schedule
 from codegen.structured import Call, prepare_call
-from ir import Aliases, Block, Graph, Node, Structured, TensorType, Value, View, same_dim
+from ir import Aliases, Block, Composite, Graph, Node, Structured, TensorType, Value, View, same_dim
 
 
 @dataclass(eq=False, slots=True)
@@ -80,21 +80,15 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
                 item.nodes, stored[id(item)], plan.known, plan.buffers
             )
             plan.schedule(found.nests)
-        elif isinstance(item, Node) and isinstance(item.op.rule, Structured):
-            _prepare_call(plan, item)
+        elif isinstance(item, Node) and isinstance(item.op.rule, Structured | Composite):
+            plan.calls[item] = ready = prepare_call(item, plan.buffers, plan.known)
+            plan.schedule(ready.copies)
         elif isinstance(item, Node) and item.name == "prim::If":
             _prepare_if(plan, item)
         elif isinstance(item, Node) and item.name == "prim::Loop":
             _prepare_loop(plan, item)
     plan.copies[block] = [lower_copy(v, t, plan.buffers, plan.known) for v, t in copies]
     plan.schedule(plan.copies[block])
-
-
-def _prepare_call(plan: Prepared, node: Node) -> None:
-    for output in node.outputs:
-        _own_buffer(plan, output)
-    plan.calls[node] = found = prepare_call(node, plan.buffers, plan.known)
-    plan.schedule(found.copies)
 
 
 def _write_there(

@@ -61,8 +61,10 @@ class _Matrix:
         """A vector is a row on the left, a column on the right."""
         dims, strides = buffer.dims, buffer.strides
         if len(dims) == 1:
-            return _Matrix((1, *dims), (0, *strides)) if is_left else _Matrix(
-                (*dims, 1), (*strides, 0)
+            return (
+                _Matrix((1, *dims), (0, *strides))
+                if is_left
+                else _Matrix((*dims, 1), (*strides, 0))
             )
         return _Matrix(dims, strides)
 

@@ -26,6 +26,8 @@ Results.
                                       when there is no memory); from `relume_pool_threshold` bytes
                                       on, the memory is a buffer of the pool
     relume_box(handle)                the Python object of a handle, which is consumed
+    relume_release(slots, functions, n)
+                                      free what the slots hold, each by its function
     relume_is_tracked(autograd_meta)  whether operators would record this tensor: its gradient
                                       (in grad mode) or its tangent
 """
@@ -375,6 +377,30 @@ made:
 none:
   store ptr null, ptr %handle
   ret ptr null
+}
+
+define void @relume_release(ptr %slots, ptr %releases, i64 %count) {
+entry:
+  br label %test
+test:
+  %k = phi i64 [ 0, %entry ], [ %after, %next ]
+  %more = icmp ult i64 %k, %count
+  br i1 %more, label %look, label %done
+look:
+  %after = add i64 %k, 1
+  %slot = getelementptr ptr, ptr %slots, i64 %k
+  %value = load ptr, ptr %slot
+  %is_empty = icmp eq ptr %value, null
+  br i1 %is_empty, label %next, label %free
+free:
+  %release_at = getelementptr ptr, ptr %releases, i64 %k
+  %release = load ptr, ptr %release_at
+  call void %release(ptr %value)
+  br label %next
+next:
+  br label %test
+done:
+  ret void
 }
 
 define ptr @relume_box(ptr %handle) {

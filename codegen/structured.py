@@ -1,8 +1,8 @@
 """Structured nodes of a plan: where their operands lie, and the call.
 
-The result of such a node is a planned tensor: its type is known, so what follows stays native. A
-product reads its operands in place as far as BLAS can (`codegen.product`) and writes to memory of
-the plan.
+The result of such a node is a planned tensor: its type is known, so what follows stays native.
+Products read their operands in place as far as BLAS can (`codegen.product`) and write to memory of
+the plan; all other nodes are calls of torch's operators (`codegen.shim`).
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from typing import Protocol
 
 import llvmlite.ir as ll
 
-from codegen import blas
+from codegen import blas, shim
 from codegen.abi import offset
-from codegen.entry import EntryBuilder
-from codegen.lower import lower_copy, readable
+from codegen.lower import dense_strides, lower_copy, readable
 from codegen.nest import Buffer, Nest
-from codegen.operands import Known
+from codegen.operands import Known, tensors_of
 from codegen.product import Product, is_readable, product_of
-from ir import Node, Structured, TensorType, Value, contiguous_strides
+from ir import Composite, Dim, Node, Structured, TensorType, Value, contiguous_strides
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Multiply:
     """A product ready to be emitted: its operands in memory, after some were copied."""
 
     node: Node
@@ -37,46 +36,77 @@ class Call:
         return [*self.node.outputs, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
-def is_called(node: Node) -> bool:
-    """Whether a node, whose types are complete, has a native call."""
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A call of an operator, which makes its own results."""
+
+    node: Node
+    copies: tuple[Nest, ...] = ()
+
+    def memory(self) -> Sequence[Value]:
+        """What the call needs memory for."""
+        return ()
+
+
+Call = Multiply | Operator
+
+
+def is_called(node: Node, known: Known) -> bool:
+    """Whether a node, whose tensors have complete types, has a native call.
+
+    A composite row that was not decomposed and states its types is called as a whole.
+    """
     rule = node.op.rule
-    if not isinstance(rule, Structured) or not rule.is_product:
-        return False
-    type_ = node.output.type
+    if isinstance(rule, Composite):
+        return node.op.infer is not None and node.op.is_pure and shim.can_call(node, known)
+    return isinstance(rule, Structured) and (_is_native(node) or shim.can_call(node, known))
+
+
+def _is_native(node: Node) -> bool:
+    """Whether BLAS does it."""
+    rule, type_ = node.op.rule, node.outputs[0].type
+    is_product = isinstance(rule, Structured) and rule.is_product
     return (
-        isinstance(type_, TensorType)
+        is_product
+        and isinstance(type_, TensorType)
         and type_.dtype is not None
         and blas.routine(type_.dtype) is not None
     )
 
 
 def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call:
-    """Find the operands; those that BLAS cannot read are copied first."""
+    """Find the operands and place the results; operands that BLAS cannot read are copied first."""
+    for output in node.outputs:
+        buffers[output] = _buffer(output, dense_strides(_type(output)))
+    if not _is_native(node):
+        for value in tensors_of(node, known):
+            readable(value, buffers, known)
+        return Operator(node)
     operands, copies = [], []
     for k, value in enumerate(node.inputs[:2]):
         found = readable(value, buffers, known)
         if not is_readable(found, is_left=k == 0):
-            found = _row_major(value, buffers)
+            copy = Value(value.type, f"{value.name or 'operand'}.copy")
+            found = buffers[copy] = _buffer(copy, contiguous_strides(_type(value).shape))
             copies.append(lower_copy(value, found, buffers, known))
         operands.append(found)
     left, right = operands
-    return Call(node, product_of(left, right), (left, right), tuple(copies))
+    return Multiply(node, product_of(left, right), (left, right), tuple(copies))
 
 
-def _row_major(value: Value, buffers: dict[Value, Buffer]) -> Buffer:
-    type_ = value.type
-    assert isinstance(type_, TensorType) and type_.dtype is not None
-    copy = Value(type_, f"{value.name or 'operand'}.copy")
-    strides = contiguous_strides(type_.shape)
-    buffers[copy] = Buffer(copy, type_.dtype, type_.shape, strides)
-    return buffers[copy]
+def _type(value: Value) -> TensorType:
+    assert isinstance(value.type, TensorType)
+    return value.type
 
 
-class Body(Protocol):
+def _buffer(value: Value, strides: tuple[Dim, ...]) -> Buffer:
+    type_ = _type(value)
+    assert type_.dtype is not None
+    return Buffer(value, type_.dtype, type_.shape, strides)
+
+
+class Body(shim.Body, Protocol):
     """What a call uses of the body that it is part of (`codegen.body`)."""
-
-    entry: EntryBuilder
-    pointers: dict[Value, ll.Value]
 
     def nest(self, nest: Nest) -> None:
         """Emit a loop nest."""
@@ -85,15 +115,27 @@ class Body(Protocol):
         """Memory for one value."""
 
 
-def allocate_call(body: Body, call: Call) -> None:
+class Allocator(Protocol):
+    """What making memory uses of a body."""
+
+    pointers: dict[Value, ll.Value]
+
+    def allocate_buffer(self, base: Value) -> None:
+        """Memory for one value."""
+
+
+def allocate_call(body: Allocator, call: Call) -> None:
     """Memory for a call's results and copies, unless an enclosing loop has made it already."""
     for base in call.memory():
         if base not in body.pointers:
             body.allocate_buffer(base)
 
 
-def emit_call(body: Body, call: Call) -> None:
+def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]) -> None:
     """Copies, then the call."""
+    if isinstance(call, Operator):
+        shim.emit_operator(body, call.node, known, buffers)
+        return
     allocate_call(body, call)
     for nest in call.copies:
         body.nest(nest)

@@ -19,6 +19,7 @@ class Place:
 
     tier   kernel     fused into those numbered `kernels`; into constants when there are none
            register   computed by the plan's body
+    call       a routine or an operator of torch's, called without Python
            control    a native branch or loop
            view       torch's own view of an object
            callback   run by the interpreter, because of `reason`, a row of the reason table
@@ -34,7 +35,7 @@ def places(plan: Plan) -> list[Place]:
     """The places of all nodes that do work, in order."""
     values = [(k, _values(kernel.nest)) for k, kernel in enumerate(plan.kernels)]
     items = [item for items in plan.prepared.items.values() for item in items]
-    return [place for item in items for place in _of_item(item, values)]
+    return [place for item in items for place in _of_item(plan, item, values)]
 
 
 def _values(nest: Nest) -> set[object]:
@@ -45,7 +46,7 @@ def _values(nest: Nest) -> set[object]:
     return computed
 
 
-def _of_item(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
+def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
     if isinstance(item, Group):
         for node in item.nodes:
             found = tuple(k for k, values in kernels if not values.isdisjoint(node.outputs))
@@ -56,6 +57,8 @@ def _of_item(item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Pla
             yield from _called(node, _reason(node))
     elif item.name in CONTROL:
         yield Place(item, "control")
+    elif item in plan.prepared.calls:
+        yield Place(item, "call")
     elif item.name not in STRUCTURE:
         yield Place(item, "register")
 

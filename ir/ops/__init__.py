@@ -2,11 +2,15 @@
 
 from ir.ops import (
     activation,
+    attention,
     cast,
+    channel_norm,
     compare,
     control,
+    convolution,
     create,
     join,
+    lookup,
     loss,
     matmul,
     metadata,
@@ -20,11 +24,15 @@ from ir.ops import (
 
 __all__ = [
     "activation",
+    "attention",
     "cast",
+    "channel_norm",
     "compare",
     "control",
+    "convolution",
     "create",
     "join",
+    "lookup",
     "loss",
     "matmul",
     "metadata",

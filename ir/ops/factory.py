@@ -34,7 +34,19 @@ from ir.dtypes import (
     int64,
     uint8,
 )
-from ir.op import Composite, Effect, Op, Opaque, Pointwise, Reduction, Rule, Scan, View, row
+from ir.op import (
+    Composite,
+    Effect,
+    Op,
+    Opaque,
+    Pointwise,
+    Reduction,
+    Rule,
+    Scan,
+    Structured,
+    View,
+    row,
+)
 from ir.schema import Schema, parse_schema
 from ir.types import NUMBER, TENSOR, OptionalType, TensorType
 
@@ -191,6 +203,13 @@ def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any
     """A family of reductions (without `dim`, over one dim, over several) with one rule."""
     rule = Reduction(init, lift, combine, finish, accumulate, results, **columns)
     return declare(schemas, lambda _: rule, typerules.reduction)
+
+
+def structured(schemas: str, infer: TypeRule,
+               decompose: Callable[..., Any] = lambda b, *arguments: None) -> Op:
+    """A family of operators that are called on whole tensors; `infer` types the results, which
+    never share storage with an operand."""
+    return declare(schemas, lambda _: Structured(decompose=decompose), lambda rule, schema: infer)
 
 
 def scan(schemas: str, rule: Scan) -> Op:
