@@ -339,11 +339,20 @@ class Body:
     def _box_known(self, known: Any, type_: Type) -> Owned:
         if isinstance(known, Sym):
             return self.entry.box_int(self.entry.size(known))
+        if isinstance(type_, TupleType) and type_.cls is not None:
+            return self._box_named(known, type_)
         if isinstance(known, list | tuple):
             types = element_types(type_, len(known))
             items = [self._box_known(k, t) for k, t in zip(known, types, strict=True)]
             return self.entry.box_sequence(items, isinstance(known, list))
         return self.entry.box_object(self.entry.constant(to_torch(known, type_)))
+
+    def _box_named(self, known: Sequence[Any], type_: TupleType) -> Owned:
+        """A named tuple of known values, as an object of its class."""
+        if any(isinstance(k, Sym | list | tuple) for k in known):
+            raise Refused("not native")
+        items = [to_torch(k, t) for k, t in zip(known, type_.elements, strict=True)]
+        return self.entry.box_object(self.entry.constant(type_.cls(*items)))
 
 
 def element_types(type_: Type, count: int) -> Sequence[Type]:
