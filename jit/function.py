@@ -7,6 +7,7 @@ their types, and leaves the rest to the executor.
 
 from __future__ import annotations
 
+import copy
 import enum
 import functools
 import importlib
@@ -36,6 +37,7 @@ from jit.call import Binding, Call, Shape, bind
 from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
+from jit.members import Members
 from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
 from jit.plainness import accepts, bailout_reason
 from jit.reasons import JitWarning
@@ -48,7 +50,7 @@ Key = tuple[object, ...] | None  # types of arguments; None: those of a graph of
 _SIGNATURES = 64  # combinations of argument types that one function is scripted for
 
 
-class ScriptFunction(NativeCallable, Saveable):
+class ScriptFunction(NativeCallable, Members, Saveable):
     """A compiled function. Calls are thread-safe; it pickles and copies as the function that it was
     made from.
     """
@@ -76,6 +78,8 @@ class ScriptFunction(NativeCallable, Saveable):
         else:
             assert graph is not None
             self.__name__ = self.__qualname__ = graph.name
+        self.__defaults__ = getattr(function, "__defaults__", None)
+        self.__kwdefaults__ = getattr(function, "__kwdefaults__", None)
         self._function = function
         self._graph = graph
         self._is_strict = is_strict
@@ -310,6 +314,9 @@ class ScriptFunction(NativeCallable, Saveable):
         return f"<compiled {self.__qualname__}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self._function, types.MethodType):
+            owner, name = self._function.__self__, self._function.__name__
+            return _bind_again, (type(self), owner, name, *self._options())
         module, name = self.__module__, self.__qualname__
         if self._function is None:
             raise pickle.PicklingError(
@@ -323,13 +330,21 @@ class ScriptFunction(NativeCallable, Saveable):
             ) from error
         if found is not self and found is not self._function:
             raise pickle.PicklingError(f"cannot pickle {name}: {module}.{name} is another object")
-        return (_restore, (module, name, self.executor.config, self._is_strict))
+        return (_restore, (module, name, *self._options()))
+
+    def _options(self) -> tuple[Config, bool]:
+        return self.executor.config, self._is_strict
 
     def __copy__(self) -> ScriptFunction:
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ScriptFunction:
-        return self
+        """A method is the copy's own method."""
+        if not isinstance(self._function, types.MethodType):
+            return self
+        owner = copy.deepcopy(self._function.__self__, memo)
+        method = types.MethodType(self._function.__func__, owner)
+        return type(self)(method, config=self.executor.config, is_strict=self._is_strict)
 
 
 class _Identity:
@@ -372,6 +387,14 @@ def _signature_of(graph: Graph | None) -> inspect.Signature:
 def _find(module: str, name: str) -> Any:
     """The object of a module and qualified name."""
     return functools.reduce(getattr, name.split("."), importlib.import_module(module))
+
+
+def _bind_again(
+    cls: type[ScriptFunction], owner: Any, name: str, config: Config, is_strict: bool
+) -> ScriptFunction:
+    """The compiled method of an object that is being restored."""
+    method = types.MethodType(getattr(type(owner), name), owner)
+    return cls(method, config=config, is_strict=is_strict)
 
 
 def _restore(module: str, name: str, config: Config, is_strict: bool) -> Any:

@@ -62,7 +62,6 @@ class ModuleGeneralizer(Generalizer):
         for method in form.methods.values():
             self._prepare(method.graph, root)
         self.definition = self._class(root)
-        self.program.classes = dict(reversed(self.program.classes.items()))
 
     def object_class(self, value: Any) -> ClassDef | None:
         """The class of an object of the program, None for plain data."""
@@ -117,9 +116,8 @@ class ModuleGeneralizer(Generalizer):
         seen, pending = {graph}, [graph]
         while pending:
             for node in pending.pop().walk():
-                value = node.attrs.get("value") if node.name == "prim::Constant" else None
-                if isinstance(value, Module) or id(value) in self._tensors:
-                    found.add(id(value))
+                if self._is_state(node):
+                    found.add(id(node.attrs["value"]))
                 callee = node.attrs.get("graph")
                 if isinstance(callee, Graph) and callee not in seen:
                     seen.add(callee)
@@ -140,7 +138,7 @@ class ModuleGeneralizer(Generalizer):
         definition = ClassDef(self.names.unique(wanted), python=python)
         definition.fields = dict(self._fields(module))
         definition.constants = dict(_constants(module))
-        self._classes[id(module)] = definition
+        self._classes[id(module)] = self._adopted[definition] = definition
         for graph, name in self._methods[id(module)].items():
             made = self._method_graph(graph, module, definition)
             defaults = self._defaults.get(graph, {})
@@ -190,8 +188,8 @@ class ModuleGeneralizer(Generalizer):
 
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
-        if self._self is not None and node.name == "prim::Constant":
-            self._rewrite_constant(node, *self._self)
+        if self._self is not None and self._is_state(node):
+            self._rewrite_state(node, *self._self)
         elif self._self is not None and isinstance(node.attrs.get("receiver"), Module):
             self._rewrite_call(node, *self._self)
         else:
@@ -199,12 +197,17 @@ class ModuleGeneralizer(Generalizer):
             super().rewrite(node)
             self._self = outer
 
-    def _rewrite_constant(self, node: Node, module: Module, receiver: Value) -> None:
-        value = node.attrs.get("value")
+    def _is_state(self, node: Node) -> bool:
+        """Whether a node is a constant that belongs to a module."""
+        value = node.attrs.get("value") if node.name == "prim::Constant" else None
+        return isinstance(value, Module) or id(value) in self._tensors
+
+    def _rewrite_state(self, node: Node, module: Module, receiver: Value) -> None:
+        value = node.attrs["value"]
         if isinstance(value, Module):
             node.output.replace_all_uses_with(self._reach(node, value, module, receiver))
             node.erase()
-        elif id(value) in self._tensors:
+        else:
             owner, name = _place_of(module, value)
             holder = self._reach(node, owner, module, receiver)
             node.output.replace_all_uses_with(_get(node, holder, name, TENSOR))

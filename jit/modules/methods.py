@@ -14,6 +14,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import torch
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ir import CompileError
 from jit.function import ScriptFunction
@@ -36,6 +37,8 @@ class ModuleMethod(CompiledMethod):
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         if obj is None:
             return self.function
+        if is_uninitialized(obj):
+            return MethodType(self.function, obj)
         try:
             return self.compiled(obj)
         except CompileError as error:
@@ -51,6 +54,12 @@ class ModuleMethod(CompiledMethod):
         made = compile_method(MethodType(self.function, obj), self.is_entry)
         depend(obj)
         return vars(obj).setdefault(self.name, made)  # type: ignore[no-any-return]
+
+
+def is_uninitialized(module: Module) -> bool:
+    """Whether a lazy module has not seen its first input yet."""
+    tensors = (*module.parameters(), *module.buffers())
+    return any(isinstance(t, UninitializedParameter | UninitializedBuffer) for t in tensors)
 
 
 def compile_method(method: Any, is_entry: bool) -> ScriptFunction:

@@ -6,17 +6,20 @@ copied with the modules inside, bound methods are bound to the copy. Everything 
 
 from __future__ import annotations
 
+import copy
 import functools
+import weakref
 from collections import OrderedDict
 from types import MethodType
 from typing import Any
 
 import torch
 from torch.nn.modules.module import _WrappedHook
+from torch.utils.hooks import RemovableHandle
 
 from jit.function import ScriptFunction
-from jit.modules.methods import ModuleMethod, compile_method
-from jit.modules.script_module import ScriptModule, original_class, script_class
+from jit.modules.methods import ModuleMethod, compile_method, is_uninitialized
+from jit.modules.script_module import ScriptModule, is_made, script_class
 from jit.modules.watched import watch
 from jit.script import DECLARED
 
@@ -26,13 +29,16 @@ Module = torch.nn.Module
 def script_module(module: Module) -> ScriptModule:
     """Compile a module: `forward` and exported methods now, what else is called when it is called.
 
-    A script module is given back as it is. Raises `CompileError` with file, line and caret for what
+    A script module is given back as it is; one with lazy parameters compiles when it has been
+    initialized by a call. Raises `CompileError` with file, line and caret for what
     the language does not have.
     """
-    if original_class(type(module)) is not None:
+    if is_made(type(module)):
         assert isinstance(module, ScriptModule)
         return module
     made = _Copier().module(module)
+    if is_uninitialized(made):
+        return made
     for method in vars(type(made)).values():
         if isinstance(method, ModuleMethod) and method.is_entry and method.is_in_force(made):
             method.compiled(made)
@@ -48,7 +54,7 @@ class _Copier:
 
     def module(self, module: Module) -> ScriptModule:
         """The script module of a module."""
-        if original_class(type(module)) is not None:
+        if is_made(type(module)):
             assert isinstance(module, ScriptModule)
             return module
         if id(module) in self.made:
@@ -65,6 +71,7 @@ class _Copier:
                 own[name] = value.value
         self._forward(made)
         watch(made)
+        _move_handles(module, made)
         return made
 
     def _forward(self, made: ScriptModule) -> None:
@@ -101,3 +108,14 @@ class _Copier:
         self.made[id(value)] = made
         self.met.append(value)
         return made
+
+
+def _move_handles(module: Module, made: Module) -> None:
+    """Let handles that a module keeps remove the copy's hooks."""
+    places = {id(value): name for name, value in vars(module).items()}
+    for name, handle in list(vars(made).items()):
+        if isinstance(handle, RemovableHandle):
+            hooks = handle.hooks_dict_ref()
+            if id(hooks) in places:
+                vars(made)[name] = moved = copy.copy(handle)
+                moved.hooks_dict_ref = weakref.ref(vars(made)[places[id(hooks)]])

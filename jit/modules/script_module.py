@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import types
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,34 +19,64 @@ import torch
 
 from ir import Graph
 from jit.archive.form import FunctionForm, ModuleForm
+from jit.archive.save import code_of
 from jit.archive.saveable import Saveable
 from jit.function import ScriptFunction
 from jit.modules.methods import ModuleMethod, methods_of
-from jit.modules.watched import DEPENDENTS, WATCHED, Watched, invalidate, watch
-from jit.script import is_state
+from jit.modules.watched import WATCHED, Watched, invalidate, watch
+from jit.script import DEPENDENTS, is_state
 
 _CLASSES: WeakKeyDictionary[type, weakref.ref[type]] = WeakKeyDictionary()
 
 
+class Member:
+    """A property of script modules; an attribute, tensor or submodule of the user's that has its
+    name comes first.
+    """
+
+    def __init__(self, read: Callable[[Any], Any]) -> None:
+        self.read = read
+        self.__doc__ = read.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        if obj is None:
+            return self
+        for held in (obj._parameters, obj._buffers, obj._modules):
+            if self.name in held:
+                return held[self.name]
+        return self.read(obj)
+
+
 class ScriptModule(Saveable, torch.nn.Module):
-    """A compiled module; made by `jit.script(module)` and `jit.load`."""
+    """A compiled module; made by `jit.script(module)` and `jit.load`.
+
+    Its members are those of `forward`, which has `graph`, `code`, `schema` and their like, too.
+    """
+
+    graph = Member(lambda self: self.forward.graph)
+    schema = Member(lambda self: self.forward.schema)
+    code = Member(lambda self: code_of(self)[0])
+    code_with_constants = Member(lambda self: code_of(self))
+    inlined_graph = Member(lambda self: self.forward.inlined_graph)
 
     @property
     def original_name(self) -> str:
         """The name of the class that was scripted."""
         return type(self).__name__
 
-    @property
-    def graph(self) -> Graph:
-        """The graph of `forward`."""
-        graph: Graph = self._entry.graph
-        return graph
-
-    @property
-    def _entry(self) -> ScriptFunction:
+    def graph_for(self, *args: Any, **kwargs: Any) -> Graph:
+        """The graph that runs for these arguments (see `ScriptFunction.graph_for`)."""
         forward: Any = self.forward
-        assert isinstance(forward, ScriptFunction)
-        return forward
+        made: Graph = forward.graph_for(*args, **kwargs)
+        return made
+
+    def get_debug_state(self) -> Any:
+        """The tier states of `forward`."""
+        forward: Any = self.forward
+        return forward.get_debug_state()
 
     def archive_form(self) -> ModuleForm:
         """What an archive is made from: the module and the methods that users may call."""
@@ -64,6 +94,8 @@ class ScriptModule(Saveable, torch.nn.Module):
     # structure ------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "__class__" and issubclass(value, torch.nn.Module) and not is_made(value):
+            value = script_class(value)  # a lazy module becomes what it stands for
         own = vars(self)
         is_open = name in own and is_state(self, name, own[name]) and is_state(self, name, value)
         super().__setattr__(name, value)
@@ -91,7 +123,10 @@ class ScriptModule(Saveable, torch.nn.Module):
     # copies ---------------------------------------------------------------------------------------
 
     def __getstate__(self) -> Any:
-        state = super().__getstate__()  # type: ignore[no-untyped-call]
+        return self._without_compiled(super().__getstate__())  # type: ignore[no-untyped-call]
+
+    def _without_compiled(self, state: Any) -> Any:
+        """A state that copies can have: they compile for themselves."""
         if not isinstance(state, dict):
             return state
         kept = {k: v for k, v in state.items() if k not in vars(self) or not self._is_compiled(k)}
@@ -102,9 +137,6 @@ class ScriptModule(Saveable, torch.nn.Module):
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         watch(self)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return _new, (original_class(type(self)),), self.__getstate__()
-
 
 RecursiveScriptModule = ScriptModule
 
@@ -113,6 +145,13 @@ def original_class(cls: type) -> type | None:
     """The class that a class of script modules was made from; None for any other class."""
     found = vars(cls).get("_original_class")
     return found if isinstance(found, type) else None
+
+
+def is_made(cls: type) -> bool:
+    """Whether a class is one of script modules, from Python or an archive, and not a user's own
+    that derives from `ScriptModule`.
+    """
+    return original_class(cls) is not None or hasattr(cls, "definition")
 
 
 def script_class(cls: type[torch.nn.Module]) -> type[ScriptModule]:
@@ -126,15 +165,31 @@ def script_class(cls: type[torch.nn.Module]) -> type[ScriptModule]:
 
 
 def _make_class(cls: type[torch.nn.Module]) -> type[ScriptModule]:
+    """The user's class comes first; what makes copies is ours in any case."""
+
+    def get_state(self: ScriptModule) -> Any:
+        return self._without_compiled(cls.__getstate__(self))
+
+    def set_state(self: ScriptModule, state: Any) -> None:
+        cls.__setstate__(self, state)
+        watch(self)
+
     namespace: Mapping[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
+        "__getstate__": get_state,
+        "__setstate__": set_state,
+        "__reduce_ex__": _reduce,
         "_original_class": cls,
         **methods_of(cls),
     }
-    bases = (ScriptModule,) if cls is torch.nn.Module else (ScriptModule, cls)
+    bases = (ScriptModule,) if issubclass(ScriptModule, cls) else (cls, ScriptModule)
     return types.new_class(cls.__name__, bases, {}, lambda body: body.update(namespace))
+
+
+def _reduce(module: ScriptModule, protocol: Any) -> Any:
+    return _new, (original_class(type(module)),), module.__getstate__()
 
 
 def _new(cls: type[torch.nn.Module]) -> ScriptModule:

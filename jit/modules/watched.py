@@ -15,7 +15,8 @@ from weakref import WeakSet
 
 import torch
 
-DEPENDENTS = "_dependents"
+from jit.script import COMPILED_HOOKS, DEPENDENTS
+
 WATCHED = ("_modules", "_forward_hooks", "_forward_pre_hooks")
 
 R = TypeVar("R")
@@ -52,8 +53,12 @@ class Watched(OrderedDict[Any, Any]):
 
 
 def watch(module: torch.nn.Module) -> None:
-    """Let a module tell its dependents about changes of structure."""
+    """Let a module tell its dependents about changes of structure. The hooks that it has now are
+    compiled, later ones run in Python.
+    """
     own = vars(module)
+    hooks = (*own["_forward_hooks"], *own["_forward_pre_hooks"])
+    own.setdefault(COMPILED_HOOKS, frozenset(hooks))
     dependents: WeakSet[torch.nn.Module] = WeakSet()
     own[DEPENDENTS] = dependents
     for name in WATCHED:

@@ -16,9 +16,11 @@ from typing import Any
 from ir import Type
 from jit.lazy import lazy_module, load
 from jit.script.compiled import CompiledMethod, CompiledSource
-from jit.script.state import DECLARED, is_state
+from jit.script.state import COMPILED_HOOKS, DECLARED, DEPENDENTS, is_state
 
 _COMPILE = lazy_module("jit.script.compile")
+_CHECK_CLASS = lazy_module("jit.script.check_class")
+_EXAMPLES = lazy_module("jit.script.examples")
 
 
 def compile_function(
@@ -28,13 +30,36 @@ def compile_function(
     name: str | None = None,
     bound: Mapping[str, Any] | None = None,
     reads_state: bool = False,
+    untyped: Mapping[str, Type] | None = None,
 ) -> CompiledSource:
     """Compile a function (see `jit.script.compile`, which is loaded by the first call)."""
     made = load(_COMPILE, "compile_function")(
-        fn, arg_types, name=name, bound=bound, reads_state=reads_state
+        fn, arg_types, name=name, bound=bound, reads_state=reads_state, untyped=untyped
     )
     assert isinstance(made, CompiledSource)
     return made
 
 
-__all__ = ["DECLARED", "CompiledMethod", "CompiledSource", "compile_function", "is_state"]
+def check_class(cls: type) -> None:
+    """Check that the methods of a class compile (see `jit.script.check_class`)."""
+    load(_CHECK_CLASS, "check_class")(cls)
+
+
+def example_types(fn: Any, examples: Sequence[Sequence[Any]]) -> dict[str, Type]:
+    """Types of parameters from examples (see `jit.script.examples`)."""
+    found = load(_EXAMPLES, "example_types")(fn, examples)
+    assert isinstance(found, dict)
+    return found
+
+
+__all__ = [
+    "COMPILED_HOOKS",
+    "DECLARED",
+    "DEPENDENTS",
+    "CompiledMethod",
+    "CompiledSource",
+    "check_class",
+    "compile_function",
+    "example_types",
+    "is_state",
+]

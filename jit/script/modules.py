@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 
-from ir import INT, STR, TENSOR, ListType, ObjectType, Value, erased_type_of
+from ir import INT, STR, TENSOR, ListType, ObjectType, TupleType, Type, Value, erased_type_of
 from jit.script.compiled import CompiledMethod
 from jit.script.conditions import truth
-from jit.script.constants import constant_of, lift
+from jit.script.constants import constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
-from jit.script.state import is_state, state_type
+from jit.script.state import COMPILED_HOOKS, is_state, state_type
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -122,14 +122,58 @@ def assign_attribute(frame: Frame, owner: PyObject, name: str, operand: Operand)
 def call_module(frame: Frame, module: Module, name: str, given: Arguments) -> Operand:
     """Call a module: its pre-hooks, its forward, its hooks."""
     owner = PyObject(module, name)
-    for hook in module._forward_pre_hooks.values():
-        given = _run_pre_hook(frame, hook, owner, given)
+    if module._backward_hooks or module._backward_pre_hooks:
+        raise frame.unsupported(f"{owner.describe()} has backward hooks, which need eager mode")
+    for key, hook in module._forward_pre_hooks.items():
+        if _is_compiled_hook(module, key):
+            given = _run_pre_hook(frame, hook, owner, given)
+        else:
+            given = _call_pre_hook(frame, hook, module, given)
     result = frame.unit.services.call(frame, _forward(frame, module, name), given)
-    for hook in module._forward_hooks.values():
+    for key, hook in module._forward_hooks.items():
+        if not _is_compiled_hook(module, key):
+            result = _call_hook(frame, hook, module, given, result)
+            continue
         inputs = _pack(frame, given.args)
         changed = frame.call(lift(frame, hook, f"{name}.hook"), owner, inputs, result)
         result = result if _is_none(changed) else changed
     return result
+
+
+def _is_compiled_hook(module: Module, key: int) -> bool:
+    """Hooks that a script module got later run in Python, as their sources make no promises."""
+    known = vars(module).get(COMPILED_HOOKS)
+    return known is None or key in known
+
+
+def _call_pre_hook(frame: Frame, hook: Any, module: Module, given: Arguments) -> Arguments:
+    values = [frame.require(a) for a in given.args]
+
+    def call(*args: Any) -> Any:
+        changed = hook(module, args)
+        return args if changed is None else changed if isinstance(changed, tuple) else (changed,)
+
+    packed = _call_back(frame, call, module, values, TupleType(tuple(v.type for v in values)))
+    return Arguments(list(unpack(frame, packed)), given.kwargs)
+
+
+def _call_hook(
+    frame: Frame, hook: Any, module: Module, given: Arguments, result: Operand
+) -> Operand:
+    values, out = [frame.require(a) for a in given.args], frame.require(result)
+
+    def call(*args: Any) -> Any:
+        changed = hook(module, args[:-1], args[-1])
+        return args[-1] if changed is None else changed
+
+    return _call_back(frame, call, module, [*values, out], out.type)
+
+
+def _call_back(
+    frame: Frame, call: Callable[..., Any], module: Module, values: Sequence[Value], type_: Type
+) -> Value:
+    attrs = {"function": call, "name": "hook", "objects": (module,)}
+    return frame.node("prim::PythonOp", values, [type_], **attrs).output
 
 
 def _forward(frame: Frame, module: Module, name: str) -> Operand:
@@ -143,6 +187,8 @@ def _run_pre_hook(frame: Frame, hook: Any, owner: PyObject, given: Arguments) ->
         return given
     if isinstance(changed, Items):
         return Arguments(list(changed.items), given.kwargs)
+    if isinstance(changed, Value) and isinstance(changed.type, TupleType):
+        return Arguments(list(unpack(frame, changed)), given.kwargs)
     return Arguments([changed], given.kwargs)
 
 

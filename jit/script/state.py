@@ -40,13 +40,17 @@ from jit.script.pysource import read_function
 Module = torch.nn.Module
 DECLARED = "_declared_types"
 FROZEN = "_frozen_attributes"
+COMPILED_HOOKS = "_compiled_hooks"
+DEPENDENTS = "_dependents"
+INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS))
+"""Attributes of our own that script modules have."""
 _FINAL = (typing.Final, getattr(torch.jit, "Final", typing.Final))
 _ANNOTATIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
 
 def is_state(obj: Any, name: str, value: Any) -> bool:
     """Whether the attribute `name` of an object, which holds `value` now, is read at run time."""
-    if not isinstance(obj, Module):
+    if not isinstance(obj, Module) or name in INTERNAL:
         return False
     if name in obj._parameters or name in obj._buffers:
         return value is not None or declared_type(obj, name) is not None
