@@ -28,6 +28,7 @@ from ir import (
     Node,
     Type,
     Value,
+    constant_of,
     optional,
 )
 
@@ -37,7 +38,7 @@ Body = Callable[[Builder, Value], None]
 @dataclass(frozen=True, slots=True)
 class Context:
     """One class of context managers: its fields, the parameters of `__init__` with their defaults,
-    and what its methods do.
+    what its methods do, and which attributes of Python's object the arguments were.
     """
 
     fields: dict[str, Type]
@@ -45,6 +46,7 @@ class Context:
     init: Callable[[Builder, Value, dict[str, Value]], None]
     enter: Body
     leave: Body
+    attributes: tuple[str, ...] = ()
 
 
 def _get(b: Builder, owner: Value, name: str, type_: Type) -> Value:
@@ -78,7 +80,7 @@ def _grad_mode(mode: bool | None, is_inverse: bool = False) -> Context:
 
     given: dict[str, tuple[Type, Any]] = {} if mode is not None else {"mode": (BOOL, True)}
     fields = {"prev": BOOL, **{name: type_ for name, (type_, _) in given.items()}}
-    return Context(fields, given, init, enter, leave)
+    return Context(fields, given, init, enter, leave, tuple(given))
 
 
 def _init_autocast(b: Builder, owner: Value, given: dict[str, Value]) -> None:
@@ -121,6 +123,7 @@ _CONTEXTS = {
         _init_autocast,
         _nothing,
         _nothing,
+        ("device", "fast_dtype", "_enabled", "_cache_enabled"),
     ),
     "record_function": Context(
         {"name": STR, "handle": TENSOR},
@@ -128,6 +131,7 @@ _CONTEXTS = {
         _init_record,
         _enter_record,
         _leave_record,
+        ("name",),
     ),
 }
 
@@ -165,12 +169,18 @@ def _add(
 
 
 def make_context(node: Node, definition: ClassDef) -> None:
-    """Replace a call of the class in Python by a new object and its `__init__`."""
+    """Replace a call of the class in Python, or an object of it, by a new object and its
+    `__init__`.
+    """
     b = Builder.before(node)
+    context = _CONTEXTS[definition.name.rpartition(".")[2]]
     made = b.node("prim::CreateObject", (), [definition.type]).output
-    params = list(_CONTEXTS[definition.name.rpartition(".")[2]].params.values())
-    given = list(node.inputs)
-    given += [b.const(default) for _, default in params[len(given) :]]
+    if node.name == "prim::Constant":
+        held = node.attrs["value"]
+        given = [b.value(constant_of(getattr(held, name))[0]) for name in context.attributes]
+    else:
+        given = list(node.inputs)
+        given += [b.const(default) for _, default in [*context.params.values()][len(given) :]]
     b.node("prim::CallMethod", [made, *given], [NONE], {"name": "__init__"})
     node.output.replace_all_uses_with(made)
     node.erase()

@@ -15,10 +15,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from ir import (
     BOOL,
+    DTYPE,
     TENSOR,
     Block,
     ClassDef,
@@ -46,10 +45,12 @@ from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.form import FunctionForm
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call
-from jit.archive.names import Names, qualified_name
+from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.script.annotate import named_tuple_type
+
+PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
 
 
 class Generalizer:
@@ -61,6 +62,7 @@ class Generalizer:
         self._functions: dict[Graph, str] = {}
         self._known: dict[Hashable, str] = {}
         self._python: dict[type, ClassDef] = {}
+        self._adopted: dict[ClassDef, ClassDef] = {}  # those of this program, too
 
     # types ------------------------------------------------------------------------------------
 
@@ -81,8 +83,10 @@ class Generalizer:
                 return FutureType(self.generic_type(element))
             case TupleType():
                 return self._tuple(type_)
-            case ObjectType(cls=cls) if isinstance(cls, type):
-                return self.class_of(cls).type
+            case ObjectType(name=name, cls=cls) if isinstance(cls, type):
+                return self.class_of(cls, name).type
+            case ObjectType(cls=ClassDef() as definition):
+                return self.adopt(definition).type
         return type_
 
     def _tuple(self, type_: TupleType) -> Type:
@@ -90,16 +94,17 @@ class Generalizer:
         if type_.name is None:
             return TupleType(elements)
         if isinstance(type_.cls, type):
-            definition = self.class_of(type_.cls)
+            definition = self.class_of(type_.cls, type_.name)
             return TupleType(elements, definition.name, type_.fields, definition)
         return replace(type_, elements=elements)
 
-    def class_of(self, cls: type) -> ClassDef:
-        """The program's class for one of Python."""
+    def class_of(self, cls: type, name: str = "") -> ClassDef:
+        """The program's class for one of Python; `name` is how a type calls it."""
         found = self._python.get(cls)
         if found is None:
-            found = ClassDef(self.names.unique(qualified_name(cls)), python=cls)
-            self._python[cls] = self.program.classes[found.name] = found
+            wanted = name if name.startswith(ROOT) else qualified_name(cls)
+            found = ClassDef(self.names.unique(wanted), python=cls)
+            self._python[cls] = self.program.classes[found.name] = self._adopted[found] = found
             self._describe(cls, found)
         return found
 
@@ -123,8 +128,31 @@ class Generalizer:
                 "archives have no code for the class"
             )
 
+    def adopt(self, definition: ClassDef) -> ClassDef:
+        """The class of another program, one that was loaded, as one of this program."""
+        made = self._adopted.get(definition)
+        if made is not None:
+            return made
+        made = replace(definition, name=self.names.unique(definition.name), methods={})
+        self._adopted[definition] = self._adopted[made] = made
+        self.program.classes[made.name] = made
+        made.fields = {
+            name: replace(field, type=self.generic_type(field.type))
+            for name, field in definition.fields.items()
+        }
+        made.constants = {
+            name: (self.generic_type(type_), value)
+            for name, (type_, value) in definition.constants.items()
+        }
+        for name, method in definition.methods.items():
+            made.methods[name] = replace(method, graph=self.graph(method.graph))
+        return made
+
     def object_class(self, value: Any) -> ClassDef | None:
         """The class of an object of the program, None for plain data."""
+        definition = getattr(type(value), "definition", None)
+        if isinstance(definition, ClassDef):
+            return self.adopt(definition)
         return self._python.get(type(value))
 
     # graphs -----------------------------------------------------------------------------------
@@ -160,16 +188,25 @@ class Generalizer:
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
         if node.name in ("prim::CallFunction", "prim::fork"):
-            wanted = qualified_name(node.attrs.get("function"), node.attrs["name"])
+            wanted = node.attrs["name"]
+            if not wanted.startswith(ROOT):
+                wanted = qualified_name(node.attrs.get("function"), wanted)
             node.attrs = {"name": self.function(node.attrs["graph"], wanted)}
         elif node.name == "prim::GetAttr":
             node.output.name = node.output.name or node.attrs["name"]
         elif node.name == "prim::PythonOp":
             self._rewrite_python(node)
-        elif node.name == "prim::Constant" and type(node.attrs.get("value")) is torch.dtype:
-            node.attrs["value"] = dtypes.code_of(node.attrs["value"])
+        elif node.name == "prim::Constant":
+            self._rewrite_constant(node)
         elif node.name == "prim::isinstance":
             node.attrs["types"] = tuple(map(self.generic_type, node.attrs["types"]))
+
+    def _rewrite_constant(self, node: Node) -> None:
+        value = node.attrs.get("value")
+        if node.output.type == DTYPE:
+            node.attrs["value"] = dtypes.code_of(value)
+        elif is_context(type(value)):
+            make_context(node, self.class_of(type(value)))
 
     def _rewrite_python(self, node: Node) -> None:
         """A call back into Python, as far as archives have a word for it."""
@@ -206,9 +243,9 @@ def values_of(block: Block) -> Iterator[Value]:
 def placeholder(form: FunctionForm) -> tuple[Generalizer, ClassDef]:
     """The program of one function: a module without state whose forward it is."""
     made = Generalizer()
-    definition = ClassDef(made.names.unique("__torch__.PlaceholderModule"))
+    definition = ClassDef(made.names.unique(PLACEHOLDER))
     definition.fields["training"] = Field(BOOL)
-    made.program.classes[definition.name] = definition
+    made.program.classes[definition.name] = made._adopted[definition] = definition
     generic = made.graph(form.graph)
     receive_self(generic, definition)
     definition.methods["forward"] = Method("forward", generic, dict(form.defaults))

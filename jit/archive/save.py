@@ -12,9 +12,10 @@ from ir import ClassDef, TupleType, to_torch
 from jit.archive.class_writer import write_program
 from jit.archive.container import ContainerWriter, Target, open_container
 from jit.archive.form import FunctionForm, Savable
-from jit.archive.generalize import Generalizer, placeholder
+from jit.archive.generalize import PLACEHOLDER, Generalizer, placeholder
 from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
+from jit.archive.reach import reachable
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.versions import program_version
@@ -47,16 +48,16 @@ class _Archive:
 
     def __init__(self, m: Any) -> None:
         generalizer, definition, root = _generic(m)
-        classes = generalizer.object_class
 
         def class_at(value: Any) -> ClassDef | None:
-            return definition if value is root else classes(value)
+            return definition if value is root else generalizer.object_class(value)
 
-        constants = Constants()
-        self.files = write_program(generalizer.program, constants)
-        self.version = program_version(generalizer.program)
         self.data = Pickler(class_at)
         self.data_pickle = self.data.dump(root, definition.type)
+        program = reachable(definition, generalizer.program)
+        constants = Constants()
+        self.files = write_program(program, constants)
+        self.version = program_version(program)
         self.constants = Pickler(class_at)
         values = tuple(map(to_torch, constants.values, constants.types))
         self.constants_pickle = self.constants.dump(values, TupleType(tuple(constants.types)))
@@ -82,6 +83,10 @@ def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: 
 
 def _generic(m: Any) -> tuple[Generalizer, ClassDef, Any]:
     """The program of what is to be saved, the class of its root object, and that object."""
+    loaded = getattr(type(m), "definition", None)
+    if isinstance(loaded, ClassDef):
+        generalizer = Generalizer()
+        return generalizer, generalizer.adopt(loaded), m
     if not isinstance(m, Savable):
         raise TypeError(
             f"only compiled functions and modules can be saved, not a {type(m).__qualname__}: "
@@ -100,10 +105,10 @@ def code_of(m: Any) -> tuple[str, dict[str, Any]]:
     _, definition, _ = _generic(m)
     constants = Constants()
     method = definition.methods["forward"]
-    if isinstance(m.archive_form(), FunctionForm):
+    if isinstance(m, Savable) and definition.name == PLACEHOLDER:
         graph = method.graph.copy()
         graph.block.params.pop(0)
-        text = write_method(replace(method, name=m.__name__, graph=graph), constants)
+        text = write_method(replace(method, name=graph.name, graph=graph), constants)
     else:
         text = write_method(method, constants, types_first=False)
     values = map(to_torch, constants.values, constants.types)

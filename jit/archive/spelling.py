@@ -18,7 +18,6 @@ from ir import (
     DEVICE,
     DTYPE,
     FLOAT,
-    INT,
     LAYOUT,
     MEMORY_FORMAT,
     NUMBER,
@@ -218,8 +217,3 @@ def class_at(type_: Type) -> ClassDef | None:
     if isinstance(type_, TupleType):
         return type_.cls if isinstance(type_.cls, ClassDef) else None
     return class_of(type_)
-
-
-def is_int(type_: Type) -> bool:
-    """Whether archives write a type as `int`."""
-    return type_ == INT or _PRIMS.get(type_) == "int"
