@@ -52,7 +52,9 @@ from ir.op import (
 from ir.ops.gradient import autograd_nodes
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
+from ir.printer import type_text
 from ir.registry import lookup, overloads
+from ir.schema import Schema, parse_schema
 from ir.source import Span
 from ir.strides import view_strides
 from ir.torch_bridge import (
@@ -158,6 +160,7 @@ __all__ = [
     "Reduction",
     "Role",
     "Scalar",
+    "Schema",
     "Scan",
     "ScriptObject",
     "SequenceType",
@@ -196,6 +199,7 @@ __all__ = [
     "optimize",
     "optional",
     "overloads",
+    "parse_schema",
     "product",
     "reference",
     "registry",
@@ -206,6 +210,7 @@ __all__ = [
     "symbols_of",
     "to_torch",
     "type_of",
+    "type_text",
     "typerules",
     "view_strides",
     "wait",

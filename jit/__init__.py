@@ -15,11 +15,22 @@ _IS_COLLECTING = gc.isenabled()
 gc.disable()  # importing makes much and drops little: collecting torch's heap for it takes longer
 try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
-    from jit.api import jit, script
+    from jit.api import export_opnames, jit, script, script_if_tracing
     from jit.archive.save import save
     from jit.compare import compare
+    from jit.compilation_unit import CompilationUnit
     from jit.explain import explain
     from jit.function import ScriptFunction
+    from jit.fusion import (
+        StrictFusionError,
+        enable_onednn_fusion,
+        fuser,
+        last_executed_optimized_graph,
+        onednn_fusion_enabled,
+        optimized_execution,
+        set_fusion_strategy,
+        strict_fusion,
+    )
     from jit.language import (
         Attribute,
         Error,
@@ -36,16 +47,18 @@ try:
     )
     from jit.language import isinstance_ as isinstance
     from jit.modules import RecursiveScriptModule, ScriptModule
+    from jit.modules.traced import TopLevelTracedModule, TracedModule
     from jit.reasons import JitWarning, ScriptWarning
     from jit.stats import stats
     from jit.trace import TracerWarning, TracingCheckError, is_tracing
-    from jit.tracing import TracedFunction, trace
+    from jit.tracing import TracedFunction, trace, trace_module
 finally:
     if _IS_COLLECTING:
         gc.enable()
 
 __all__ = [
     "Attribute",
+    "CompilationUnit",
     "CompileError",
     "Error",
     "Final",
@@ -55,7 +68,10 @@ __all__ = [
     "ScriptFunction",
     "ScriptModule",
     "ScriptWarning",
+    "StrictFusionError",
+    "TopLevelTracedModule",
     "TracedFunction",
+    "TracedModule",
     "TracerWarning",
     "TracingCheckError",
     "TypeMismatch",
@@ -64,20 +80,30 @@ __all__ = [
     "_overload_method",
     "annotate",
     "compare",
+    "enable_onednn_fusion",
     "explain",
     "export",
+    "export_opnames",
     "fork",
+    "fuser",
     "ignore",
     "interface",
     "is_scripting",
     "is_tracing",
     "isinstance",
     "jit",
+    "last_executed_optimized_graph",
+    "onednn_fusion_enabled",
+    "optimized_execution",
     "save",
     "script",
+    "script_if_tracing",
     "script_method",
+    "set_fusion_strategy",
     "stats",
+    "strict_fusion",
     "trace",
+    "trace_module",
     "unused",
     "wait",
 ]

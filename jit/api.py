@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
+from ir import Graph, Node
 from jit.config import DEFAULT
 from jit.function import ScriptFunction
 from jit.modules import is_module, script_module, swap_forward
-from jit.script import compile_function
+from jit.script import check_class, compile_function, example_types
+from jit.trace import is_tracing
+from jit.tracing import TracedFunction
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,15 +41,75 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
     return ScriptFunction(function, config=config, is_strict=strict)
 
 
-def script(obj: Any) -> Any:
+def script(
+    obj: Any,
+    optimize: object = None,
+    _frames_up: int = 0,
+    _rcb: object = None,
+    example_inputs: Sequence[Sequence[Any]] | Mapping[Any, Sequence[Sequence[Any]]] | None = None,
+) -> Any:
     """Compile a function from its source, with types from its annotations (an unannotated parameter
     is a Tensor); or a module, as a `ScriptModule` that shares its tensors.
 
-    Values that the source captures are those of now, as in TorchScript. Raises `CompileError` with
-    file, line and caret for what the language does not have.
+    A class is given back after its methods were checked; enums, named tuples and interfaces need no
+    check. `example_inputs`, a list of a function's argument tuples, gives types to parameters
+    without annotation. Values that the source captures are those of now, as in TorchScript. Raises
+    `CompileError` with file, line and caret for what the language does not have. The other
+    parameters are those of `torch.jit.script` and change nothing.
     """
-    if DEFAULT.disable or isinstance(obj, ScriptFunction):
+    if DEFAULT.disable or isinstance(obj, ScriptFunction | TracedFunction):
         return obj
     if is_module(obj):
         return script_module(obj)
-    return ScriptFunction(obj, compile_function(obj).graph, is_strict=True)
+    if isinstance(obj, type):
+        check_class(obj)
+        return obj
+    examples = example_inputs[obj] if isinstance(example_inputs, Mapping) else example_inputs
+    types = example_types(obj, examples) if examples else {}
+    return ScriptFunction(obj, compile_function(obj, untyped=types).graph, is_strict=True)
+
+
+def script_if_tracing(fn: F) -> F:
+    """Compile a function when a trace first calls it, so that its control flow is kept; outside of
+    traces it stays Python.
+    """
+    if DEFAULT.disable:
+        return fn
+    compiled: list[ScriptFunction] = []
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not is_tracing():
+            return fn(*args, **kwargs)
+        if not compiled:
+            compiled.append(script(fn))
+        return compiled[0](*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def export_opnames(m: Any) -> list[str]:
+    """The names of ATen's operators that a compiled function, or the methods of a compiled module,
+    use.
+    """
+    graphs = [m.graph] if isinstance(m, ScriptFunction) else _graphs(m)
+    names = {n.op.qualified for graph in graphs for n in _nodes(graph, set())}
+    return sorted(name for name in names if name.startswith("aten::"))
+
+
+def _graphs(module: Any) -> list[Graph]:
+    found = (getattr(module, name, None) for name in {*vars(module), "forward"})
+    graphs = [f.graph for f in found if isinstance(f, ScriptFunction | TracedFunction)]
+    if not graphs:
+        raise TypeError(f"export_opnames takes a compiled function or module, not {module!r}")
+    return graphs
+
+
+def _nodes(graph: Graph, seen: set[Graph]) -> Iterator[Node]:
+    """The nodes of a graph and of those that it calls."""
+    seen.add(graph)
+    for node in graph.walk():
+        yield node
+        callee = node.attrs.get("graph")
+        if isinstance(callee, Graph) and callee not in seen:
+            yield from _nodes(callee, seen)

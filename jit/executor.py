@@ -25,16 +25,17 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import codegen
 from codegen import Refused
-from ir import Graph, TypeRuleError
+from ir import Graph, Span, TypeRuleError
 from jit.call import Binding, Call, Source
 from jit.captures import Extra, are_current, guards
 from jit.config import Config
+from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_strict, note_compiled
 from jit.plainness import bailout_reason
 from jit.profile import History, Kind, Measured, observe
 from jit.reasons import REASONS, Counters, JitWarning
@@ -228,6 +229,8 @@ class Executor:
         is_refined = history.add(measures)
         if site.calls <= self.config.warm:
             return "observing"
+        if not is_optimizing():
+            return "not optimizing"
         plans = site.plans.get(kind, [])
         if measures in history.covered and not is_refined:
             return _missed(plans)
@@ -236,7 +239,7 @@ class Executor:
         )
 
     def _limit(self, history: History, plans: Sequence[Compiled]) -> str | None:
-        if history.compilations >= self.config.respecialize:
+        if history.compilations >= budget(self.config.respecialize):
             return "size limit"
         return None if plans or len(self.chain) < self.config.plans else "plan limit"
 
@@ -266,6 +269,10 @@ class Executor:
             self.log(f"not compiled: {error}")
             return "eager refuses"
         except Refused as refusal:
+            if is_strict(site.graph):
+                text = f"{self.name} does not compile natively: {refusal}"
+                span = refusal.node.span if refusal.node is not None else None
+                raise StrictFusionError(text, span) from None
             return self._refuse(site, kind, refusal.reason, str(refusal))
         except Exception as error:  # noqa: BLE001  the law of lost calls: a bug of ours is reported, and eager answers
             text = f"{type(error).__name__}: {error}"
@@ -275,6 +282,9 @@ class Executor:
                 stacklevel=2,
             )
             return self._refuse(site, kind, "compiler error", text)
+        if is_strict(site.graph):
+            demand(self.name, _callbacks(plan))
+        note_compiled(specialized.graph)
         history.cover(measures, is_refined)
         seconds = time.perf_counter() - start
         self.log(f"compiled in {seconds * 1e3:.0f} ms: {len(plan.kernels)} kernels")
@@ -332,6 +342,13 @@ class Executor:
         """After a fork: threads that held them are gone."""
         self.lock = threading.RLock()
         self.counters.renew_lock()
+
+
+def _callbacks(plan: codegen.Plan) -> Iterator[tuple[str, Span | None]]:
+    """What a plan calls back instead of computing it, and where it stands."""
+    for place in codegen.places(plan):
+        if place.tier == "callback":
+            yield f"{place.node.name} is called back: {place.reason}", place.node.span
 
 
 def _missed(plans: Sequence[Compiled]) -> str:

@@ -40,6 +40,11 @@ _ROWS = (
         "the function is not warm yet: it runs as it is, and what it is given is observed",
     ),
     Reason(
+        "not optimizing",
+        "bailout",
+        "jit.optimized_execution(False) is in force: nothing is compiled",
+    ),
+    Reason(
         "being compiled",
         "bailout",
         "another thread is compiling this function; calls go on without waiting",

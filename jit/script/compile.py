@@ -77,7 +77,8 @@ def compile_function(
 
     `arg_types` gives a type to each parameter in order, `*args` counting as one of a tuple type;
     parameters in `bound` are objects known while compiling, such as `self`, and become no
-    parameters of the graph. With `reads_state` the data attributes of modules are read when the
+    parameters of the graph. Without `arg_types`, `untyped` has types for parameters that declare
+    none. With `reads_state` the data attributes of modules are read when the
     graph runs, otherwise they are captures.
     """
     known = dict(bound or {})
@@ -91,7 +92,7 @@ def compile_function(
     unit = Unit(SERVICES, reads_state)
     while True:
         try:
-            return _compile(unit, fn, arg_types, name, known)
+            return _compile(unit, fn, arg_types, name, known, untyped or {})
         except Restart as again:
             unit = Unit(
                 SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
@@ -107,11 +108,12 @@ def _compile(
     arg_types: Sequence[Type] | None,
     name: str | None,
     known: Mapping[str, Any],
+    untyped: Mapping[str, Type],
 ) -> CompiledSource:
     """One try: attributes and names in `unit.assigned` are no constants."""
     graph = Graph(name or fn.__name__)
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
-    types = _declare(frame, fn, arg_types, known)
+    types = _declare(frame, fn, arg_types, known, untyped)
     key = (fn, len(types), (), tuple(("value", t) for t in types.values()))
     unit.callees[key] = root = Callee(graph, result=frame.declared)
     _bind_parameters(frame, fn, types, known)
@@ -130,7 +132,11 @@ def _compile(
 
 
 def _declare(
-    frame: Frame, fn: FunctionType, given: Sequence[Type] | None, known: Mapping[str, Any]
+    frame: Frame,
+    fn: FunctionType,
+    given: Sequence[Type] | None,
+    known: Mapping[str, Any],
+    untyped: Mapping[str, Type],
 ) -> dict[str, Type]:
     """The type of every parameter that the graph is to have."""
     names = [n for n in inspect.signature(fn).parameters if n not in known]
@@ -144,7 +150,7 @@ def _declare(
     if spec.vararg or spec.kwarg:
         raise frame.unsupported("*args and **kwargs have no declared types; use jit.jit")
     declared, frame.declared = functions.declared_types(fn, frame.source, frame)
-    return {name: declared.get(name, TENSOR) for name in names}
+    return {name: declared.get(name) or untyped.get(name, TENSOR) for name in names}
 
 
 def _bind_parameters(

@@ -28,13 +28,14 @@ from ir import (
     is_subtype,
     wait,
 )
+from jit.fusion import fuser, optimized_execution, strict_fusion
 from jit.language import annotate, is_scripting, isinstance_
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.conditions import condition
 from jit.script.frame import OBJECT, Frame
 from jit.script.functions import bind_named
 from jit.script.methods import METHODS_OF_FUTURES
-from jit.script.rules import Rule, finder, form, rule
+from jit.script.rules import RULES, Rule, computed, finder, form, rule
 from jit.script.statements import conform
 from jit.script.values import Arguments, Operand, Static
 from jit.trace import is_tracing
@@ -114,6 +115,16 @@ def _call_trace(frame: Frame, obj: typing.Any, result: Type, given: Arguments) -
         return obj(*args[:count], **dict(zip(names, args[count:], strict=True)))
 
     return frame.python(call, values, result, obj.__name__)
+
+
+# controls -----------------------------------------------------------------------------------------
+
+_CONTEXTS = (
+    (strict_fusion, torch.jit.strict_fusion),
+    (fuser, torch.jit._fuser.fuser),
+    (optimized_execution, torch.jit._fuser.optimized_execution),
+)
+RULES.update({name: computed(ours) for ours, theirs in _CONTEXTS for name in (ours, theirs)})
 
 
 # tasks --------------------------------------------------------------------------------------------
