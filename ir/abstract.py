@@ -112,7 +112,7 @@ def _by_python(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
         return None
     try:
         return (op.python(*inputs),)
-    except (ArithmeticError, LookupError, ValueError):
+    except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
 
 

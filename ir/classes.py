@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ir.graph import Graph
 from ir.types import ObjectType, Type
@@ -85,12 +85,28 @@ class ClassDef:
     members: dict[str, Any] = field(default_factory=dict)
     """Members of an enum."""
     python: type | None = None
-    """The Python class that this one was made from, when it lives in this process."""
+    """The class of its instances in this process: the one that this was made from, or one made for
+    it; None for modules and interfaces that come from an archive.
+    """
 
     @property
     def type(self) -> ObjectType:
         """The type of its instances."""
         return ObjectType(self.name, self)
+
+    @property
+    def is_interface(self) -> bool:
+        """Whether it only says which methods its instances have."""
+        return self.kind in (ClassKind.INTERFACE, ClassKind.MODULE_INTERFACE)
+
+    @property
+    def is_module(self) -> bool:
+        """Whether its instances are modules."""
+        return self.kind in (ClassKind.MODULE, ClassKind.MODULE_INTERFACE)
+
+    def covers(self, other: ClassDef) -> bool:
+        """Whether instances of `other` may stand where this class is asked for."""
+        return self is other or (self.is_interface and set(self.methods) <= set(other.methods))
 
 
 @dataclass(eq=False, slots=True)
@@ -114,12 +130,11 @@ def class_of(type_: Type) -> ClassDef | None:
 
 
 class ScriptObject:
-    """An instance of a script class that has no Python class in this process: its attributes are
-    Python attributes, its methods those of `definition`.
+    """Base of the objects of a script class that this process has no Python class for: one is made
+    for each `definition`, with its methods; attributes are Python attributes.
     """
 
-    def __init__(self, definition: ClassDef) -> None:
-        self.definition = definition
+    definition: ClassVar[ClassDef]
 
     def __repr__(self) -> str:
         return f"<{self.definition.name} object>"
@@ -129,8 +144,6 @@ def create_object(type_: Type) -> Any:
     """A new object of a class, without running `__init__`."""
     assert isinstance(type_, ObjectType)
     definition = class_of(type_)
-    if definition is None:
-        return object.__new__(type_.cls)
-    return (
-        ScriptObject(definition) if definition.python is None else object.__new__(definition.python)
-    )
+    python = type_.cls if definition is None else definition.python
+    assert isinstance(python, type)
+    return object.__new__(python)

@@ -84,6 +84,21 @@ ALL = (
 COMPILED = tuple(dtype for dtype in ALL if dtype.kind is not Kind.COMPLEX)  # the rest stays opaque
 _BY_NAME = {dtype.name: dtype for dtype in ALL}
 _BY_CODE = {dtype.code: dtype for dtype in ALL}
+_OPAQUE_CODES = {
+    "complex32": 8,
+    "qint8": 12,
+    "quint8": 13,
+    "qint32": 14,
+    "quint4x2": 16,
+    "quint2x4": 17,
+    "float8_e5m2": 23,
+    "float8_e4m3fn": 24,
+    "float8_e5m2fnuz": 25,
+    "float8_e4m3fnuz": 26,
+    "uint16": 27,
+    "uint32": 28,
+    "uint64": 29,
+}
 
 
 def by_name(name: str) -> DType:
@@ -94,6 +109,18 @@ def by_name(name: str) -> DType:
 def by_code(code: int) -> DType | None:
     """The dtype of torch's integer code, None for dtypes that stay opaque (float8 ...)."""
     return _BY_CODE.get(code)
+
+
+def code_of(dtype: object) -> int:
+    """The integer code of a dtype of the IR or of torch's own, also of a code itself; KeyError for
+    a dtype without one.
+    """
+    if isinstance(dtype, int):
+        return dtype
+    if isinstance(dtype, DType):
+        return dtype.code
+    name = str(dtype).removeprefix("torch.")
+    return _BY_NAME[name].code if name in _BY_NAME else _OPAQUE_CODES[name]
 
 
 def promote(a: DType, b: DType) -> DType:

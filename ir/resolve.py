@@ -20,6 +20,7 @@ from enum import IntEnum
 from typing import Any
 
 from ir import types as T
+from ir.dtypes import ALL
 from ir.errors import TypeMismatch
 from ir.op import Op
 from ir.registry import overloads
@@ -281,6 +282,9 @@ class _Try:
         if T.is_subtype(given.type, formal) or unify(formal, given.type, self.binding):
             return Given(given)
         if isinstance(formal, T.OptionalType):
+            if isinstance(given.type, T.OptionalType):
+                taken = _AS_IS.get(formal.element, ())
+                return Given(given) if given.type.element in taken else None
             return None if given.type == T.NONE else self._fit_type(formal.element, given)
         if isinstance(formal, T.ListType):
             return self._fit_list(formal, given)
@@ -345,15 +349,23 @@ _AS_IS: dict[T.Type, tuple[T.Type, ...]] = {  # the reference takes these as the
     T.LAYOUT: (T.INT,),
     T.MEMORY_FORMAT: (T.INT,),
     T.DEVICE: (T.STR, T.INT),
-    T.INT: (T.DTYPE,),
+}
+_CODED: dict[T.Type, Mapping[int, object]] = {  # in TorchScript's programs these are ints
+    T.DTYPE: {dtype.code: dtype for dtype in ALL},
+    T.LAYOUT: {code: code for code in range(8)},
+    T.MEMORY_FORMAT: {code: code for code in range(4)},
 }
 
 
 def convert(formal: T.Type, given: Actual, level: Level) -> Source | None:
     """A source of type `formal` by conversion at a level; None when there is none."""
     found = given.type
+    if found == T.INT and given.is_known and given.value in _CODED.get(formal, ()):
+        return Fixed(_CODED[formal][given.value], formal)
     if found in _AS_IS.get(formal, ()):
         return Given(given)
+    if formal == T.INT and found in (T.DTYPE, T.LAYOUT):
+        return Converted("aten::Int", given)
     if isinstance(found, T.TensorType):
         operator = _FROM_TENSOR.get(formal)
         return Converted(operator, given) if operator and not found.dims else None

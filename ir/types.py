@@ -293,10 +293,17 @@ def is_subtype(a: Type, b: Type) -> bool:
                 and is_subtype(a.element, b.element)
             )
         case ObjectType(), ObjectType():
-            return isinstance(a.cls, type) and isinstance(b.cls, type) and issubclass(a.cls, b.cls)
+            return _object_subtype(a.cls, b.cls)
         case ObjectType(), Prim():
             return b == ENUM and hasattr(a.cls, "__members__")
     return False
+
+
+def _object_subtype(a: Any, b: Any) -> bool:
+    """Classes of Python derive; those of a program say what they cover (`ir.classes.ClassDef`)."""
+    if isinstance(a, type) or isinstance(b, type):
+        return isinstance(a, type) and isinstance(b, type) and issubclass(a, b)
+    return hasattr(b, "covers") and a is not None and bool(b.covers(a))
 
 
 def _tensor_subtype(a: TensorType, b: TensorType) -> bool:

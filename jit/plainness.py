@@ -21,7 +21,7 @@ def is_tensor(value: object) -> bool:
 
 
 _CLASSES: Mapping[Type, type | tuple[type, ...]] = {
-    INT: int,
+    INT: (int, torch.dtype),  # a dtype is an int in TorchScript's programs
     FLOAT: (float, int),
     BOOL: bool,
     STR: str,

@@ -11,8 +11,9 @@ from ir.op import Op, Opaque, Table
 from ir.schema import parse_schema
 from tests.imports import ROOT
 
-# Rows, rules that rewrite several ops at once, and front ends that choose ops are about names.
-NAMING = ("ir/ops/", "ir/passes/rules", "jit/script/", "jit/trace/")
+# Rows, rules that rewrite several ops at once, front ends that choose ops and the language of
+# archives are about names.
+NAMING = ("ir/ops/", "ir/passes/rules", "jit/archive/", "jit/script/", "jit/trace/")
 # Conversions that the language itself inserts, and what the bridge knows about torch's own schemas.
 LANGUAGE = ("ir/resolve.py", "ir/torch_bridge.py")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ir.dims import product
-from ir.dtypes import DType, Kind
+from ir.dtypes import DType, Kind, code_of
 from ir.op import Op, Opaque, row
 from ir.typerules import Exactly, TypeRule, Unknown, axis, fail, is_known
 from ir.types import BOOL, DTYPE, INT, ListType, TensorType, Type
@@ -70,6 +70,19 @@ metadata(
 )
 metadata("aten::len.Tensor(Tensor t) -> int", len, lambda t: t.shape[0] if t.shape else None, INT)
 metadata("prim::dtype(Tensor a) -> ScalarType", lambda a: a.dtype, _of_dtype(lambda d: d), DTYPE)
+row(  # in programs of TorchScript a dtype is an int
+    "aten::Int.dtype(ScalarType a) -> int",
+    Opaque(),
+    python=code_of,
+    infer=lambda a: Exactly(a.code) if isinstance(a, DType) else INT,
+)
+_LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "_mkldnn", "sparse_csc", "sparse_bsr",
+            "sparse_bsc", "jagged")  # fmt: skip
+row(
+    "aten::Int.layout(Layout a) -> int",
+    Opaque(),
+    python=lambda a: _LAYOUTS.index(str(a).removeprefix("torch.")),
+)
 metadata(
     "prim::itemsize(Tensor a) -> int", lambda a: a.itemsize, _of_dtype(lambda d: d.itemsize), INT
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 GET_ITEM = "aten::__getitem__"
@@ -82,6 +83,11 @@ def _method(name: str) -> Callable[..., Any]:
         return getattr(self, name)(*arguments)
 
     return call
+
+
+def _submodule(container: Any, key: int | str) -> Any:
+    modules = container._modules
+    return list(modules.values())[key] if isinstance(key, int) else modules[key]
 
 
 _STR = (
@@ -168,6 +174,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     "aten::_unwrap_optional": lambda value: value,
     "prim::unchecked_unwrap_optional": lambda value: value,
     "prim::unchecked_cast": lambda value: value,
+    "aten::warn": lambda message, stacklevel=2: warnings.warn(message, stacklevel=stacklevel),
+    "prim::ModuleContainerIndex": _submodule,
+    "prim::tolist": lambda tensor: tensor.tolist(),
     "prim::EnumName": lambda member: member.name,
     "prim::EnumValue": lambda member: member.value,
     "aten::is_scripting": lambda: True,
@@ -208,3 +217,33 @@ SYMBOLIC = frozenset(
         "sum",
     )
 ) | {"prim::min", "prim::max"}
+
+LISTS: Mapping[str, str] = {
+    f"aten::{name}": verb
+    for name, verb in {
+        "len": "length",
+        "__getitem__": "get",
+        "_set_item": "set",
+        "Delete": "delete",
+        "append": "append",
+        "insert": "insert",
+        "pop": "pop",
+        "remove": "remove",
+        "extend": "extend",
+        "clear": "clear",
+        "reverse": "reverse",
+        "sort": "sort",
+        "copy": "copy",
+        "list": "copy",
+        "slice": "slice",
+        "add": "join",
+        "add_": "extend",
+        "mul": "repeat",
+        "eq": "equal",
+        "ne": "differ",
+        "index": "index",
+        "count": "count",
+        "__contains__": "contains",
+    }.items()
+}
+"""What operators do to lists, for code that has them in memory of its own."""

@@ -83,9 +83,10 @@ class _Inference:
         return seen
 
     def _branch(self, node: Node, condition: Any) -> Sequence[Any]:
-        taken, other = (self.block(block) for block in node.blocks)
+        """The block that is never run may not even fit what is known: None where it reads an int."""
         if isinstance(condition, bool):
-            return taken if condition else other
+            return self.block(node.blocks[0 if condition else 1])
+        taken, other = (self.block(block) for block in node.blocks)
         return [
             join_abstract(a, b, self.declared[v])
             for a, b, v in zip(taken, other, node.outputs, strict=True)

@@ -122,5 +122,3 @@ class _Pass:
         node.attrs["graph"] = self.binder.bound(callee, modules)
         if any(m is not None for m in modules):
             node.set_inputs([v for v in node.inputs if v not in self.known])
-
-

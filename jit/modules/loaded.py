@@ -57,6 +57,12 @@ class LoadedModule(ScriptModule):
         """The name of the class that was saved."""
         return type(self).__name__
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, torch.Tensor) and name in self._parameters:
+            self._parameters[name] = value  # type: ignore[assignment]  # as compiled code may do
+        else:
+            super().__setattr__(name, value)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return _new, (type(self),), self.__getstate__()
 
