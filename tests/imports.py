@@ -38,6 +38,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.archive.pickler",
         "jit.compare",
         "jit.compilation_unit",
+        "jit.compilation_unit",
         "jit.language",
         "jit.numpy_bridge",
         "jit.peers",
