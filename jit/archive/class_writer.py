@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ir import ClassDef, ClassKind, Field, Method, Program, Role, erased_type_of
+from ir import ClassDef, ClassKind, Method, Program, Role, erased_type_of
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants, annotation, is_identifier, literal, quoted
 
@@ -66,13 +66,7 @@ def _fields(definition: ClassDef, constants: Constants) -> Iterator[str]:
         if not is_identifier(name):
             yield f"__annotations__[{quoted(name)}] = {annotation(field.type)}"
         else:
-            yield f"{name} : {annotation(field.type)}{_default(definition, name, field, constants)}"
-
-
-def _default(definition: ClassDef, name: str, field: Field, constants: Constants) -> str:
-    if name not in definition.defaults:
-        return ""
-    return f"={literal(definition.defaults[name], field.type, constants)}"
+            yield f"{name} : {annotation(field.type)}"
 
 
 def _members(definition: ClassDef, constants: Constants) -> Iterator[str]:

@@ -193,13 +193,20 @@ class Generalizer:
                 wanted = qualified_name(node.attrs.get("function"), wanted)
             node.attrs = {"name": self.function(node.attrs["graph"], wanted)}
         elif node.name == "prim::GetAttr":
-            node.output.name = node.output.name or node.attrs["name"]
+            self._rewrite_read(node)
         elif node.name == "prim::PythonOp":
             self._rewrite_python(node)
         elif node.name == "prim::Constant":
             self._rewrite_constant(node)
         elif node.name == "prim::isinstance":
             node.attrs["types"] = tuple(map(self.generic_type, node.attrs["types"]))
+
+    def _rewrite_read(self, node: Node) -> None:
+        """An attribute has the type of its field."""
+        name, definition = node.attrs["name"], class_of(node.inputs[0].type)
+        node.output.name = node.output.name or name
+        if definition is not None and name in definition.fields:
+            node.output.type = definition.fields[name].type
 
     def _rewrite_constant(self, node: Node) -> None:
         value = node.attrs.get("value")

@@ -156,7 +156,8 @@ class ModuleGeneralizer(Generalizer):
         """Slots in torch's order."""
         for held, role in ((module._parameters, Role.PARAMETER), (module._buffers, Role.BUFFER)):
             for name, tensor in held.items():
-                yield name, Field(self.generic_type(state_type(module, name, tensor)), role)
+                type_ = TENSOR if tensor is not None else state_type(module, name, tensor)
+                yield name, Field(self.generic_type(type_), role)
         yield "training", Field(BOOL)
         hook = getattr(module, "_is_full_backward_hook", None)
         yield "_is_full_backward_hook", Field(erased_type_of(hook))

@@ -265,7 +265,7 @@ class Pickler:
         if isinstance(value, enum.Enum):
             self._push_global(module, name)
             self.push(value.value, erased_type_of(value.value))
-            self._emit(b"\x85R")
+            self._emit(b"R")  # TorchScript's reader wants no tuple here
         elif isinstance(value, tuple):
             self._push_tuple(value, [f.type for f in definition.fields.values()])
         else:
@@ -310,7 +310,11 @@ class Pickler:
         self._emit(b"tR")
 
     def _push_storage(self, tensor: torch.Tensor) -> None:
+        """A storage, once; readers share what the memo shares."""
         storage = tensor.untyped_storage()
+        known = ("storage", storage._cdata, tensor.dtype)
+        if self._recall(known):
+            return
         number = self._storage_keys.setdefault(storage._cdata, len(self.storages))
         if number == len(self.storages):
             self.storages.append(storage)
@@ -321,6 +325,7 @@ class Pickler:
         self._push_text(str(tensor.device))
         self._push_int(storage.nbytes() // tensor.element_size())
         self._emit(b"tQ")
+        self._remember(known)
 
     def _push_quantizer(self, tensor: torch.Tensor) -> None:
         self._emit(b"(")

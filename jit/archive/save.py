@@ -18,7 +18,7 @@ from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
-from jit.archive.versions import program_version
+from jit.archive.versions import MOVED, program_version
 
 Extra = Mapping[str, str | bytes]
 
@@ -71,7 +71,8 @@ class _Archive:
         for name, text in self.files.items():
             writer.add(name, text.encode())
         _write_pickle(writer, "constants", self.constants, self.constants_pickle)
-        writer.add("version", f"{self.version}\n".encode())
+        name = "version" if self.version < MOVED else ".data/version"
+        writer.add(name, f"{self.version}\n".encode())
         writer.add("byteorder", b"little")
 
 

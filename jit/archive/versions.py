@@ -7,6 +7,7 @@ from __future__ import annotations
 from ir import Program
 
 OLDEST = 3
+MOVED = 6  # the first version whose number stands in `.data/`
 _CHANGES = {
     4: "div.Tensor div.Scalar div.out div.Tensor_mode div.Scalar_mode div.out_mode "
        "div_.Tensor div_.Scalar div_.Tensor_mode div_.Scalar_mode",
