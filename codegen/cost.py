@@ -12,19 +12,23 @@ from functools import cache
 from typing import Any
 
 from codegen.mathlib.work import COST
-from ir import DType, Node, Op, Pointwise, dtypes
+from ir import DType, Node, Op, Pointwise, Reduction, dtypes
 
 EXPENSIVE = 20
 MEMORY_COST = 20  # a point takes at least as long as its loads and stores from the level 2 cache
 BASIC = 2  # an arithmetic operation, a comparison, a select
 DIVISION = 16
+INDEXED = 12  # a step of argmax: a comparison and two masked moves
 
 
 def node_cost(node: Node | None) -> int:
-    """Flop equivalents per element of a pointwise node; other kinds count as one operation."""
-    if node is None or not isinstance(node.op.rule, Pointwise):
-        return BASIC
-    return _rule_cost(node.op)
+    """Flop equivalents per element of a pointwise node or a reduction; other kinds count as one
+    operation.
+    """
+    rule = None if node is None else node.op.rule
+    if isinstance(rule, Reduction) and rule.indexed:
+        return INDEXED
+    return _rule_cost(node.op) if isinstance(rule, Pointwise) else BASIC
 
 
 @cache
@@ -57,6 +61,9 @@ class _Counter:
 
     def const(self, value: Any, dtype: DType) -> _CountedLane:
         return _CountedLane(self, dtype)
+
+    def known(self, x: Any) -> None:
+        return None
 
     def fault(self, condition: Any, reason: str) -> None:
         self.total += BASIC

@@ -16,10 +16,11 @@ from codegen.index import Affine, Index, address, broadcast, index_key
 from codegen.lanes import Lane
 from codegen.nest import Buffer, Nest, Root
 from codegen.operands import Known, arguments, pointwise_dtype, producer, view_index
-from codegen.schedule import Schedule
+from codegen.schedule import Schedule, is_streaming
 from codegen.scopes import Key, LoopEmitter, Scope
 from codegen.sizes import emit_size
 from codegen.spill import Spill, plan_spills
+from codegen.target import host
 from ir import (
     Create,
     Dim,
@@ -37,6 +38,7 @@ from ir import (
 )
 
 I64, I32, BIT, PTR = ll.IntType(64), ll.IntType(32), ll.IntType(1), ll.PointerType()
+HALF_VECTORS = ('"min-legal-vector-width"="256"', '"prefer-vector-width"="256"')
 NUMBERS = {
     "int": (I64, dtypes.int64),
     "float": (ll.DoubleType(), dtypes.float64),
@@ -64,7 +66,11 @@ class Evaluator(LoopEmitter):
         function = ll.Function(module, ll.FunctionType(I32, types), name)
         function.linkage = "internal"
         function.attributes.add("nounwind")
-        super().__init__(function, plan.width)
+        instructions = host().instructions
+        if host().halves_vectors and is_streaming(nest, plan, host().caches[1]):
+            set.update(function.attributes, HALF_VECTORS)  # llvmlite knows few attributes
+            instructions = frozenset()  # those of whole vectors cannot be halved
+        super().__init__(function, plan.width, instructions)
         args = iter(function.args)
         self.base_of = {v: next(args) for v in self.bases}
         self.symbol_of = {s: next(args) for s in self.symbols}

@@ -21,6 +21,7 @@ _STORED: dict[DType, ll.Type] = {
     dtypes.bfloat16: ll.IntType(16),
 }
 _I32, _I64 = ll.IntType(32), ll.IntType(64)
+NEAR = 8  # strides up to which loading what lies between costs less than a gather
 
 
 def memory_type(s: LaneBuilder, dtype: DType, width: int = 1) -> ll.Type:
@@ -98,10 +99,34 @@ def gather(
         return load_scalar(s, ptr, dtype)
     if stride == 1 or s.width == 1:
         return load(s, ptr, dtype, mask)
+    if mask is None and isinstance(stride, int) and abs(stride) <= NEAR:
+        return _from_memory(s, _near(s, ptr, stride, dtype), dtype)
     kind = memory_type(s, dtype, s.width)
     where = _addresses(s, ptr, stride, dtype)
     live = s.splat(s.const(True, dtypes.bool_)) if mask is None else mask
     return _from_memory(s, _gather(s, kind, where, dtype, live), dtype)
+
+
+def _near(s: LaneBuilder, ptr: ll.Value, stride: int, dtype: DType) -> ll.Value:
+    """A gather of elements so near to each other that whole vectors are loaded and shuffled; the
+    first and the last byte touched are those of a gather.
+    """
+    width, step = s.width, abs(stride)
+    span = (width - 1) * step + 1
+    kind, element = memory_type(s, dtype, width), memory_type(s, dtype)
+    places = [i * step if stride > 0 else (width - 1 - i) * step for i in range(width)]
+    origin = 0 if stride > 0 else 1 - span
+    found: ll.Value = ll.Constant(kind, ll.Undefined)
+    for low in range(0, span, width):
+        start = min(low, span - width)
+        at = s.builder.gep(ptr, [_I64(origin + start)], source_etype=element)
+        raw = s.builder.load(at, typ=kind, align=dtype.itemsize)
+        chosen = [
+            width + min(p - start, width - 1) if p >= low else i for i, p in enumerate(places)
+        ]
+        mask = ll.Constant(ll.VectorType(_I32, width), chosen)
+        found = s.builder.shuffle_vector(found, raw, mask)
+    return found
 
 
 def scatter(

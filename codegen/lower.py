@@ -393,7 +393,8 @@ class Lowering:
         source = producer(value)
         assert source is not None
         node = source.node
-        nest.cost += node_cost(node)
+        if not nest.reduced or nest.is_full(index) or isinstance(node.op.rule, Reduction):
+            nest.cost += node_cost(node)  # others are computed once per row
         match node.op.rule:
             case Pointwise():
                 return max([self._operand(nest, v, index, key) for v in node.inputs], default=0)

@@ -34,6 +34,7 @@ SUM_REGISTERS = 4  # cheap reductions wait for their accumulators: more of them
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 FEW, GATHER_COST = 16, 64  # iterations that leave lanes idle; flop equivalents worth gathering for
+STREAMING = 2  # flop equivalents per byte up to which memory behind the caches sets the pace
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
 
 
@@ -89,6 +90,19 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     chunk = _chunk(nest, outer, reduced, width) if threads and work > SPLIT_WORK else None
     is_parallel = threads and work > GRAIN and (bool(outer) or chunk is not None)
     return Schedule(outer, reduced, vector if width > 1 else None, width, is_parallel, tile, chunk)
+
+
+def is_streaming(nest: Nest, plan: Schedule, cache_bytes: int) -> bool:
+    """Whether a nest waits for memory: little arithmetic on more than the cache holds."""
+    moved = {
+        a.buffer
+        for a in nest.accesses
+        if a.buffer is not None and plan.vector is not None and plan.vector in a.address.terms
+    }
+    per_point = sum(b.dtype.itemsize for b in moved)
+    total = sum(hint(product(b.dims)) * b.dtype.itemsize for b in moved)
+    is_single = plan.tile is None and nest.phase_count == 1  # rows stay in cache between phases
+    return is_single and total > cache_bytes and nest.cost <= STREAMING * per_point
 
 
 def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim | None:

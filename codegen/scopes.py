@@ -20,7 +20,6 @@ import llvmlite.ir as ll
 
 from codegen.index import Var
 from codegen.lanes import Lane, Lanes
-from codegen.target import host
 
 I64 = ll.IntType(64)
 Key = tuple[object, ...]
@@ -43,10 +42,12 @@ class LoopEmitter:
     and scope; `mask` holds the
     live lanes inside the rest of a vector loop."""
 
-    def __init__(self, function: ll.Function, width: int) -> None:
+    def __init__(
+        self, function: ll.Function, width: int, instructions: frozenset[str] = frozenset()
+    ) -> None:
         self.function = function
         self.b = ll.IRBuilder(function.append_basic_block("entry"))
-        self.s = Lanes(self.b, width, host().instructions)
+        self.s = Lanes(self.b, width, instructions)
         self.width = width
         self.scopes = [Scope(self.b.block)]
         self.current = 0
