@@ -25,7 +25,9 @@ def node_cost(node: Node | None) -> int:
     """Flop equivalents per element of a pointwise node or a reduction; other kinds count as one
     operation.
     """
-    rule = None if node is None else node.op.rule
+    if node is None:
+        return BASIC
+    rule = node.op.rule
     if isinstance(rule, Reduction) and rule.indexed:
         return INDEXED
     return _rule_cost(node.op) if isinstance(rule, Pointwise) else BASIC
