@@ -28,6 +28,7 @@ from jit.archive.source.body import Body, expression
 from jit.archive.source.expressions import attribute
 from jit.archive.source.files import spelled
 from jit.archive.source.statements import read_function
+from jit.archive.library_calls import portable_function
 from jit.archive.source.values import (
     BoundMethod,
     Closure,
@@ -98,10 +99,22 @@ def call_path(
         return _raise(body, args)
     if operator == "aten::device" and len(args) == 1 and isinstance(constant_value(args[0]), str):
         return body.builder.const(constant_value(args[0]), DEVICE)
+    if operator.startswith("relume::"):
+        return _call_library(body, operator.removeprefix("relume::"), args, hint)
     result = body.call(operator, args, kwargs)
     if isinstance(result, tuple):
         return body.builder.tuple_(result) if result else body.literal(None)
     return result  # type: ignore[no-any-return]
+
+
+def _call_library(body: Body, name: str, args: Sequence[Value], hint: Type | None) -> Operand:
+    """`annotate(int, ops.relume.round(x, 2))`: a function of ours, of the annotated type."""
+    function = portable_function(name)
+    if function is None:
+        raise body.error(f"ops.relume.{name} is not defined")
+    types = [] if hint is None else [hint]
+    made = body.node("prim::PythonOp", args, types, function=function, name=name)
+    return made.output if types else body.literal(None)
 
 
 def operator_name(path: str) -> str | None:
