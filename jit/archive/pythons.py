@@ -21,6 +21,7 @@ from ir import (
     BOOL,
     COMPLEX,
     DEVICE,
+    DTYPE,
     FLOAT,
     INT,
     NONE,
@@ -41,16 +42,26 @@ from ir import (
     TupleType,
     Type,
     UnionType,
+    dtypes,
+    to_torch,
 )
 from jit.signatures import signature_of
 
 _MANGLE = re.compile(r"\.___torch_mangle_\d+(?=\.)")
+def _autocast(
+    device: str, dtype: int | None = None, enabled: bool = True, cache: bool | None = None
+) -> torch.autocast:
+    """Autocast, whose dtype is an int in archives."""
+    found = None if dtype is None else dtypes.by_code(dtype)
+    return torch.autocast(device, found and to_torch(found, DTYPE), enabled, cache)
+
+
 _CONTEXTS = {
     "torch.autograd.grad_mode.no_grad": torch.no_grad,
     "torch.autograd.grad_mode.enable_grad": torch.enable_grad,
     "torch.autograd.grad_mode.inference_mode": torch.inference_mode,
     "torch.autograd.grad_mode.set_grad_enabled": torch.set_grad_enabled,
-    "torch.amp.autocast_mode.autocast": torch.autocast,
+    "torch.amp.autocast_mode.autocast": _autocast,
     "torch.autograd.profiler.record_function": torch.profiler.record_function,
 }
 _CLASSES: dict[Type, Any] = {

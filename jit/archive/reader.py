@@ -58,6 +58,10 @@ class ArchiveReader:
         """The bytes that a member takes in the file."""
         return self._info(name).compress_size
 
+    def checksum(self, name: str) -> int:
+        """The checksum that the zip directory gives of a member's content."""
+        return self._info(name).CRC
+
     def read(self, name: str) -> bytes:
         """The content of a member; ArchiveError when it is damaged or too large."""
         info = self._info(name)

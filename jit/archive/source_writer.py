@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ir import (
+    ANY,
     NONE,
     Block,
     CompileError,
@@ -33,6 +34,7 @@ from ir import (
     Value,
 )
 from jit.archive.inlining import inlined, is_meaningful
+from jit.archive.library_calls import portable_function
 from jit.archive.spelling import (
     Constants,
     annotation,
@@ -332,8 +334,6 @@ def _call_operator(w: _FunctionWriter, node: Node) -> str:
     """`torch.add(x, y)`, `ops.prim.min(a, b)`: arguments after `*` by name, trailing ones that
     equal their defaults left out.
     """
-    if node.name == "prim::PythonOp":
-        raise _callback(node)
     formals = node.op.schema.arguments
     count = _necessary(node)
     parts = []
@@ -342,6 +342,15 @@ def _call_operator(w: _FunctionWriter, node: Node) -> str:
         keyword = f"{formal.name}=" if formal is not None and formal.kwarg_only else ""
         parts.append(keyword + w.read(value))
     return f"{operator_name(node.name)}({', '.join(parts)})"
+
+
+def _call_library(w: _FunctionWriter, node: Node) -> str:
+    """A call of the library, which only this package reads; its type is not in its name."""
+    name = node.attrs.get("name", "")
+    if portable_function(name) is not node.attrs["function"]:
+        raise _callback(node)
+    call = f"ops.relume.{name}({w.reads(node.inputs)})"
+    return f"annotate({annotation(node.output.type)}, {call})" if node.outputs else call
 
 
 def _callback(node: Node) -> CompileError:
@@ -443,8 +452,11 @@ def _item(w: _FunctionWriter, node: Node) -> str:
     return f"{w.operand(owner)}[{w.read(key)}]"
 
 
+_BARE = {ListType(ANY): "list", TupleType(()): "tuple"}  # what isinstance tests without elements
+
+
 def _is_instance(w: _FunctionWriter, node: Node) -> str:
-    types = [annotation(t) for t in node.attrs["types"]]
+    types = [_BARE.get(t) or annotation(t) for t in node.attrs["types"]]
     text = types[0] if len(types) == 1 else f"({', '.join(types)})"
     return f"isinstance({w.read(node.inputs[0])}, {text})"
 
@@ -465,6 +477,7 @@ def _create(w: _FunctionWriter, node: Node) -> str:
 
 
 _EXPRESSIONS: dict[str, Callable[[_FunctionWriter, Node], str]] = {
+    "prim::PythonOp": _call_library,
     "prim::Uninitialized": lambda w, node: f"uninitialized({annotation(node.output.type)})",
     "prim::ListConstruct": _list,
     "prim::DictConstruct": _dict,

@@ -118,11 +118,12 @@ class Detector(nn.Module):
 
     scale: Final[float]
     scorer: Scorer
+    names: dict[int, str]
 
     def __init__(self) -> None:
         super().__init__()
         self.scale = 0.5
-        self.names: dict[int, str] = {0: "cat", 1: 'a "dog"\n'}
+        self.names = {0: "cat", 1: 'a "dog"\n'}
         self.scorer = Scored()
         self.register_buffer("anchors", torch.arange(8.0).view(2, 4))
         self.heads = nn.ModuleList([nn.Linear(4, 2), nn.Linear(4, 2)])

@@ -101,6 +101,9 @@ class Program(Protocol):
     def method(self, owner: ClassDef, name: str) -> Signature | None:
         """A method of a class."""
 
+    def result(self, graph: Graph) -> Type:
+        """The type of what a graph returns, which may not be read yet."""
+
     def constant(self, name: str) -> Any:
         """An entry of the archive's table of constants: `c0`."""
 

@@ -24,11 +24,11 @@ from ir import (
     Value,
     class_of,
 )
+from jit.archive.library_calls import portable_function
 from jit.archive.source.body import Body, expression
 from jit.archive.source.expressions import attribute
 from jit.archive.source.files import spelled
 from jit.archive.source.statements import read_function
-from jit.archive.library_calls import portable_function
 from jit.archive.source.values import (
     BoundMethod,
     Closure,
@@ -242,8 +242,9 @@ def _annotate(body: Body, node: ast.Call, hint: Type | None) -> Operand:
 
 @form("unchecked_cast")
 def _unchecked_cast(body: Body, node: ast.Call, hint: Type | None) -> Operand:
-    declared, value = _arguments(body, node, 2)
-    return body.cast(body.value(value), body.type_of(declared))
+    declared, operand = _arguments(body, node, 2)
+    value, type_ = body.value(operand), body.type_of(declared)
+    return value if value.type == type_ else body.cast(value, type_)
 
 
 @form("uninitialized")
@@ -322,14 +323,29 @@ def _extreme(body: Body, node: ast.Call, hint: Type | None) -> Operand:
 @form("fork")
 def _fork(body: Body, node: ast.Call, hint: Type | None) -> Operand:
     """`fork(f)`: the nested function `f` becomes a graph of its own, with what it reads of the
-    names around it as arguments."""
+    names around it as arguments. One that only calls a function stands for that function.
+    """
     (callee,) = _arguments(body, node, 1)
     closure = body.evaluate(callee)
     if not isinstance(closure, Closure):
         raise body.error("fork takes a nested function")
-    graph, captured = _lift(body, closure.node)
-    result = FutureType(graph.returns[0].type)
+    graph, captured = _called(body, closure.node) or _lift(body, closure.node)
+    result = FutureType(body.program.result(graph))
     return body.node("prim::fork", captured, [result], graph=graph, name=graph.name).output
+
+
+def _called(body: Body, node: ast.FunctionDef) -> tuple[Graph, list[Value]] | None:
+    """The function that a nested one calls on names and constants, and the arguments."""
+    match node.body:
+        case [ast.Return(value=ast.Call(func=func, args=args, keywords=[]))] if all(
+            isinstance(a, ast.Name | ast.Constant) for a in args
+        ):
+            path = body.evaluate(func)
+            found = body.program.function(path.path) if isinstance(path, Dotted) else None
+            if found is not None:
+                inputs = body.bind(found, [body.value(a) for a in args], {})
+                return found.method.graph, inputs
+    return None
 
 
 def _lift(body: Body, node: ast.FunctionDef) -> tuple[Graph, list[Value]]:

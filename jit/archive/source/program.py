@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from ir import (
     ANY,
     NONE,
+    PASSES,
     TENSOR,
     ClassDef,
     ClassKind,
@@ -91,6 +92,7 @@ class ProgramReader:
         self._enums: dict[str, Any] = {}
         self._functions: dict[str, Signature | None] = {}
         self._signatures: dict[Method, Signature] = {}
+        self._results: dict[Graph, Type] = {}
         self._pending: deque[_Pending] = deque()
 
     @property
@@ -140,6 +142,11 @@ class ProgramReader:
         """A method of a class."""
         found = owner.methods.get(name)
         return None if found is None else self._signatures[found]
+
+    def result(self, graph: Graph) -> Type:
+        """The type of what a graph returns, which may not be read yet."""
+        found = self._results.get(graph)
+        return graph.returns[0].type if found is None else found
 
     def constant(self, name: str) -> Any:
         """An entry of the table of constants: `c0`."""
@@ -236,6 +243,7 @@ class ProgramReader:
         else:
             self._pending.append(pending)
         self._signatures[method] = signature
+        self._results[graph] = signature.result
         return signature
 
     def _parameter_type(self, arg: ast.arg) -> Type:
@@ -258,6 +266,7 @@ class ProgramReader:
             if declared is not None and declared != NONE:
                 value = body.coerce(value, declared)
         graph.block.add_return(value)
+        PASSES["dce"].run(graph)
         return value.type
 
 
