@@ -16,6 +16,8 @@ gc.disable()  # importing makes much and drops little: collecting torch's heap f
 try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import export_opnames, jit, script, script_if_tracing
+    from jit.archive.errors import ArchiveError
+    from jit.archive.load import load
     from jit.archive.save import save
     from jit.compare import compare
     from jit.compilation_unit import CompilationUnit
@@ -57,6 +59,7 @@ finally:
         gc.enable()
 
 __all__ = [
+    "ArchiveError",
     "Attribute",
     "CompilationUnit",
     "CompileError",
@@ -93,6 +96,7 @@ __all__ = [
     "isinstance",
     "jit",
     "last_executed_optimized_graph",
+    "load",
     "onednn_fusion_enabled",
     "optimized_execution",
     "save",
