@@ -20,6 +20,7 @@ from ir import (
     DTYPE,
     TENSOR,
     Block,
+    Builder,
     ClassDef,
     ClassKind,
     CompileError,
@@ -48,6 +49,7 @@ from jit.archive.library_calls import lower_call
 from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
+from jit.archive.substitutes import substitute
 from jit.script.annotate import named_tuple_type
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
@@ -220,8 +222,18 @@ class Generalizer:
         function = node.attrs["function"]
         if isinstance(function, type) and is_context(function):
             make_context(node, self.class_of(function))
-        else:
+            return
+        graph = substitute(node)
+        if graph is None:
             lower_call(node, _is_enum)
+            return
+        name = self.function(graph, f"{ROOT}.relume.{graph.name}")
+        call = Builder.before(node).node(
+            "prim::CallFunction", node.inputs, [v.type for v in node.outputs], {"name": name}
+        )
+        for old, new in zip(node.outputs, call.outputs, strict=True):
+            old.replace_all_uses_with(new)
+        node.erase()
 
 
 def _is_enum(value: Value) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ir import Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
-from jit.script.library import library_name
+from ir import STR, Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
+from jit.script.library import LIBRARY, library_name
 
 # Library name -> operator; the first overload that fits is taken.
 _OPERATORS = {
@@ -49,6 +49,16 @@ _OPERATORS = {
     **{f"math_{name}": f"aten::{name}" for name in ("log2", "gcd", "factorial", "gamma")},
     **{f"cmath_{name}": f"aten::{name}" for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
 }
+# What archives may call by name: functions of their arguments alone.
+_PORTABLE = frozenset(
+    (
+        *("set_slice", "delete_slice", "get_slice", "sorted_by", "sorted_plain", "extreme_by"),
+        *("tensor_getitem", "tensor_setitem", "int", "float", "round", "tuple", "as_size", "sum"),
+        *("min", "max", "any", "all", "repr", "ascii", "str_casefold", "str_removeprefix"),
+        *("str_removesuffix", "str_isascii"),
+    )
+)
+_PORTABLE_PREFIXES = ("operator_", "math_", "cmath_")
 _ENUM_OPERATORS = {"operator_eq": "aten::eq.enum", "operator_ne": "aten::ne.enum"}
 
 
@@ -64,6 +74,12 @@ def lower_call(node: Node, is_enum: Callable[[Value], bool]) -> None:
         _replace(node, made.output)
     elif name in _OPERATORS:
         _lower_to(node, _OPERATORS[name])
+
+
+def portable_function(name: str) -> Callable[..., object] | None:
+    """The function of the library that archives call `ops.relume.<name>`, None for others."""
+    is_portable = name in _PORTABLE or name.startswith(_PORTABLE_PREFIXES)
+    return LIBRARY.get(name) if is_portable else None
 
 
 def _lower_to(node: Node, operator: str) -> None:
@@ -108,7 +124,20 @@ def _sorted(node: Node) -> None:
     _replace(node, made)
 
 
+def _call_text(node: Node) -> None:
+    """A method of str without an operator is a function of the library of its own."""
+    owner, method, keys, *args = node.inputs
+    known = method.node.attrs.get("value") if method.node is not None else None
+    name = f"str_{known}"
+    function = portable_function(name)
+    is_plain = keys.node is not None and not keys.node.inputs
+    if owner.type == STR and function is not None and is_plain:
+        node.attrs = {"function": function, "name": name}
+        node.set_inputs([owner, *args])
+
+
 _SPECIAL: dict[str, Callable[[Node], None]] = {
+    "call_method": _call_text,
     "as_size": _as_list,
     "tuple": _as_list,
     "tolist": _to_list,

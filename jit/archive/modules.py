@@ -58,6 +58,7 @@ class ModuleGeneralizer(Generalizer):
         self._prepared: dict[Graph, Graph] = {}
         self._defaults = {method.graph: method.defaults for method in form.methods.values()}
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
+        self._live: dict[Value, Module] = {}  # what values of a method are modules
         self._methods[id(root)] = {method.graph: name for name, method in form.methods.items()}
         for method in form.methods.values():
             self._prepare(method.graph, root)
@@ -83,6 +84,7 @@ class ModuleGeneralizer(Generalizer):
                 continue
             callee, owner = node.attrs["graph"], node.attrs.get("receiver")
             reached = self._reached(callee)
+            self._check_held(node, owner)
             if isinstance(owner, Module) and id(owner) in held:
                 if reached <= _identities(owner):
                     self._call(callee, owner, node.attrs["name"])
@@ -97,6 +99,14 @@ class ModuleGeneralizer(Generalizer):
                 )
             spliced.append(callee)
             pending[:0] = _splice(node)
+
+    def _check_held(self, call: Node, owner: Any) -> None:
+        if isinstance(owner, Module) and id(owner) not in self._methods:
+            raise CompileError(
+                f"Could not export a call of a {type(owner).__name__}: it is no submodule of what "
+                "is saved; register it, in a ModuleList or ModuleDict if there are more",
+                call.span,
+            )
 
     def _call(self, graph: Graph, owner: Module, name: str) -> None:
         """Note a method of a module."""
@@ -174,6 +184,7 @@ class ModuleGeneralizer(Generalizer):
     def _method_graph(self, graph: Graph, module: Module, definition: ClassDef) -> Graph:
         made = self._prepared[graph]
         outer, self._self = self._self, (module, receive_self(made, definition))
+        self._live[self._self[1]] = module
         self.generalize(made)
         self._self = outer
         return made
@@ -231,12 +242,31 @@ class ModuleGeneralizer(Generalizer):
     def _reach(self, node: Node, wanted: Module, module: Module, receiver: Value) -> Value:
         """The value of a submodule, read from `self` in front of a node."""
         paths = (p for p, m in module.named_modules(remove_duplicate=False) if m is wanted)
+        path = next(paths, None)
+        if path is None:
+            raise CompileError(
+                f"Could not export a {type(wanted).__name__} that {type(module).__name__} uses: "
+                "it is no submodule; register it, in a ModuleList or ModuleDict if there are more",
+                node.span,
+            )
         value, current = receiver, module
-        for part in next(paths).split("."):
-            if part:
-                current = current._modules[part]  # type: ignore[assignment]
-                value = _get(node, value, part, self._class(current).type)
+        for part in filter(None, path.split(".")):
+            current = current._modules[part]  # type: ignore[assignment]
+            value = _get(node, value, part, self._class(current).type)
+            self._live[value] = current
         return value
+
+    def _rewrite_read(self, node: Node) -> None:
+        """What a module has besides its state, such as its hooks, is what it is now."""
+        module, name = self._live.get(node.inputs[0]), node.attrs["name"]
+        if module is None or name in self._class(module).fields:
+            super()._rewrite_read(node)
+            return
+        value = getattr(module, name)
+        kept = dict(value) if isinstance(value, dict) else value
+        made = Builder.before(node).const(kept, node.output.type)
+        node.output.replace_all_uses_with(made)
+        node.erase()
 
 
 def _python_class(module: Module) -> type:

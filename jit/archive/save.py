@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from ir import ClassDef, TupleType, to_torch
+from ir import ClassDef, Program, TupleType, to_torch
 from jit.archive.class_writer import write_program
 from jit.archive.container import ContainerWriter, Target, open_container
 from jit.archive.form import FunctionForm, Savable
@@ -19,6 +20,7 @@ from jit.archive.reach import reachable
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.versions import MOVED, program_version
+from jit.reasons import JitWarning
 
 Extra = Mapping[str, str | bytes]
 
@@ -57,6 +59,7 @@ class _Archive:
         program = reachable(definition, generalizer.program)
         constants = Constants()
         self.files = write_program(program, constants)
+        _warn_of_library(program)
         self.version = program_version(program)
         self.constants = Pickler(class_at)
         values = tuple(map(to_torch, constants.values, constants.types))
@@ -74,6 +77,18 @@ class _Archive:
         name = "version" if self.version < MOVED else ".data/version"
         writer.add(name, f"{self.version}\n".encode())
         writer.add("byteorder", b"little")
+
+
+def _warn_of_library(program: Program) -> None:
+    """Say what torch does not read."""
+    calls = (n for m in program.methods() for n in m.graph.walk() if n.name == "prim::PythonOp")
+    names = sorted({f"ops.relume.{node.attrs['name']}" for node in calls})
+    if names:
+        warnings.warn(
+            f"the archive calls {', '.join(names)}: jit.load reads it, torch.jit.load does not",
+            JitWarning,
+            stacklevel=2,
+        )
 
 
 def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: bytes) -> None:
