@@ -144,6 +144,8 @@ def rebuild(kind: str, arguments: tuple[Any, ...]) -> torch.Tensor:
             return _quantized(storage, offset, size, stride, quantizer)
         case "_rebuild_sparse_tensor", (layout, data):
             return _sparse(layout, data)
+        case "_rebuild_sparse_tensor", (layout, size, requires_grad, *parts, _):
+            return _compressed(layout, size, parts).requires_grad_(bool(requires_grad))
         case "_rebuild_parameter", (data, requires_grad, _):
             return torch.nn.Parameter(data, bool(requires_grad))
     raise ValueError(f"{kind} is called with {len(arguments)} arguments")
@@ -209,3 +211,18 @@ def _sparse(layout: Any, data: Any) -> torch.Tensor:
     if not _are_sizes(*size):
         raise ValueError("a sparse tensor has no sizes")
     return torch.sparse_coo_tensor(indices, values, tuple(size), check_invariants=True)
+
+
+# Layouts by their codes in archives, as far as tensors of them are made of three parts.
+_COMPRESSED = {2: torch.sparse_csr, 4: torch.sparse_csc, 5: torch.sparse_bsr, 6: torch.sparse_bsc}
+
+
+def _compressed(layout: Any, size: Any, parts: list[Any]) -> torch.Tensor:
+    """A sparse tensor as TorchScript stores it: its sizes, then its parts."""
+    if layout == 1:
+        return _sparse(layout, (*parts, size))
+    if layout not in _COMPRESSED or len(parts) != 3 or not _are_sizes(*size):
+        raise ValueError(f"sparse layout {layout} is not supported")
+    return torch.sparse_compressed_tensor(
+        *parts, tuple(size), layout=_COMPRESSED[layout], check_invariants=True
+    )
