@@ -105,12 +105,21 @@ def _power(node: Node) -> None:
 
 
 def _cast(node: Node) -> None:
-    """A cast of None to a wider type is a constant of that type."""
+    """A cast of None to a wider type is a constant of that type; one to Optional, or to the type
+    that the value has, is nothing: where it matters `_fit_block` casts.
+    """
     (value,) = node.inputs
+    wanted = node.output.type
     if value.type == NONE and value.node is not None and value.node.name == "prim::Constant":
-        made = Builder.before(node).const(None, node.output.type)
-        node.output.replace_all_uses_with(made)
-        node.erase()
+        made = Builder.before(node).const(None, wanted)
+    elif value.type == wanted or (
+        isinstance(wanted, OptionalType) and value.type == wanted.element
+    ):
+        made = value
+    else:
+        return
+    node.output.replace_all_uses_with(made)
+    node.erase()
 
 
 def _loop(node: Node) -> None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import jit
+from jit.archive.load import load
 from jit.archive.save import save_to_buffer
 
 pytestmark = [
@@ -176,6 +177,13 @@ def calls(x: torch.Tensor) -> torch.Tensor:
     return _helper(x) + _helper(x, 3.0)
 
 
+def beyond_torchscript(items: list[int], s: str, d: dict[str, int]) -> Any:
+    items[1:3] = [9, 8, 7]
+    del items[:1]
+    ranked = sorted(items, key=lambda n: -n)
+    return items, ranked, s * 2, d == {"a": 1}, math.prod(items), "b" in s, items[0] ** 3
+
+
 def dynamic_union(v: int | str) -> int:
     w: int | str = v
     if isinstance(v, str):
@@ -206,6 +214,7 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (gradient_off, (torch.ones(2, requires_grad=True),)),
     (asserts, (3,)),
     (calls, (torch.ones(2),)),
+    (beyond_torchscript, ([1, 2, 3, 4], "ab", {"a": 1})),
     (dynamic_union, ("four",)),
     (dynamic_union, (4,)),
 ]
@@ -485,6 +494,43 @@ def test_callbacks_are_refused_with_their_place() -> None:
 def test_what_is_not_compiled_is_refused() -> None:
     with pytest.raises(TypeError, match=r"jit\.script"):
         jit.save(torch.nn.Linear(1, 1), io.BytesIO())
+
+
+def rounds(x: float) -> float:
+    return round(x, 1)
+
+
+def test_functions_of_our_own_are_said_to_be() -> None:
+    with pytest.warns(jit.JitWarning, match=r"ops\.relume\.round"):
+        data = save_to_buffer(jit.script(rounds))
+    assert load(io.BytesIO(data))(2.25) == round(2.25, 1)
+
+
+class Outside(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.several = [torch.nn.ReLU()]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.several[0](x)
+
+
+def test_modules_that_are_not_registered_are_refused() -> None:
+    with pytest.raises(jit.CompileError, match="no submodule"):
+        save_to_buffer(jit.script(Outside()))
+
+
+# cycles -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("function", [f for f, _ in CASES])
+def test_functions_are_stable_over_a_cycle(function: Callable[..., Any]) -> None:
+    data = save_to_buffer(jit.script(function))
+    assert members(save_to_buffer(load(io.BytesIO(data)))) == members(data)
+
+
+def test_modules_are_stable_over_a_cycle(model: Model) -> None:
+    for module in (model, Attributes()):
+        data = save_to_buffer(jit.script(module))
+        assert members(save_to_buffer(load(io.BytesIO(data)))) == members(data)
 
 
 # code ---------------------------------------------------------------------------------------------
