@@ -32,6 +32,7 @@ from ir.errors import (
 )
 from ir.futures import Future, wait
 from ir.graph import Block, Graph, Node, Value, copy_node
+from ir.instance import is_instance
 from ir.interpreter import Interpreter, Observer
 from ir.op import (
     Composite,
@@ -191,6 +192,7 @@ __all__ = [
     "fork",
     "hint",
     "infer",
+    "is_instance",
     "is_subtype",
     "join",
     "lookup",

@@ -219,13 +219,13 @@ def to_torch(value: Any, type_: T.Type) -> Any:
 
 
 # threads ------------------------------------------------------------------------------------------
-def fork(task: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
-    """Start `task(*args, **kwargs)` on another thread, under this one's grad mode, inference mode
+def fork(func: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
+    """Start `func(*args, **kwargs)` on another thread, under this one's grad mode, inference mode
     and autocast. Where dispatch or function modes or functorch are active, which are a thread's
     own, the task runs at once; so a trace records what it does.
     """
     if _has_modes():
-        return futures.completed(lambda: task(*args, **kwargs))
+        return futures.completed(lambda: func(*args, **kwargs))
     is_recorded, is_inferred = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
     is_cast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
@@ -235,7 +235,7 @@ def fork(task: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
             torch.set_grad_enabled(is_recorded),
             torch.autocast("cpu", dtype, is_cast),
         ):
-            return task(*args, **kwargs)
+            return func(*args, **kwargs)
 
     return futures.fork(run)
 

@@ -27,7 +27,6 @@ from ir import (
     Graph,
     Interpreter,
     ObjectType,
-    TensorType,
     Type,
     erased_type_of,
 )
@@ -38,8 +37,9 @@ from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.members import Members
+from jit.misfit import misfit
 from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
-from jit.plainness import accepts, bailout_reason
+from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import roles
 from jit.script import CompiledSource, compile_function
@@ -175,11 +175,10 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         for parameter, formal, value in zip(
             parameters, self._graph.params, call.bound, strict=True
         ):
-            if accepts(formal.type, value):
+            text = misfit(formal.type, value, parameter.name)
+            if text is None:
                 continue
             if self._function is None or parameter.annotation is not parameter.empty:
-                wanted = "Tensor" if isinstance(formal.type, TensorType) else formal.type
-                text = f"{wanted} for {parameter.name!r}, not {type(value).__qualname__}"
                 raise TypeError(f"{self.__name__}() expected {text}")
             fits = False
         return fits

@@ -7,8 +7,6 @@ serve both.
 
 from __future__ import annotations
 
-import collections.abc
-import types
 import typing
 import warnings
 from collections.abc import Callable
@@ -16,9 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch._jit_internal import FunctionModifiers
 
+from ir import is_instance
+
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
-_LISTS = (list, collections.abc.Sequence, collections.abc.Iterable)
+_UNTYPED = (typing.List, typing.Tuple, typing.Dict)  # noqa: UP006  what users write
 
 Final = typing.Final
 """Annotates an attribute that compiled code may take as a constant."""
@@ -123,27 +123,6 @@ def isinstance_(obj: Any, target_type: Any) -> bool:
     tuple of types; compiled code refines `obj` accordingly. TypeError for a container type that
     does not name its elements' types.
     """
-    if isinstance(target_type, tuple):
-        return any(isinstance_(obj, t) for t in target_type)
-    origin, args = typing.get_origin(target_type), typing.get_args(target_type)
-    if target_type is None or target_type is Any:
-        return target_type is Any or obj is None
-    if origin in (typing.Union, types.UnionType):
-        return any(isinstance_(obj, t) for t in args)
-    if origin is None:
-        if target_type in (list, tuple, dict, typing.List, typing.Tuple, typing.Dict):  # noqa: UP006
-            raise TypeError(f"{target_type} must name the types of its elements")
-        return isinstance(obj, target_type)
-    return isinstance(obj, origin) and _holds(obj, origin, args)
-
-
-def _holds(obj: Any, origin: Any, args: tuple[Any, ...]) -> bool:
-    """Whether the elements of a container have the given types."""
-    if origin is tuple:
-        if len(args) == 2 and args[1] is Ellipsis:
-            return all(isinstance_(item, args[0]) for item in obj)
-        return len(obj) == len(args) and all(map(isinstance_, obj, args))
-    if issubclass(origin, collections.abc.Mapping):
-        key, value = args
-        return all(isinstance_(k, key) and isinstance_(v, value) for k, v in obj.items())
-    return origin not in _LISTS or all(isinstance_(item, args[0]) for item in obj)
+    if target_type in _UNTYPED:
+        raise TypeError(f"{target_type} must name the types of its elements")
+    return is_instance(obj, target_type)

@@ -4,13 +4,12 @@ call has missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from codegen import has_no_modes, is_plain
-from ir import BOOL, FLOAT, INT, STR, TensorType, Type
 
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -18,21 +17,6 @@ _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 def is_tensor(value: object) -> bool:
     """Whether a value is a tensor, of any class."""
     return isinstance(value, torch.Tensor)
-
-
-_CLASSES: Mapping[Type, type | tuple[type, ...]] = {
-    INT: (int, torch.dtype),  # a dtype is an int in TorchScript's programs
-    FLOAT: (float, int),
-    BOOL: bool,
-    STR: str,
-}
-
-
-def accepts(type_: Type, value: object) -> bool:
-    """Whether a value may be passed for a parameter declared so; containers are not looked into."""
-    if isinstance(type_, TensorType):
-        return isinstance(value, torch.Tensor)
-    return isinstance(value, _CLASSES.get(type_, object))
 
 
 def bailout_reason(values: Iterable[Any]) -> str | None:

@@ -40,6 +40,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.compilation_unit",
         "jit.compilation_unit",
         "jit.language",
+        "jit.misfit",
         "jit.numpy_bridge",
         "jit.peers",
         "jit.modules.",

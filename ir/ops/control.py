@@ -31,6 +31,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ir.futures import wait
+from ir.instance import is_instance
 from ir.op import Control, Effect, Op, row
 
 
@@ -42,7 +43,7 @@ def control(
 
 
 def _is_instance(value: object, *, types: object, classes: Any) -> bool:
-    return isinstance(value, classes)
+    return is_instance(value, classes)
 
 
 CONSTANT = control("prim::Constant() -> t")

@@ -32,6 +32,7 @@ from ir import (
     UnionType,
     Value,
 )
+from jit.script.annotate import evaluate_annotation
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of
 from jit.script.dynamic import is_dynamic
@@ -195,7 +196,7 @@ def without_none(type_: Type) -> Type:
 
 def _isinstance(frame: Frame, subject: ast.expr, classes: ast.expr) -> Condition:
     operand = frame.evaluate(subject)
-    wanted = _classes(frame, frame.evaluate(classes))
+    wanted = _tested(frame, classes)
     if isinstance(operand, PyObject):
         return Condition(isinstance(operand.obj, tuple(c for c in wanted if isinstance(c, type))))
     if isinstance(operand, Instance):
@@ -206,6 +207,17 @@ def _isinstance(frame: Frame, subject: ast.expr, classes: ast.expr) -> Condition
     if isinstance(verdict, bool):
         return Condition(verdict)
     return _runtime_isinstance(frame, operand, verdict, path_of(subject))
+
+
+def _tested(frame: Frame, node: ast.expr) -> tuple[Any, ...]:
+    """The classes, or types such as `List[int]`, that are tested for."""
+    match node:
+        case ast.Tuple(elts=parts):
+            return tuple(c for part in parts for c in _tested(frame, part))
+        case ast.Subscript():
+            text = ast.unparse(node)
+            return (evaluate_annotation(text, frame.annotation_names(), frame.span),)
+    return _classes(frame, frame.evaluate(node))
 
 
 def _classes(frame: Frame, operand: Operand) -> tuple[Any, ...]:
