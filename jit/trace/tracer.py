@@ -116,7 +116,7 @@ def _check_constants(structure: Structure) -> None:
     for constant in structure.constants():
         if not isinstance(constant, _DATA):
             raise TypeError(
-                f"a trace cannot return a {type(constant).__qualname__}: return tensors in tuples, "
+                f"a trace cannot return a {type(constant).__name__}: return tensors in tuples, "
                 "lists, dicts, dataclasses or named tuples, or register the class with "
                 "torch.utils._pytree.register_pytree_node"
             )

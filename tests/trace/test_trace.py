@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from ir import Interpreter
-from jit.api import script
+from jit.api import script, script_if_tracing
 from jit.trace import TracerWarning, TracingCheckError, flatten, is_tracing, trace_graph
 from jit.tracing import trace
 
@@ -353,6 +353,66 @@ def test_scripted_functions_keep_their_control_flow() -> None:
     traced = trace(f, (A.abs(),))
     for x in (A.abs(), -B.abs()):
         torch.testing.assert_close(traced(x), f(x))
+
+
+@script
+def _parts(x: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"a": x, "b": x + 1}
+
+
+@script
+def _count(x: torch.Tensor, n: int) -> int:
+    if bool(x.sum() > 0):
+        return n * 2
+    return n
+
+
+@script_if_tracing
+def _flipped(x: torch.Tensor) -> torch.Tensor:
+    if bool(x.sum() > 0):
+        return x * 2
+    return x
+
+
+SCRIPTED = [
+    lambda x: _parts(x)["b"] * 2,
+    lambda x: x + _count(x, x.size(0)),
+    lambda x: x.new_zeros(_count(x, x.size(1)), 2).sum(0),
+    lambda x: _flipped(x) + 1,
+]
+
+
+@pytest.mark.parametrize("f", SCRIPTED)
+def test_results_of_scripted_functions_are_followed(f: Callable[..., Any]) -> None:
+    traced = trace(f, (A.abs(),))
+    for x in (A.abs(), -B.abs(), B.abs()):
+        torch.testing.assert_close(traced(x), f(x))
+
+
+def test_traces_are_called_by_scripted_functions() -> None:
+    pair = trace(lambda x: (x * 2, x + x.size(0)), (A,))
+    nested = trace(lambda x: {"a": x, "b": x * x.size(1)}, (A,))
+    module = trace(torch.nn.Linear(4, 2), (A,))
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        a, b = pair(x)
+        return a + b + nested(x)["b"]
+
+    def g(x: torch.Tensor) -> torch.Tensor:
+        return module(x) + 1
+
+    for _ in range(3):
+        torch.testing.assert_close(script(f)(B), f(B))
+        torch.testing.assert_close(script(g)(A), g(A))
+
+
+def test_objects_that_may_hold_tensors_are_no_results() -> None:
+    class Cache:
+        def __init__(self, x: torch.Tensor) -> None:
+            self.x = x
+
+    with pytest.raises(TypeError, match="a trace cannot return a Cache"):
+        trace(lambda x: Cache(x), (A,))
 
 
 def test_traced_functions_inside_a_trace() -> None:
