@@ -108,6 +108,8 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
             return frame.python(getattr, [owner, frame.constant(name)], part)
         case type_ if is_dynamic(type_) and not is_called:
             return attribute_of(frame, owner, name)
+        case type_ if type_ == NONE and frame.may_be_unreachable:
+            return attribute_of(frame, owner, name)  # raises, should control ever come here
         case OptionalType():
             raise frame.mismatch(
                 f"the value may be None, which has no attribute {name!r}; test `is not None` first"

@@ -11,11 +11,25 @@ from __future__ import annotations
 import ast
 import logging
 import types
+import typing
 from typing import Any
 
 import torch
 
-from ir import ANY, NONE, STR, TENSOR, DictType, ListType, SetType, TensorType, Value
+from ir import (
+    ANY,
+    INT,
+    NONE,
+    STR,
+    TENSOR,
+    DictType,
+    ListType,
+    SetType,
+    TensorType,
+    Type,
+    TypeMismatch,
+    Value,
+)
 from jit.script import library, methods, modules, operators
 from jit.script.attributes import get_attribute, has_op
 from jit.script.classes import find_method
@@ -32,7 +46,7 @@ from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
-from jit.script.scope import select
+from jit.script.scope import raise_exception, select
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -150,7 +164,7 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     if op is not None:
         if has_dynamic([*given.args, *given.kwargs.values()]):
             return call_python(frame, obj, given, name, result_of_op(op))
-        return apply_op(frame, op, given)
+        return _apply_if_reached(frame, op, given)
     if is_standard(obj) and not isinstance(obj, logging.Logger):
         return call_python(frame, obj, given, name)
     if isinstance(obj, torch.nn.Module):
@@ -167,6 +181,8 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return call(frame, lift(frame, source, name), given)
     if isinstance(obj, torch.jit.ScriptFunction):
         return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
+    if isinstance(obj, typing.NewType):
+        return given.args[0]
     if isinstance(obj, type):
         return methods.construct(frame, obj, name, given)
     special = type(obj).__dict__.get("__call__")
@@ -210,6 +226,21 @@ def op_of(obj: Any) -> str | None:
     if not package.startswith("torch") and "torch" not in str(owner):
         return None
     return f"aten::{obj.__name__}" if has_op(f"aten::{obj.__name__}") else None
+
+
+def _apply_if_reached(frame: Frame, op: str, given: Arguments) -> Operand:
+    """Apply an op; a branch of torch's own code that passes None for a tensor is one that eager
+    never comes to, and raises if it does.
+    """
+    try:
+        return apply_op(frame, op, given)
+    except TypeMismatch as error:
+        operands = (*given.args, *given.kwargs.values())
+        has_none = any(isinstance(o, Value) and o.type == NONE for o in operands)
+        if not (has_none and frame.may_be_unreachable):
+            raise
+        raise_exception(frame, TypeError, error.message)
+        return frame.uninitialized(TENSOR)
 
 
 def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
@@ -269,6 +300,14 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
     return methods.call_builtin(frame, owner, name, given)
 
 
+# Tensor methods without an op, and what they give.
+_TENSOR_RESULTS: dict[str, Type] = {
+    **dict.fromkeys(("apply_", "map_", "map2_", "share_memory_", "as_subclass"), TENSOR),
+    **dict.fromkeys(("data_ptr", "element_size", "storage_offset", "get_device"), INT),
+    "type": ANY,
+}
+
+
 def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
     """A method of Tensor: the op of its name, or the Python source of methods written in Python."""
     method = getattr(torch.Tensor, name)
@@ -278,5 +317,5 @@ def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> O
     if has_dynamic([*given.args, *given.kwargs.values()]):
         return call_on(frame, owner, name, given, result_of_op(f"aten::{name}"))
     if not has_op(f"aten::{name}"):
-        raise frame.unsupported(f"the Tensor method {name!r} is not supported in compiled code")
+        return call_on(frame, owner, name, given, _TENSOR_RESULTS.get(name, ANY))
     return apply_op(frame, f"aten::{name}", full)

@@ -56,6 +56,7 @@ Binding = Operand | bool
 Scope = dict[str, Binding]
 
 SKIP, STOP, RETURNED, RESULT, DEAD = "$skip", "$stop", "$returned", "$result", "$dead"
+LIVE = "@"  # the field that is the Python object itself, once there is one
 OBJECT = "$object"  # followed by its number, a dot and a name: a field of an object
 
 # What holds or shows its inputs as they are, beyond the graph's own ops.
@@ -159,6 +160,11 @@ class Watch:
         self.types[name].append(operand.type)
         frame.op("aten::_set_item", self.cells, frame.constant(name), operand)
 
+    def lose(self, name: str) -> None:
+        """A name whose value handlers cannot know."""
+        self.types.setdefault(name, [])
+        self.lost.add(name)
+
 
 @dataclass(slots=True)
 class Unit:
@@ -177,7 +183,6 @@ class Unit:
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     watches: list[Watch] = field(default_factory=list)  # of try bodies, the innermost last
     objects: int = 0  # objects of user classes made so far
-    escaped: set[int] = field(default_factory=set)  # those of which Python objects were made
     refined: dict[Value, Value] = field(
         default_factory=dict
     )  # result of a refining cast -> what it was made from
@@ -217,6 +222,11 @@ class Frame:
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.locals = local_names(source.node)
         self.span = caller_span or source.span(source.node)
+
+    @property
+    def may_be_unreachable(self) -> bool:
+        """Whether this is a branch of torch's own code: an error there is none before it is met."""
+        return self.source.is_library and self.builder.block.owner is not None
 
     # evaluation
 

@@ -10,7 +10,6 @@ instead.
 from __future__ import annotations
 
 import ast
-import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -48,7 +47,6 @@ from jit.script.values import (
     values_of,
 )
 
-_LIBRARY = os.path.dirname(torch.__file__)
 _DEPTH = 200
 
 
@@ -309,10 +307,9 @@ def _compile_callee(
 def function_frame(frame: Frame, fn: FunctionType, builder: Builder) -> Frame:
     """A frame for a function that `frame` calls; spans of library code are those of the call."""
     source = read_function(fn)
-    is_library = source.file.startswith(_LIBRARY)
-    span = frame.span if is_library else None
+    span = frame.span if source.is_library else None
     inner = Frame(frame.unit, source, Resolver(fn, frame.unit.captures), builder, None, span)
-    inner.is_library = is_library
+    inner.is_library = source.is_library
     return inner
 
 

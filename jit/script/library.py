@@ -67,6 +67,7 @@ for _function in (
     len, set, frozenset, tuple, list, dict, round, id, repr, format, int, float, complex, str, bool,
     bytes, bytearray, pow, divmod, sum, min, max, any, all, sorted, ascii, iter, next, hash, slice,
     ord, chr, bin, hex, oct, type, isinstance, getattr, setattr, hasattr,
+    torch.broadcast_shapes,
 ):  # fmt: skip
     library(_function)
 
@@ -205,3 +206,9 @@ def is_sequence(subject: Any) -> bool:
 def is_mapping(subject: Any) -> bool:
     """Whether a mapping pattern may match."""
     return isinstance(subject, collections.abc.Mapping)
+
+
+@library
+def first_of(items: Sequence[Any], *default: Any) -> Any:
+    """`next` of a generator that has been computed at once."""
+    return next(iter(items), *default)

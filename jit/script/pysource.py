@@ -10,14 +10,18 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType, FunctionType
 
+import torch
+
 from ir import Span, UnsupportedError
 
 FunctionNode = ast.FunctionDef | ast.Lambda
+_TORCH = os.path.dirname(torch.__file__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class FunctionSource:
     def name(self) -> str:
         """The function's name, `<lambda>` for a lambda."""
         return self.node.name if isinstance(self.node, ast.FunctionDef) else "<lambda>"
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the function is torch's own."""
+        return self.file.startswith(_TORCH)
 
     @property
     def body(self) -> list[ast.stmt]:

@@ -17,6 +17,7 @@ from ir import GENERATOR, SIZE
 from jit.script import operators
 from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN
+from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.known import known_value
 from jit.script.rules import RULES, Rule, computed, rule
@@ -40,8 +41,21 @@ def _known(value: Any) -> Rule:
     return lambda frame, given: frame.constant(value)
 
 
+def _computed_or_called(function: Any) -> Rule:
+    """Computed while compiling where the arguments are known, otherwise called."""
+    known = computed(function)
+
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        operands = (*given.args, *given.kwargs.values())
+        if any(known_value(o) is UNKNOWN for o in operands):
+            return call_python(frame, function, given, function.__name__)
+        return known(frame, given)
+
+    return apply
+
+
 RULES.update(dict.fromkeys(FALSE, _known(False)))
-RULES.update({f: computed(f) for f in COMPUTED})
+RULES.update({f: _computed_or_called(f) for f in COMPUTED})
 
 
 @rule(torch.Size)
@@ -66,6 +80,12 @@ def dtype_of(obj: Any) -> Any:
     if isinstance(obj, np.dtype) or (isinstance(obj, type) and issubclass(obj, np.generic)):
         return getattr(torch, np.dtype(obj).name, None)
     return None
+
+
+@rule(torch.broadcast_shapes)
+def _broadcast_shapes(frame: Frame, given: Arguments) -> Operand:
+    shapes = [frame.require(a) for a in given.args]
+    return frame.python(torch.broadcast_shapes, shapes, SIZE)
 
 
 @rule(torch.is_tensor)
