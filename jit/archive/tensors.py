@@ -223,6 +223,7 @@ def _compressed(layout: Any, size: Any, parts: list[Any]) -> torch.Tensor:
         return _sparse(layout, (*parts, size))
     if layout not in _COMPRESSED or len(parts) != 3 or not _are_sizes(*size):
         raise ValueError(f"sparse layout {layout} is not supported")
+    compressed, plain, values = parts
     return torch.sparse_compressed_tensor(
-        *parts, tuple(size), layout=_COMPRESSED[layout], check_invariants=True
+        compressed, plain, values, tuple(size), layout=_COMPRESSED[layout], check_invariants=True
     )
