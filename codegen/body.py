@@ -203,6 +203,7 @@ class Body:
     def _register(self, node: Node, rule: Scalar | Element) -> None:
         """A number, from numbers or from the element of a tensor."""
         s = Lanes(self.b, 1)
+        s.contracts = False  # Python rounds every operation
         s.on_fault = lambda condition, reason: self.leave_unless(self.b.not_(condition.value))
         result = rule.scalar(s, *(self._lane(s, v) for v in node.inputs))
         if node.output in self.plan.known:

@@ -177,6 +177,7 @@ class LaneBuilder:
         self.width = width
         self.features = features
         self.on_fault: Callable[[Lane, str], None] | None = None
+        self.contracts = True
 
     # making lanes
 
@@ -252,6 +253,15 @@ class LaneBuilder:
             )
         return self.builder.call(function, args)
 
+    def libm(self, name: str, *operands: Lane) -> Lane:
+        """A function of the C library on float64, as Python's `math` calls it."""
+        module, kind = self.builder.module, ll.DoubleType()
+        function = module.globals.get(name)
+        if function is None:
+            function = ll.Function(module, ll.FunctionType(kind, [kind] * len(operands)), name)
+        value = self.builder.call(function, [x.value for x in operands])
+        return Lane(self, value, dtypes.float64)
+
     def _same_type(self, name: str, *operands: Lane | Number) -> Lane:
         """An intrinsic whose operands and result have one type."""
         lanes = self.match(*operands)
@@ -268,7 +278,8 @@ class LaneBuilder:
         if x.dtype.is_bool:
             raise TypeError(f"`{op}` on bool lanes; cast before computing")
         if x.dtype.is_float:
-            value = getattr(self.builder, _FLOAT_OPS[op])(x.value, y.value, flags=CONTRACT)
+            flags = CONTRACT if self.contracts else ()
+            value = getattr(self.builder, _FLOAT_OPS[op])(x.value, y.value, flags=flags)
         else:
             value = getattr(self.builder, _INT_OPS[op])(x.value, y.value)
         return Lane(self, value, x.dtype)

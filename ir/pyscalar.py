@@ -291,6 +291,10 @@ class PyScalars:
     def fma(self, x: PyLane, y: PyLane | Number, z: PyLane | Number) -> PyLane:
         return PyLane(_fma(x.value, x._with(y), x._with(z)), x.dtype)
 
+    def libm(self, name: str, *operands: PyLane) -> PyLane:
+        made: PyLane = getattr(self, name)(*operands)
+        return made
+
     def rsqrt(self, x: PyLane) -> PyLane:
         return 1 / self.sqrt(x)
 

@@ -114,7 +114,7 @@ def _int_power(s: Scalars, x: Lane, y: Lane) -> Lane:
 
 def _float_power(s: Scalars, x: Lane, y: Lane) -> Lane:
     s.fault(((x == 0) & (y < 0)) | ((x < 0) & (s.floor(y) != y)), DOMAIN)
-    return _checked(s, s.pow(x, y), x, y)
+    return _checked(s, s.libm("pow", x, y), x, y)
 
 
 def _checked(s: Scalars, result: Lane, *operands: Lane) -> Lane:
@@ -253,7 +253,9 @@ for _schema, _read in (
 
 # math ---------------------------------------------------------------------------------------------
 def _function(name: str) -> Rule:
-    return lambda s, x: _checked(s, getattr(s, name)(s.cast(x, float64)), s.cast(x, float64))
+    if name == "sqrt":  # correctly rounded everywhere
+        return lambda s, x: _checked(s, s.sqrt(s.cast(x, float64)), s.cast(x, float64))
+    return lambda s, x: _checked(s, s.libm(name, s.cast(x, float64)), s.cast(x, float64))
 
 
 for _name in [
@@ -277,10 +279,11 @@ for _name in [
     "atanh",
     "erf",
     "erfc",
-    "lgamma",
 ]:
     for _type in ("int", "float"):
         number(f"aten::{_name}.{_type}({_type} a) -> float", _function(_name), getattr(math, _name))
+for _type in ("int", "float"):  # Python's own, of no library
+    row(f"aten::lgamma.{_type}({_type} a) -> float", Opaque(), python=math.lgamma)
 
 
 def _angle(scale: float) -> Rule:
@@ -296,7 +299,7 @@ for _type in ("int", "float"):
     number(f"aten::radians.{_type}({_type} a) -> float", _angle(math.pi / 180), math.radians)
 
 for _name, _float_rule in (
-    ("atan2", lambda s, y, x: s.atan2(y, x)),
+    ("atan2", lambda s, y, x: s.libm("atan2", y, x)),
     ("copysign", lambda s, x, y: s.copysign(x, y)),
     ("fmod", lambda s, x, y: _checked(s, s.fmod(x, y), x, y)),
 ):
