@@ -5,8 +5,8 @@
     return p.norm()        variable; methods are compiled in place
 
 So an object costs nothing at run time as long as it stays inside. Where it leaves (returned, stored
-in a list, passed to Python), a Python object is made of its fields as they are then; its fields
-cannot be assigned afterwards, because the copy would not see it.
+in a list, passed to Python), it becomes a Python object (`$object0.@`), which its fields are read
+from and written to from then on.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ import dataclasses
 from types import FunctionType
 from typing import Any
 
-from ir import ObjectType, Value
+from ir import NONE, ObjectType, Value
 from jit.script.constants import lift
-from jit.script.frame import OBJECT, Frame
+from jit.script.dynamic import attribute_of
+from jit.script.frame import LIVE, OBJECT, Frame
 from jit.script.resolve import is_stable
 from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject, SuperOf, Unbound
+
+_PLAIN_SET = vars(object)["__setattr__"]  # a frozen dataclass has another one
+
+# What makes objects more than their fields: Python makes them, and operates on them.
+_SPECIAL = ("__new__", "__slots__", "__getattr__", "__getattribute__", "__delattr__")
 
 
 def is_compiled_class(cls: type) -> bool:
@@ -27,7 +33,9 @@ def is_compiled_class(cls: type) -> bool:
     if type(cls) is not type or is_stable(cls):
         return False
     own = [c for c in cls.__mro__ if c is not object]
-    special = any(name in vars(c) for c in own for name in ("__new__", "__slots__", "__getattr__"))
+    special = any(name in vars(c) for c in own for name in _SPECIAL) or any(
+        "__setattr__" in vars(c) and has_source(vars(c)["__setattr__"]) for c in own
+    )
     init = _class_attribute(cls, "__init__")
     return not special and (isinstance(init, FunctionType) or init is object.__init__)
 
@@ -55,7 +63,7 @@ def _init_dataclass(frame: Frame, instance: Instance, given: Arguments) -> None:
         operand = bound.pop(field.name, None)
         if operand is None:
             operand = _default(frame, instance, field)
-        set_field(frame, instance, field.name, operand)
+        store_field(frame, instance, field.name, operand)
     if bound:
         name = next(iter(bound))
         raise frame.mismatch(f"{instance.cls.__name__}() has no argument {name!r}")
@@ -80,23 +88,44 @@ def field_key(instance: Instance, name: str) -> str:
 
 def set_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> None:
     """`instance.name = operand`."""
-    if instance.number in frame.unit.escaped:
-        raise frame.unsupported(
-            f"a field of a {instance.cls.__name__} is assigned after the object was returned, "
-            "stored or passed to Python; assign before"
-        )
+    live = live_object(frame, instance)
+    if live is None and _class_attribute(instance.cls, "__setattr__") is not _PLAIN_SET:
+        live = materialize_instance(frame, instance)
+    if live is not None:
+        frame.python(setattr, [live, frame.constant(name), frame.require(operand)], NONE)
+        return
+    store_field(frame, instance, name, operand)
+
+
+def store_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> None:
+    """Set a field of an object that has not left compiled code."""
     frame.scope[field_key(instance, name)] = operand
     for watch in frame.unit.watches:
         watch.note(frame, field_key(instance, name), operand)
 
 
+def live_object(frame: Frame, instance: Instance) -> Value | None:
+    """The Python object that an instance has become, None when it is still made of variables."""
+    binding = frame.scope.get(field_key(instance, LIVE))
+    if isinstance(binding, Unbound):
+        raise frame.unsupported(
+            f"an object of class {instance.cls.__name__!r} cannot be used here: {binding.reason}"
+        )
+    return binding if isinstance(binding, Value) else None
+
+
 def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
     """`instance.name`: a field, a method, a property or an attribute of the class."""
+    live = live_object(frame, instance)
+    if live is not None and not hasattr(instance.cls, name):
+        return attribute_of(frame, live, name)
     binding = frame.scope.get(field_key(instance, name))
     if isinstance(binding, Unbound):
         raise frame.mismatch(f"the field {name!r} cannot be read here: {binding.reason}")
     if binding is not None and not isinstance(binding, bool):
-        return binding
+        return binding if live is None else attribute_of(frame, live, name)
+    if name == "__class__":
+        return PyObject(instance.cls, instance.cls.__name__)
     found = _class_attribute(instance.cls, name)
     if isinstance(found, property) and found.fget is not None:
         return frame.call(PyObject(found.fget, name), instance)
@@ -117,7 +146,12 @@ def find_method(operand: Operand, name: str) -> Operand | None:
     if not isinstance(operand, Instance):
         return None
     found = _class_attribute(operand.cls, name)
-    if not isinstance(found, FunctionType):
+    if isinstance(found, staticmethod):
+        return PyObject(found.__func__, name)
+    if isinstance(found, classmethod):
+        owner = PyObject(operand.cls, operand.cls.__name__)
+        return PartialOf(PyObject(found.__func__, name), (owner,))
+    if not isinstance(found, FunctionType) or not has_source(found):
         return None
     return PartialOf(PyObject(found, f"{operand.cls.__name__}.{name}"), (operand,))
 
@@ -144,18 +178,27 @@ def call_special(frame: Frame, name: str, owner: Operand, *args: Operand) -> Ope
     return None if method is None else frame.call(method, *args)
 
 
+def has_source(function: FunctionType) -> bool:
+    """Whether a method was written by someone, and not generated (by `dataclass`, say)."""
+    return not function.__code__.co_filename.startswith("<")
+
+
 def materialize_instance(frame: Frame, instance: Instance) -> Value:
-    """A Python object with the instance's fields as they are now."""
+    """The Python object with the instance's fields, which from now on it stands for."""
+    live = live_object(frame, instance)
+    if live is not None:
+        return live
     cls, prefix = instance.cls, field_key(instance, "")
     fields = {k.removeprefix(prefix): v for k, v in frame.scope.items() if k.startswith(prefix)}
-    names = list(fields)
-
-    def make(*values: Any) -> Any:
-        made: Any = object.__new__(cls)
-        vars(made).update(zip(names, values, strict=True))
-        return made
-
-    values = [frame.require(v) for v in fields.values() if not isinstance(v, bool)]
-    frame.unit.escaped.add(instance.number)
     type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-    return frame.python(make, values, type_, name=cls.__name__)
+    made = frame.node("prim::CreateObject", (), [type_]).output
+    key = field_key(instance, LIVE)
+    frame.scope[key] = made
+    for watch in frame.unit.watches:
+        watch.lose(key)
+    for name, operand in fields.items():
+        if isinstance(operand, Unbound):
+            raise frame.mismatch(f"the field {name!r} cannot be read here: {operand.reason}")
+        if not isinstance(operand, bool):
+            frame.node("prim::SetAttr", [made, frame.require(operand)], name=name)
+    return made

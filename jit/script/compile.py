@@ -33,6 +33,7 @@ from jit.script import (
     trying,
 )
 from jit.script.classes import materialize_instance
+from jit.script.closures import materialize_closure
 from jit.script.compiled import CompiledSource
 from jit.script.constants import materialize
 from jit.script.frame import Callee, Frame, Freeze, Restart, Services, Unit
@@ -41,7 +42,7 @@ from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import check_bound
 from jit.script.state import freeze
-from jit.script.values import Arguments, Instance, Operand, PyObject, Static
+from jit.script.values import Arguments, Closure, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
 HANDLERS = (calls, comprehensions, control, expressions, functions, matching, statements, trying)
@@ -51,6 +52,8 @@ RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects,
 def _materialize(frame: Frame, operand: Static) -> Value:
     if isinstance(operand, Instance):
         return materialize_instance(frame, operand)
+    if isinstance(operand, Closure):
+        return materialize_closure(frame, operand)
     return materialize(frame, operand)
 
 

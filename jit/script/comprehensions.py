@@ -17,7 +17,7 @@ from jit.script.iteration import Indexed, iteration
 from jit.script.names import stored_names
 from jit.script.scope import conditional
 from jit.script.targets import assign
-from jit.script.values import Operand, PyObject, RangeOf, values_of
+from jit.script.values import Instance, Operand, PyObject, RangeOf, values_of
 
 SHORT = 16  # elements of a range of constants up to which a comprehension is unrolled
 
@@ -87,6 +87,7 @@ def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | 
         frame.scope.pop(name, None)
         if binding is not None:
             frame.scope[name] = binding
+    items = [frame.require(i) if isinstance(i, Instance) else i for i in items]
     values = values_of(items)
     made = make_list(frame, values) if values is not None else None
     return made if made is not None else operators.rebuild(frame, items)

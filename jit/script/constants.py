@@ -19,7 +19,6 @@ from jit.script.frame import Frame
 from jit.script.scope import merge_types
 from jit.script.templates import comprehend
 from jit.script.values import (
-    Closure,
     Items,
     Method,
     Operand,
@@ -157,10 +156,6 @@ def materialize(frame: Frame, operand: Static) -> Value:
             return lifted if isinstance(lifted, Value) else object_value(frame, obj)
         case Method(owner=Value() as owner, name=name) if is_dynamic(owner.type):
             return attribute_of(frame, owner, name)
-        case Closure():
-            raise frame.unsupported(
-                "a function can be called or passed to a function, but it is not a value here"
-            )
     raise frame.unsupported(f"{operand.describe()} cannot be used as a value in compiled code")
 
 

@@ -21,6 +21,7 @@ from ir import BOOL, INT, Block, Node, Type, Value
 from jit.script.conditions import condition, refine
 from jit.script.frame import (
     DEAD,
+    LIVE,
     OBJECT,
     RESULT,
     RETURNED,
@@ -35,7 +36,7 @@ from jit.script.iteration import Indexed, iteration
 from jit.script.names import loaded_names, stored_names
 from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
 from jit.script.targets import assign
-from jit.script.values import Operand, Unbound
+from jit.script.values import Instance, Operand, Unbound
 
 BROKE = "$broke"
 _ENDLESS = (1 << 63) - 1
@@ -263,6 +264,8 @@ class Loop:
         frame.scope = dict(scope)
         with frame.inside(block):
             self.body(index)
+            if frame.scope[DEAD] is False:
+                self._materialize_objects(scope)
             self._add_condition(block)
         return made, scope
 
@@ -307,6 +310,9 @@ class Loop:
         if end[DEAD] is True:
             return False
         names = [RETURNED, RESULT, *(n for n in self.before if n.startswith(OBJECT))]
+        for name in [n for n in end if n.endswith(LIVE) and n not in start]:
+            if self._existed(name):
+                return self._conflict(name, "it leaves compiled code in the loop")
         if end[RETURNED] is not True:
             names += [key for name in self.stored for key in (name, f"{name}?")]
         changes = [self._settle_name(name, end.get(name), start) for name in names]
@@ -318,6 +324,19 @@ class Loop:
             self.carried[BROKE] = BOOL
             return True
         return any(changes)
+
+    def _existed(self, live: str) -> bool:
+        """Whether the object whose Python object this is was made before the loop."""
+        return any(n.startswith(live.removesuffix(LIVE)) for n in self.before)
+
+    def _materialize_objects(self, starts: Scope) -> None:
+        """Objects that the body puts into carried variables are Python objects from then on."""
+        for name in (*self.stored, RESULT):
+            binding = self.frame.scope.get(name)
+            is_carried = name == RESULT or name in self.before
+            is_other = isinstance(binding, Instance) and starts.get(name) is not binding
+            if is_carried and is_other and isinstance(binding, Instance):
+                self.frame.scope[name] = self.frame.require(binding)
 
     def _settle_name(self, name: str, end: Binding | None, start: Scope) -> bool:
         begin = start.get(name)

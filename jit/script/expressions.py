@@ -38,7 +38,16 @@ from jit.script.indexing import getitem, read_index
 from jit.script.modules import live_object
 from jit.script.scope import select
 from jit.script.templates import comprehend
-from jit.script.values import Closure, Items, Narrowed, Operand, PyObject, StarOf, values_of
+from jit.script.values import (
+    Closure,
+    Instance,
+    Items,
+    Narrowed,
+    Operand,
+    PyObject,
+    StarOf,
+    values_of,
+)
 
 
 @expression(ast.Constant)
@@ -144,6 +153,7 @@ def _list(frame: Frame, node: ast.List) -> Operand:
     if any(isinstance(i, StarOf) for i in items):
         joined = join_lists(frame, items)
         return frame.op("aten::list", joined) if len(items) == 1 else joined
+    items = [frame.require(i) if isinstance(i, Instance) else i for i in items]
     values = values_of(items)
     if values is None:
         return Items(tuple(items))

@@ -18,6 +18,7 @@ from ir import (
     NONE,
     SIZE,
     STR,
+    TENSOR,
     DictType,
     FutureType,
     ListType,
@@ -41,6 +42,7 @@ from jit.script.constants import constant_of, lift, unpack
 from jit.script.dynamic import call_on, call_python
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
+from jit.script.library import set_slice
 from jit.script.scope import merge_types
 from jit.script.values import Arguments, Items, Keywords, Operand, PyObject, Static
 
@@ -82,6 +84,8 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
             )
         case ListType() if name == "extend":
             return _extend
+        case ListType() if name == "sort":
+            return _sort
         case TupleType() if name in ("index", "count"):
             return lambda frame, owner, given: frame.op(
                 f"aten::{name}", operators.as_list(frame, owner), *given.args
@@ -208,6 +212,13 @@ def _extend(frame: Frame, owner: Value, given: Arguments) -> Operand:
     return frame.op("aten::extend", owner, addition)
 
 
+def _sort(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    frame.change(owner)
+    ordered = frame.call(PyObject(sorted, "sorted"), owner, **given.kwargs)
+    nothing = frame.constant(None)
+    return frame.python(set_slice, [owner, nothing, nothing, nothing, frame.require(ordered)], NONE)
+
+
 def _update(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`d.update(...)` with a dict, pairs or keywords."""
     frame.change(owner)
@@ -282,13 +293,11 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _named_tuple(frame, cls, given)
     if issubclass(cls, BaseException):
-        type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-        return call_python(frame, cls, given, name, type_)
+        return call_python(frame, cls, given, name, _object_of(cls))
     if is_compiled_class(cls):
         return construct_instance(frame, cls, given)
     if is_enum(cls):
-        type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-        return call_python(frame, cls, given, name, type_)
+        return call_python(frame, cls, given, name, _object_of(cls))
     return _known_object(frame, cls, name, given)
 
 
@@ -313,13 +322,17 @@ _CONTEXTS = (
 def _known_object(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     """Context managers of torch, made at run time."""
     if cls not in _CONTEXTS:
-        raise frame.unsupported(f"objects of class {name} cannot be made in compiled code")
+        is_tensor = issubclass(cls, torch.Tensor) or isinstance(cls, type(torch.FloatTensor))
+        return call_python(frame, cls, given, name, TENSOR if is_tensor else _object_of(cls))
     bound = inspect.signature(cls).bind(*given.args, **given.kwargs)
     if given.kwargs:
         bound.apply_defaults()
     args = [a if isinstance(a, Value | Static) else frame.constant(a) for a in bound.args]
-    type_ = ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-    return frame.python(cls, [frame.require(a) for a in args], type_)
+    return frame.python(cls, [frame.require(a) for a in args], _object_of(cls))
+
+
+def _object_of(cls: type) -> Type:
+    return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
 
 
 def call_static(frame: Frame, owner: Operand, name: str, given: Arguments) -> Operand:

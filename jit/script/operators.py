@@ -216,6 +216,9 @@ def _reflected(frame: Frame, row: Operator, number: Value, tensor: Value) -> Val
 def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Operand:
     """`left op= right`: the object is changed where its type has an in-place form, as in Python."""
     row = BINARY[type(op)]
+    special = call_special(frame, f"__{row.augmented.__name__}__", left, right)
+    if special is not None:
+        return special
     if isinstance(left, Value) and _is_loose(left):
         frame.change(left)
         b = frame.require(right)

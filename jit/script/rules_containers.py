@@ -5,7 +5,6 @@ any, all, sum.
 from __future__ import annotations
 
 import ast
-import collections
 import functools
 import itertools
 import operator
@@ -30,7 +29,7 @@ from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration
-from jit.script.library import sorted_by, sorted_plain
+from jit.script.library import first_of, sorted_by, sorted_plain
 from jit.script.rules import RULES, Rule, rule
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
@@ -130,6 +129,16 @@ def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) 
     return frame.call(function, *(operators.elements(frame, item) if spreads else [item]))
 
 
+@rule(next)
+def _next(frame: Frame, given: Arguments) -> Operand:
+    """Of a generator expression, which has been computed as a list: its first element."""
+    source, *default = given.args
+    value = frame.require(source)
+    if not isinstance(value.type, ListType):
+        return frame.python(next, [value, *map(frame.require, default)], ANY)
+    return frame.python(first_of, [value, *map(frame.require, default)], ANY)
+
+
 @rule(len)
 def _len(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
@@ -203,7 +212,7 @@ def _tuple(frame: Frame, given: Arguments) -> Operand:
     return frame.cast(value, SequenceType(value.type.element))
 
 
-@rule(dict, collections.OrderedDict)
+@rule(dict)
 def _dict(frame: Frame, given: Arguments) -> Operand:
     """From keywords, from pairs, or a copy."""
     if given.args:
@@ -283,7 +292,8 @@ def _quantifier(name: str, op: str) -> Rule:
             return frame.op("aten::Bool", frame.op(f"aten::{name}", operand))
         over = iteration(frame, operand)
         if isinstance(over, Indexed):
-            return frame.op(f"aten::{name}", operand)
+            truths = comprehend(frame, "[not not x for x in source]", operand)
+            return frame.op(f"aten::{name}", frame.cast(frame.require(truths), ListType(BOOL)))
         result: bool | Value = name == "all"
         for item in over:
             found = truth(frame, item)

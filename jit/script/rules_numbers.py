@@ -14,11 +14,25 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from ir import BOOL, COMPLEX, FLOAT, INT, STR, ListType, TensorType, Type, Value
+from ir import (
+    ANY,
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INT,
+    STR,
+    TENSOR,
+    ListType,
+    TensorType,
+    TupleType,
+    Type,
+    Value,
+)
 from jit.script import operators
 from jit.script.attributes import has_op
 from jit.script.conditions import truth
 from jit.script.constants import constant_of
+from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.known import known_value
 from jit.script.library import extreme_by
@@ -97,7 +111,7 @@ def _round(frame: Frame, given: Arguments) -> Operand:
     if folded is not None:
         return folded
     if isinstance(value.type, TensorType):
-        raise frame.mismatch("type Tensor doesn't define __round__ method; use torch.round")
+        return frame.python(round, [value, *map(frame.require, digits)], TENSOR)
     if not digits:
         return (
             value
@@ -212,7 +226,7 @@ _MATH_PYTHON = {
     "nextafter": FLOAT,
     "ulp": FLOAT,
     "fsum": FLOAT,
-    "prod": FLOAT,
+    "prod": ANY,  # of what it multiplies
 }
 
 
@@ -226,21 +240,31 @@ def math_rule(function: Any) -> Rule | None:
 
     def apply(frame: Frame, given: Arguments) -> Operand:
         if given.kwargs:
-            raise frame.unsupported(f"math.{name} takes positional arguments in compiled code")
+            return call_python(frame, function, given, name)
         args = [frame.op("aten::Float", a) if operators.is_tensor(a) else a for a in given.args]
         folded = operators.fold(frame, function, *args)
         if folded is not None:
             return folded
         if name in _MATH_PYTHON or not has_op(f"aten::{name}"):
-            result = _MATH_PYTHON.get(name, FLOAT)
-            return frame.python(function, [frame.require(a) for a in args], result)
+            values = [frame.require(a) for a in args]
+            result = (
+                _product(values[0].type) if name == "prod" else _MATH_PYTHON.get(name, ANY)
+            )
+            return frame.python(function, values, result)
         return frame.op(f"aten::{name}", *args)
 
     return apply
 
 
+def _product(type_: Type) -> Type:
+    """What math.prod gives: numbers of the kind that it multiplies."""
+    element = type_.element if isinstance(type_, ListType) else ANY
+    return element if element in (INT, FLOAT) else ANY
+
+
 _CMATH = {
     cmath.phase: FLOAT,
+    cmath.polar: TupleType((FLOAT, FLOAT)),
     cmath.isnan: BOOL,
     cmath.isinf: BOOL,
     cmath.isfinite: BOOL,

@@ -8,17 +8,20 @@ import warnings
 
 from ir import (
     ANY,
+    BOOL,
     INT,
     OptionalType,
     Value,
 )
 from jit.script.attributes import get_attribute, python_class
+from jit.script.classes import field_key
 from jit.script.constants import constant_of
-from jit.script.dynamic import is_dynamic
+from jit.script.dynamic import is_dynamic, is_dynamic_value
 from jit.script.frame import Frame
-from jit.script.modules import assign_attribute, super_of
+from jit.script.modules import super_of
 from jit.script.rules import RULES, computed, rule
-from jit.script.values import Arguments, Operand, PartialOf, PyObject
+from jit.script.targets import set_attribute
+from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject
 
 RULES.update({f: computed(f) for f in (issubclass, callable, inspect.signature)})
 
@@ -26,9 +29,9 @@ RULES.update({f: computed(f) for f in (issubclass, callable, inspect.signature)}
 @rule(getattr)
 def _getattr(frame: Frame, given: Arguments) -> Operand:
     owner, name = given.args[0], constant_of(given.args[1])
-    if not isinstance(name, str):
-        raise frame.unsupported("getattr needs a name known while compiling")
-    if len(given.args) > 2 and not has_attribute(owner, name):
+    if not isinstance(name, str) or is_dynamic_value(owner):
+        return frame.python(getattr, [frame.require(a) for a in given.args], ANY)
+    if len(given.args) > 2 and not has_attribute(frame, owner, name):
         return given.args[2]
     return get_attribute(frame, owner, name)
 
@@ -37,9 +40,9 @@ def _getattr(frame: Frame, given: Arguments) -> Operand:
 def _setattr(frame: Frame, given: Arguments) -> Operand:
     owner, name, value = given.args
     known = constant_of(name)
-    if not isinstance(known, str) or not isinstance(owner, PyObject):
-        raise frame.unsupported("setattr needs an object and a name known while compiling")
-    assign_attribute(frame, owner, known, value)
+    if not isinstance(known, str):
+        raise frame.unsupported("setattr needs a name known while compiling")
+    set_attribute(frame, owner, known, value)
     return frame.constant(None)
 
 
@@ -48,11 +51,16 @@ def _hasattr(frame: Frame, given: Arguments) -> Operand:
     name = constant_of(given.args[1])
     if not isinstance(name, str):
         raise frame.unsupported("hasattr needs a name known while compiling")
-    return frame.constant(has_attribute(given.args[0], name))
+    owner = given.args[0]
+    if isinstance(owner, Value) and is_dynamic(owner.type):
+        return frame.python(hasattr, [owner, frame.constant(name)], BOOL)
+    return frame.constant(has_attribute(frame, owner, name))
 
 
-def has_attribute(owner: Operand, name: str) -> bool:
+def has_attribute(frame: Frame, owner: Operand, name: str) -> bool:
     """Whether an operand has an attribute, decided by its type."""
+    if isinstance(owner, Instance):
+        return field_key(owner, name) in frame.scope or hasattr(owner.cls, name)
     if isinstance(owner, PyObject):
         return hasattr(owner.obj, name)
     if isinstance(owner, Value):
@@ -65,6 +73,8 @@ def _type(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
     if isinstance(operand, PyObject):
         return PyObject(type(operand.obj), f"type({operand.name})")
+    if isinstance(operand, Instance):
+        return PyObject(operand.cls, operand.cls.__name__)
     value = frame.require(operand)
     if is_dynamic(value.type) or isinstance(value.type, OptionalType):
         return frame.python(type, [value], ANY)

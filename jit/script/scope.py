@@ -34,8 +34,8 @@ from ir import (
     Value,
     join,
 )
-from jit.script.frame import DEAD, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
-from jit.script.values import ChoiceOf, Operand, Static, Unbound
+from jit.script.frame import DEAD, LIVE, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
+from jit.script.values import ChoiceOf, Instance, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
 _MOST = 6  # alternatives of a union; a type that grows in a loop must end
@@ -161,6 +161,9 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
                 after[name] = before[name]
         else:
             merger.merge_name(name, after)
+    for name in (*a.scope, *b.scope):
+        if name.endswith(LIVE) and name not in after:  # became an object while merging
+            after[name] = Unbound("it left compiled code on one path only")
     frame.scope = after
 
 
@@ -207,6 +210,8 @@ class _Merger:
             root = self._root(before)
             if self._root(left) is root and self._root(right) is root:
                 return before
+        if Instance in (type(left), type(right)):
+            left, right = self._as_object(left, self.a), self._as_object(right, self.b)
         if isinstance(left, bool | Value) and isinstance(right, bool | Value):
             return self._join(name, left, right)
         if (
@@ -219,6 +224,14 @@ class _Merger:
             o.describe() if not isinstance(o, bool | Value) else "a value" for o in (left, right)
         ]
         return Unbound(f"it is {described[0]} on one path and {described[1]} on another")
+
+    def _as_object(self, binding: Binding, branch: Branch) -> Binding:
+        """An object made of variables as the Python object, where another one may be meant."""
+        if not isinstance(binding, Instance):
+            return binding
+        made: list[Value] = []
+        extend_branch(self.frame, branch, lambda: made.append(self.frame.require(binding)))
+        return made[0]
 
     def _join(self, name: str, left: bool | Value, right: bool | Value) -> Binding:
         self._settle_open(left, right)
@@ -266,8 +279,8 @@ class _Merger:
             after[name] = self._export(binding.type, binding, branch, None, other)
             if f"{name}?" not in branch.scope:
                 after[f"{name}?"] = self._export(BOOL, True, branch, False, other)
-        elif name.isidentifier():
-            after[name] = Unbound("it is bound on one path only")
+        elif name.isidentifier() or name.endswith(LIVE):
+            after[name] = Unbound("it is bound, or left compiled code, on one path only")
 
     def _export(
         self, type_: Type, left: Binding, a: Branch, right: Binding | None, b: Branch

@@ -161,13 +161,14 @@ def test_an_object_that_leaves_is_a_python_object() -> None:
     assert [type(v) for v in result] == [Vector, Vector] and [v.x for v in result] == [1.5, 3.0]
 
 
-def test_a_field_is_not_assigned_after_the_object_has_left() -> None:
+def test_an_object_that_has_left_is_seen_by_all() -> None:
     def f(a: float) -> list[Vector]:
         v = Vector(a)
         kept: list[Vector] = []
         kept.append(v)
         v.x = 3.0
-        return kept
+        kept[0].y = 5.0
+        return [*kept, v]
 
-    with pytest.raises(UnsupportedError, match="assign before"):
-        compiled(f, 1.5)
+    first, second = Interpreter(compiled(f, 1.5).graph).run(1.5)
+    assert first is second and (first.x, first.y) == (3.0, 5.0)
