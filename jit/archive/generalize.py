@@ -43,7 +43,7 @@ from ir import (
     dtypes,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
-from jit.archive.form import FunctionForm
+from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call
 from jit.archive.names import ROOT, Names, qualified_name
@@ -53,6 +53,7 @@ from jit.archive.substitutes import substitute
 from jit.script.annotate import named_tuple_type
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
+_CONTAINERS: dict[type, type] = {list: ListType, dict: DictType, tuple: TupleType}
 
 
 class Generalizer:
@@ -201,7 +202,8 @@ class Generalizer:
         elif node.name == "prim::Constant":
             self._rewrite_constant(node)
         elif node.name == "prim::isinstance":
-            node.attrs["types"] = tuple(map(self.generic_type, node.attrs["types"]))
+            tested = _tested_types(node.inputs[0].type, node.attrs)
+            node.attrs["types"] = tuple(map(self.generic_type, tested))
 
     def _rewrite_read(self, node: Node) -> None:
         """An attribute has the type of its field."""
@@ -223,8 +225,9 @@ class Generalizer:
         if isinstance(function, type) and is_context(function):
             make_context(node, self.class_of(function))
             return
-        graph = substitute(node)
-        if graph is None:
+        form = function.archive_form() if isinstance(function, Savable) else None
+        graph = form.graph if isinstance(form, FunctionForm) else substitute(node)
+        if graph is None or len(graph.params) != len(node.inputs):
             lower_call(node, _is_enum)
             return
         name = self.function(graph, f"{ROOT}.relume.{graph.name}")
@@ -234,6 +237,17 @@ class Generalizer:
         for old, new in zip(node.outputs, call.outputs, strict=True):
             old.replace_all_uses_with(new)
         node.erase()
+
+
+def _tested_types(given: Type, attrs: dict[str, Any]) -> list[Type]:
+    """What `isinstance` tests for; a bare `list` stands for the lists that a value may be."""
+    found: list[Type] = []
+    members = given.members if isinstance(given, UnionType) else (given,)
+    for type_, cls in zip(attrs["types"], attrs["classes"], strict=True):
+        kind = _CONTAINERS.get(cls) if isinstance(cls, type) else None
+        of_kind = [m for m in members if kind is not None and isinstance(m, kind)]
+        found += of_kind or [type_]
+    return found
 
 
 def _is_enum(value: Value) -> bool:

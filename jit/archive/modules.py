@@ -12,6 +12,7 @@ equal structure and code share a class.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ from jit.archive.form import ModuleForm
 from jit.archive.generalize import Generalizer, receive_self
 from jit.archive.names import qualified_name
 from jit.archive.spelling import Constants, annotation
+from jit.script import compile_function
 from jit.script.state import INTERNAL, is_constant, is_state, state_type
 
 Module = torch.nn.Module
@@ -60,9 +62,16 @@ class ModuleGeneralizer(Generalizer):
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
         self._live: dict[Value, Module] = {}  # what values of a method are modules
         self._methods[id(root)] = {method.graph: name for name, method in form.methods.items()}
-        for method in form.methods.values():
-            self._prepare(method.graph, root)
+        hooks = _hooks(root._forward_pre_hooks), _hooks(root._forward_hooks)
+        for hook in (*hooks[0], *hooks[1]):
+            graph = compile_function(MethodType(hook, root), reads_state=True).graph
+            self._methods[id(root)].setdefault(graph, hook.__name__)
+        for graph in list(self._methods[id(root)]):
+            self._prepare(graph, root)
         self.definition = self._class(root)
+        self.definition.forward_pre_hooks, self.definition.forward_hooks = (
+            [hook.__name__ for hook in several] for several in hooks
+        )
 
     def object_class(self, value: Any) -> ClassDef | None:
         """The class of an object of the program, None for plain data."""
@@ -267,6 +276,14 @@ class ModuleGeneralizer(Generalizer):
         made = Builder.before(node).const(kept, node.output.type)
         node.output.replace_all_uses_with(made)
         node.erase()
+
+
+def _hooks(held: Any) -> list[FunctionType]:
+    """The functions that run with calls of the saved module; those of submodules are part of the
+    code that calls them.
+    """
+    found = [getattr(hook, "hook", hook) for hook in held.values()]
+    return [hook for hook in dict.fromkeys(found) if isinstance(hook, FunctionType)]
 
 
 def _python_class(module: Module) -> type:

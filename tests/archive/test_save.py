@@ -184,6 +184,22 @@ def beyond_torchscript(items: list[int], s: str, d: dict[str, int]) -> Any:
     return items, ranked, s * 2, d == {"a": 1}, math.prod(items), "b" in s, items[0] ** 3
 
 
+def formats(v: list[int] | int) -> str:
+    count = len(v) if isinstance(v, list) else v
+    return "%d of %s" % (count, "many")  # noqa: UP031
+
+
+def tasks(x: torch.Tensor) -> torch.Tensor:
+    task = jit.fork(_helper, x)
+    return x + jit.wait(task)
+
+
+def recorded(x: torch.Tensor) -> torch.Tensor:
+    with torch.profiler.record_function("part"), torch.autocast("cpu", torch.bfloat16, True, True):
+        y = x @ x
+    return y
+
+
 def dynamic_union(v: int | str) -> int:
     w: int | str = v
     if isinstance(v, str):
@@ -215,6 +231,10 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (asserts, (3,)),
     (calls, (torch.ones(2),)),
     (beyond_torchscript, ([1, 2, 3, 4], "ab", {"a": 1})),
+    (formats, ([1, 2],)),
+    (formats, (3,)),
+    (tasks, (torch.ones(2),)),
+    (recorded, (torch.ones(2, 2),)),
     (dynamic_union, ("four",)),
     (dynamic_union, (4,)),
 ]
@@ -315,6 +335,24 @@ def test_methods_train_in_torch(model: Model) -> None:
     loaded = reload(jit.script(model)).train()
     loaded(torch.rand(3, 4))[0].sum().backward()
     assert _submodule(loaded, "blocks.0.fc").weight.grad is not None
+
+
+def _double(module: Any, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    return (inputs[0] * 2,)
+
+
+def _add_one(module: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+    return output + 1
+
+
+def test_hooks_of_a_module() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    module.register_forward_pre_hook(_double)
+    module.register_forward_hook(_add_one)
+    module[0].register_forward_hook(_add_one)
+    loaded = reload(jit.script(module))
+    x = torch.rand(3, 2)
+    assert torch.allclose(module(x), loaded(x))
 
 
 def test_traced_modules() -> None:
