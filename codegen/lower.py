@@ -57,6 +57,7 @@ from ir import (
 ROW_LIMIT = (
     1 << 16
 )  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
+MANY = 64  # times that a row may be computed again
 
 
 def _complete(given: tuple[Dim | None, ...] | None) -> tuple[Dim, ...] | None:
@@ -402,6 +403,7 @@ class Lowering:
                 inner = view_index(source, index, self.known, shape(value))
                 if inner is None:
                     return self._load(nest, value, index, self._reinterpreted(value))
+                self._store_if_repeated(nest, node.inputs[0], inner)
                 return self._operand_at(nest, node.inputs[0], inner, key)
             case Create():
                 nest.accesses += [Access(None, i) for i in index]
@@ -427,10 +429,14 @@ class Lowering:
         return self.visit(nest, value, index)
 
     def _store_if_repeated(self, nest: Nest, value: Value, index: Index) -> None:
-        """An expensive value under a broadcast, with the missing variable outside, is worth a
-        buffer.
+        """A value under a broadcast, with the missing variable outside, is worth a buffer: an
+        expensive one, and any that the rows of a reduction compute again and again.
         """
-        if value not in self.inside or value in self.stored or node_cost(value.node) < EXPENSIVE:
+        if value not in self.inside or value in self.stored:
+            return
+        is_expensive = node_cost(value.node) >= EXPENSIVE
+        is_computed = isinstance(node_of(value).op.rule, Pointwise)
+        if not is_expensive and not (nest.reduced and is_computed):
             return
         used = {v for i in index for v in i.terms}
         positions = [k for k, v in enumerate(nest.domain) if v in used]
@@ -439,8 +445,10 @@ class Lowering:
             for k, v in enumerate(nest.domain)
             if v not in used and hint(v.extent) > 1 and positions and k < positions[-1]
         ]
+        is_repeated = is_expensive or hint(product(v.extent for v in missing)) >= MANY
         if (
             missing
+            and is_repeated
             and not isinstance(node_of(value).op.rule, Reduction)
             and not any(v in nest.reduced for v in missing)
         ):

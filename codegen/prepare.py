@@ -14,13 +14,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
-from codegen.operands import Known, producer
-from codegen.partition import Group, Item, partition
+from codegen.operands import Known, producer, shape
+from codegen.partition import REGISTERS, Facts, Group, Item, partition
+from codegen.ranges import Ranges, ranges_of
 from codegen.schedule import Schedule, schedule
 from codegen.structured import Call, prepare_call
-from ir import Aliases, Block, Composite, Graph, Node, Structured, TensorType, Value, View, same_dim
+from ir import (
+    Aliases,
+    Block,
+    Composite,
+    Graph,
+    Node,
+    Structured,
+    TensorType,
+    Value,
+    View,
+    hint,
+    product,
+    same_dim,
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -32,6 +47,9 @@ class Prepared:
     graph: Graph
     known: Known
     aliases: Aliases
+    lists: Lists
+    ranges: Ranges
+    facts: Facts
     register_bytes: int
     items: dict[Block, list[Item]] = field(default_factory=dict)
     lowered: dict[Group, Lowered] = field(default_factory=dict)
@@ -59,16 +77,20 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the
     reason when a plan cannot be made.
     """
-    plan = Prepared(graph, known, Aliases(graph), register_bytes)
+    aliases = Aliases(graph)
+    lists = find_lists(graph, aliases, known)
+    facts = Facts(known, aliases, lists)
+    ranges = ranges_of(graph, known)
+    plan = Prepared(graph, known, aliases, lists, ranges, facts, register_bytes)
     _prepare_block(plan, graph.block, [])
     return plan
 
 
 def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, Buffer]]) -> None:
     """`targets` are tensors of the block that must end in given memory."""
-    items = plan.items[block] = partition(block, plan.known, plan.aliases)
+    items = plan.items[block] = partition(block, plan.facts)
     groups = [i for i in items if isinstance(i, Group)]
-    stored = {id(g): [v for v in g.outputs() if not is_alias(v, g)] for g in groups}
+    stored = {id(g): stored_values(g, plan.known) for g in groups}
     copies = [
         (v, t)
         for v, t in targets
@@ -107,9 +129,21 @@ def _write_there(
     return True
 
 
+def is_object(plan: Prepared, value: Value) -> bool:
+    """Whether control flow hands a value on as a Python object."""
+    return (
+        value not in plan.known
+        and value.type not in REGISTERS
+        and value not in plan.lists.native
+        and value not in plan.buffers
+    )
+
+
 def _prepare_if(plan: Prepared, node: Node) -> None:
+    is_mixed = node in plan.facts.mixed
     targets = [
-        _own_buffer(plan, v) if isinstance(v.type, TensorType) else None for v in node.outputs
+        _own_buffer(plan, v) if isinstance(v.type, TensorType) and not is_mixed else None
+        for v in node.outputs
     ]
     for block in node.blocks:
         _prepare_block(
@@ -121,9 +155,13 @@ def _prepare_if(plan: Prepared, node: Node) -> None:
 
 def _prepare_loop(plan: Prepared, node: Node) -> None:
     """Each carried tensor has the memory that its parameter reads, and a slot that the next
-    iteration's value is written to.
+    iteration's value is written to. Around callbacks tensors are carried as objects.
     """
     body = node.blocks[0]
+    if node in plan.facts.mixed:
+        plan.facts.boxed.update(p for p in body.params if p.type not in REGISTERS)
+        _prepare_block(plan, body, [])
+        return
     targets = []
     carried = zip(body.params[1:], body.returns[1:], node.inputs[2:], node.outputs, strict=True)
     for param, result, first, output in carried:
@@ -150,6 +188,45 @@ def _own_buffer(plan: Prepared, value: Value) -> Buffer:
     assert isinstance(type_, TensorType) and type_.dtype is not None
     plan.buffers[value] = Buffer(value, type_.dtype, type_.shape, dense_strides(type_))
     return plan.buffers[value]
+
+
+def stored_values(group: Group, known: Known) -> list[Value]:
+    """What a group stores for others. Where calls, which read any strides, are the only readers of
+    views that together show all of a value, that value is stored in their place.
+    """
+    own = [v for v in group.outputs() if not is_alias(v, group)]
+    shown: dict[Value, list[Value]] = {}
+    for value in own:
+        base = _viewed_inside(value, group, known)
+        if base is not None:
+            shown.setdefault(base, []).append(value)
+    for base, views in shown.items():
+        if base in own or sum(map(_size, views)) >= _size(base):
+            own = [v for v in own if v not in views and v is not base] + [base]
+    return own
+
+
+def _size(value: Value) -> int:
+    """The observed number of elements."""
+    return hint(product(shape(value)))
+
+
+def _viewed_inside(value: Value, group: Group, known: Known) -> Value | None:
+    """What of the group an output is a strided view of, when only calls outside read it."""
+    outside = [user for user, _ in value.uses if user not in group.nodes]
+    if not all(isinstance(user.op.rule, Structured) for user in outside):
+        return None
+    base = value
+    while (source := producer(base)) is not None and isinstance(source.node.op.rule, View):
+        if source.node not in group.nodes or source.node.op.rule.copies:
+            return None
+        base = source.node.inputs[0]
+    if base is value or base.node not in group.nodes:
+        return None
+    type_ = base.type
+    assert isinstance(type_, TensorType) and type_.dtype is not None
+    memory = {base: Buffer(base, type_.dtype, type_.shape, dense_strides(type_))}
+    return base if readable(value, memory, known).base is base else None
 
 
 def is_alias(value: Value, group: Group) -> bool:

@@ -18,6 +18,7 @@ import torch
 from ir import types as T
 from ir.op import Composite, Create, Op, Pointwise
 from ir.schema import Argument
+from tests.calls import CALLS, calls
 
 DTYPES = (
     torch.float32,
@@ -286,6 +287,11 @@ UNIT_INTERVAL = (
 
 def cases(op: Op, dtype: torch.dtype, layout: Layout = PLAIN) -> Iterator[Case]:
     """Calls of an op: enough of them that every choice of every parameter occurs."""
+    named = op.qualified.partition("::")[2]
+    if named in CALLS:
+        formals = [a.name for a in op.schema.arguments]
+        yield from map(Case, calls(named, formals, dtype, layout.place))
+        return
     short = op.name.partition("::")[2]
     shape = SHAPES.get(short, layout.shape)
     choices = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ir.op import Effect
 from ir.ops.factory import FLOATS, Tensor, structured
 from ir.ops.matmul import NATIVE
 from ir.typerules import fail, filled, is_known, like
@@ -70,4 +71,5 @@ def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
 
 structured("scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, "
            "Tensor? attn_mask=None, float dropout_p=0., bool is_causal=False, *, "
-           "float? scale=None, bool enable_gqa=False) -> Tensor", _attention_type, _attention)
+           "float? scale=None, bool enable_gqa=False) -> Tensor", _attention_type, _attention,
+           effect=Effect.RANDOM)

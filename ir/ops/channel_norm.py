@@ -12,7 +12,7 @@ from ir.dims import product
 from ir.ops.cast import convert, row_major, widen
 from ir.ops.factory import FLOATS, Tensor, composite
 from ir.ops.norm import has_elements, is_constant, is_float
-from ir.strides import Layout, is_contiguous
+from ir.strides import Layout, is_channels_last, is_contiguous
 from ir.typerules import is_known
 
 _STATISTICS = "Tensor(a!)? running_mean, Tensor(b!)? running_var"
@@ -50,7 +50,14 @@ def _batch_norm(b: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None,
     shift = shift if bias is None else b.add(shift, widen(b, bias))
     wide = widen(b, x)
     y = b.add(b.mul(wide, _spread(b, x, scale)), _spread(b, x, shift))
-    return convert(b, y, x.type.dtype)
+    result = convert(b, y, x.type.dtype)
+    return result if _is_channels_last(x) else row_major(b, result)
+
+
+def _is_channels_last(x: Tensor) -> bool:
+    strides = x.type.strides
+    return strides is not None and None not in strides and is_channels_last(
+        Layout(x.type.shape, strides))
 
 
 def _is_row_major(x: Tensor) -> bool:

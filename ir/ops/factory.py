@@ -206,10 +206,12 @@ def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any
 
 
 def structured(schemas: str, infer: TypeRule,
-               decompose: Callable[..., Any] = lambda b, *arguments: None) -> Op:
+               decompose: Callable[..., Any] = lambda b, *arguments: None,
+               effect: Effect | None = None) -> Op:
     """A family of operators that are called on whole tensors; `infer` types the results, which
     never share storage with an operand."""
-    return declare(schemas, lambda _: Structured(decompose=decompose), lambda rule, schema: infer)
+    return declare(schemas, lambda _: Structured(decompose=decompose), lambda rule, schema: infer,
+                   effect=effect)
 
 
 def scan(schemas: str, rule: Scan) -> Op:

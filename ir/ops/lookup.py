@@ -10,7 +10,7 @@ from typing import Any
 
 from ir.dims import Dim
 from ir.dtypes import int32, int64
-from ir.ops.factory import structured
+from ir.ops.factory import FLOATS, structured
 from ir.strides import Layout, is_contiguous
 from ir.typerules import axis, broadcast, fail, filled, is_known
 from ir.types import TENSOR, TensorType
@@ -100,7 +100,6 @@ def _index_type(self: TensorType, indices: Any) -> TensorType:
 
 
 structured("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor | .Tensor_out", _index_type)
-structured("index.Tensor_hacked_twin(Tensor self, Tensor[] indices) -> Tensor", _index_type)
 
 
 # order --------------------------------------------------------------------------------------------
@@ -161,6 +160,8 @@ structured("pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=N
 
 def _resized(self: TensorType, output_size: Any, factors: Any = None) -> TensorType:
     if not _is_complete(self) or not is_known(output_size, factors) or not _is_row_major(self):
+        return TENSOR
+    if self.dtype not in FLOATS:
         return TENSOR
     rank = len(self.shape) - 2
     sizes = output_size

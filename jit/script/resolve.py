@@ -84,7 +84,13 @@ class Resolver:
         return self.cells.get(name, self.globals)
 
     def record(self, name: str, holder: Any, key: str, value: Any) -> None:
-        """Note that the compiled code depends on `holder`'s entry."""
+        """Note that the compiled code depends on `holder`'s entry: for a method, which is made
+        anew whenever it is read, on that of the class.
+        """
+        if isinstance(value, types.MethodType) and value.__self__ is holder:
+            kind = type(holder)
+            if getattr(kind, key, None) is value.__func__:
+                holder, value = kind, value.__func__
         if not is_stable(value) and not (
             isinstance(holder, types.ModuleType) and is_stable(holder)
         ):

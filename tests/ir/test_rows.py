@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -81,12 +82,16 @@ def registry() -> set[str]:
 
 
 # declarations -------------------------------------------------------------------------------------
+STATISTICS = re.compile(r"Tensor\([ab]!\)\?(?= running_)")  # written to, which torch does not mark
+
+
 def test_schemas_are_torchs() -> None:
     known = registry()
     wrong = [
         t
         for op in ATEN
-        if (t := op.schema.text.removeprefix("aten::")) and f"aten::{t}" not in known
+        if (t := STATISTICS.sub("Tensor?", op.schema.text.removeprefix("aten::")))
+        and f"aten::{t}" not in known
     ]
     assert not wrong, "\n".join(wrong)
 

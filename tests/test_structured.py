@@ -1,0 +1,67 @@
+"""Structured rows, and composites of them, as plans: against torch, over dtypes and layouts, with
+constant and with symbolic sizes; types (sizes and strides) exactly as torch's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from codegen.partition import Callback
+from ir.op import TABLE, Op, Structured
+from ir.registry import lookup
+from tests.calls import CALLS
+from tests.ir.test_rows import called
+from tests.native_ops import Specialization
+from tests.samples import LAYOUTS, Case, Layout, cases
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12, torch.bfloat16: 2e-2}
+REFUSALS = (RuntimeError, NotImplementedError, IndexError, ValueError, TypeError)
+
+
+def test_every_row_has_calls() -> None:
+    rows = {op.qualified.removeprefix("aten::") for op in TABLE if isinstance(op.rule, Structured)}
+    assert rows <= set(CALLS)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:3], ids=lambda layout: layout.name)
+@pytest.mark.parametrize("name", CALLS)
+def test_row(name: str, layout: Layout) -> None:
+    op = lookup(f"aten::{name}")
+    for dtype in DTYPES:
+        for case in cases(op, dtype, layout):
+            is_native = layout.name == "contiguous" and dtype is not torch.bfloat16
+            check(op, case, False, is_native)
+            check(op, case, True, False)
+
+
+def check(op: Op, case: Case, symbolic: bool, is_native: bool) -> None:
+    """The plan gives what torch gives, laid out as torch does."""
+    wanted = called(op, case)
+    if wanted is None or isinstance(wanted, str):
+        return
+    where = f"{op} {case}{' symbolic' if symbolic else ''}"
+    specialization = Specialization(op, case, symbolic)
+    native = specialization.compile()
+    if is_native:
+        items = [i for items in native.plan.prepared.items.values() for i in items]
+        assert not any(isinstance(i, Callback) for i in items), f"{where}: called back"
+    found = native(*specialization.tensors)
+    for result, expected in zip(_flat(found), _flat(wanted), strict=True):
+        assert (result.dtype, result.shape) == (expected.dtype, expected.shape), where
+        if result.numel():
+            assert _steps(result) == _steps(expected), where
+        tolerance = TOLERANCE.get(result.dtype, 0)
+        assert torch.allclose(result, expected, tolerance, 8 * tolerance, equal_nan=True), where
+
+
+def _flat(result: Any) -> list[torch.Tensor]:
+    return list(result) if isinstance(result, tuple | list) else [result]
+
+
+def _steps(x: torch.Tensor) -> list[int]:
+    """Strides where they matter."""
+    return [s for s, n in zip(x.stride(), x.shape, strict=True) if n > 1]
