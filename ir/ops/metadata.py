@@ -78,11 +78,16 @@ row(  # in programs of TorchScript a dtype is an int
 )
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "_mkldnn", "sparse_csc", "sparse_bsr",
             "sparse_bsc", "jagged")  # fmt: skip
-row(
-    "aten::Int.layout(Layout a) -> int",
-    Opaque(),
-    python=lambda a: _LAYOUTS.index(str(a).removeprefix("torch.")),
-)
+
+
+def _layout_code(layout: object) -> int:
+    """The code of a layout; what plans hold is that code already."""
+    if isinstance(layout, int):
+        return layout
+    return _LAYOUTS.index(str(layout).removeprefix("torch."))
+
+
+row("aten::Int.layout(Layout a) -> int", Opaque(), python=_layout_code)
 metadata(
     "prim::itemsize(Tensor a) -> int", lambda a: a.itemsize, _of_dtype(lambda d: d.itemsize), INT
 )

@@ -19,6 +19,7 @@ from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError, Val
 from jit.script import (
     calls,
     comprehensions,
+    contexts,
     control,
     expressions,
     functions,
@@ -45,7 +46,9 @@ from jit.script.state import freeze
 from jit.script.values import Arguments, Closure, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
-HANDLERS = (calls, comprehensions, control, expressions, functions, matching, statements, trying)
+HANDLERS = (
+    calls, comprehensions, contexts, control, expressions, functions, matching, statements, trying,
+)  # fmt: skip
 RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects, rules_torch)
 
 

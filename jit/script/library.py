@@ -8,6 +8,7 @@ inputs of the node, so that an archive can name it: `ops.relume.<name>(...)`. Fu
 from __future__ import annotations
 
 import cmath
+import collections
 import collections.abc
 import importlib
 import math
@@ -81,6 +82,7 @@ for _owner, _methods in (
 
 library(torch.Tensor.tolist, "tolist")
 library(torch.manual_seed)
+library(collections.OrderedDict)
 library(warnings.warn)
 for _context in (
     torch.no_grad,

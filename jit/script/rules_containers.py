@@ -5,6 +5,7 @@ any, all, sum.
 from __future__ import annotations
 
 import ast
+import collections
 import functools
 import itertools
 import operator
@@ -235,6 +236,15 @@ def _dict(frame: Frame, given: Arguments) -> Operand:
     return make_dict(
         frame, [frame.require(k) for k, _ in pairs], [frame.require(v) for _, v in pairs]
     )
+
+
+@rule(collections.OrderedDict)
+def _ordered_dict(frame: Frame, given: Arguments) -> Operand:
+    made = frame.require(_dict(frame, given))
+    result = frame.python(collections.OrderedDict, [made], made.type)
+    if made in frame.unit.untyped:
+        frame.unit.untyped.follow(result, made)
+    return result
 
 
 def _dict_of_pairs(frame: Frame, operand: Operand, given: Arguments) -> Operand:

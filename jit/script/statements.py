@@ -18,10 +18,8 @@ from ir import (
     Value,
     is_subtype,
 )
-from jit.fusion import CompilerContext
 from jit.script import operators
 from jit.script.annotate import evaluate_annotation, type_of_annotation
-from jit.script.classes import call_special
 from jit.script.conditions import condition, refine, without_none
 from jit.script.constants import UNKNOWN, lift
 from jit.script.dynamic import is_dynamic
@@ -201,43 +199,6 @@ def _under_declaration(frame: Frame, operand: Operand) -> Operand:
     if frame.enforces or is_subtype(operand.type, declared):
         return conform(frame, operand, declared)
     return operand
-
-
-@statement(ast.With)
-def _with(frame: Frame, node: ast.With) -> None:
-    """Context managers made by a call of a known class: entered and left around the body, also
-    when it returns early.
-    """
-    entered: list[Operand] = []
-    for item in node.items:
-        with frame.at(item.context_expr):
-            manager = frame.evaluate(item.context_expr)
-            if isinstance(manager, PyObject) and isinstance(manager.obj, CompilerContext):
-                last = node.end_lineno or node.lineno
-                manager.obj.note(frame.source.file, node.lineno, last)
-                continue
-            result = _enter(frame, manager)
-        entered.append(manager)
-        if item.optional_vars is not None:
-            assign(frame, item.optional_vars, result)
-    frame.run(node.body)
-    if frame.scope[DEAD] is False:
-        for manager in reversed(entered):
-            _leave(frame, manager)
-
-
-def _enter(frame: Frame, manager: Operand) -> Operand:
-    special = call_special(frame, "__enter__", manager)
-    if special is not None:
-        return special
-    value = frame.require(manager)
-    return frame.node("prim::Enter", [value], [value.type]).output
-
-
-def _leave(frame: Frame, manager: Operand) -> None:
-    nothing = [frame.constant(None)] * 3
-    if call_special(frame, "__exit__", manager, *nothing) is None:
-        frame.node("prim::Exit", [frame.require(manager)])
 
 
 @statement(ast.Delete)

@@ -50,12 +50,15 @@ def _try(frame: Frame, node: ast.Try) -> None:
         else:
             frame.run([*node.body, *node.orelse])
 
-    def failed(error: Value) -> None:
+    def final() -> None:
         frame.run(node.finalbody)
+
+    def failed(error: Value) -> None:
+        final()
         if frame.scope[SKIP] is not True:  # a return in `finally` drops the exception
             reraise(frame, error)
 
-    attempt(frame, inner, lambda: _afterwards(frame, node.finalbody), failed)
+    attempt(frame, inner, lambda: afterwards(frame, final), failed)
 
 
 def _guarded(frame: Frame, node: ast.Try) -> None:
@@ -71,14 +74,14 @@ def _guarded(frame: Frame, node: ast.Try) -> None:
     )
 
 
-def _afterwards(frame: Frame, statements: Sequence[ast.stmt]) -> None:
+def afterwards(frame: Frame, body: Body) -> None:
     """`finally` on a path without exception: what it does not decide stays decided."""
     if frame.scope[DEAD] is True:
         return
     decided = {flag: frame.scope[flag] for flag in FLAGS}
     result = frame.scope.get(RESULT)
     frame.scope.update(dict.fromkeys(FLAGS, False))
-    frame.run(statements)
+    body()
     if isinstance(frame.scope[SKIP], Value):
         raise frame.unsupported("a return, break or continue under a condition in `finally`")
     if frame.scope[SKIP] is False:
