@@ -25,7 +25,6 @@ NAMES = """
 MISSING = {
     "freeze": "frozen modules are another piece of work",
     "optimize_for_inference": "as freeze",
-    "load": "archives are another piece of work",
 }
 
 # Classes whose constructors torch writes in C++ or leaves to other classes.
