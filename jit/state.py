@@ -15,7 +15,20 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from ir import FLOAT, TENSOR, Builder, Graph, ListType, Node, TupleType, Value, constant_of
+from ir import (
+    FLOAT,
+    PASSES,
+    TENSOR,
+    Block,
+    Builder,
+    Graph,
+    ListType,
+    Node,
+    TupleType,
+    Type,
+    Value,
+    constant_of,
+)
 from jit.captures import Extra
 from jit.plainness import is_tensor
 from jit.profile import is_constant
@@ -36,19 +49,67 @@ class BoundState:
 
 
 def bind_state(graph: Graph, varying: Set[Place] = frozenset()) -> BoundState:
-    """Bind the attributes that `graph` reads of objects it holds, in place."""
-    bound, changed = BoundState(), set(_changed(graph))
-    exposed = {id(obj) for node in graph.walk() for obj in node.attrs.get("objects", ())}
-    for node in list(graph.walk()):
-        if node.name != "prim::GetAttr":
-            continue
-        obj, name = _object_of(node), node.attrs["name"]
-        if obj is None or (id(obj), name) in changed or id(obj) in exposed:
-            continue
-        holder, key = place_of(obj, name)
-        if (id(holder), key) not in varying:
-            _bind(bound, node, holder, key)
-    return bound
+    """Bind the attributes that `graph` reads of objects it holds, in place: first plain data, then
+    the tensors of those branches that are left.
+    """
+    work = _Binding(graph, varying)
+    if work.run(tensors=False):
+        for name in ("fold", "invariant", "dce"):
+            PASSES[name].run(graph)
+    work.run(tensors=True)
+    return work.bound
+
+
+class _Binding:
+    """Binds the reads of one graph; each attribute is one value at its start."""
+
+    def __init__(self, graph: Graph, varying: Set[Place]) -> None:
+        self.graph = graph
+        self.varying = varying
+        self.changed = set(_changed(graph))
+        self.late = set(_late_reads(graph.block, set()))
+        self.bound = BoundState()
+        self.made: dict[tuple[Place, Type], Value] = {}
+
+    def run(self, tensors: bool) -> bool:
+        """Bind attributes that are tensors, or those that are not; whether there were any."""
+        found = False
+        for node in list(self.graph.walk()):
+            if node.name != "prim::GetAttr":
+                continue
+            obj, name = _object_of(node), node.attrs["name"]
+            if obj is None or (id(obj), name) in self.changed or node in self.late:
+                continue
+            holder, key = place_of(obj, name)
+            value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
+            if is_tensor(value) == tensors and (id(holder), key) not in self.varying:
+                found |= self._bind(node, holder, key, value)
+        return found
+
+    def _bind(self, node: Node, holder: Any, key: str, value: Any) -> bool:
+        place = (id(holder), key), node.output.type
+        made = self.made.get(place)
+        if made is None:
+            builder = Builder.before(self.graph.block.nodes[0])
+            builder.span = node.span
+            made = _literal(builder, node.output, value)
+            if made is None:
+                return False
+            self.made[place] = made
+            self._record(made, holder, key, value)
+        elif type(value) is list and not is_only_read(node.output):
+            return False
+        node.output.replace_all_uses_with(made)
+        node.erase()
+        return True
+
+    def _record(self, made: Value, holder: Any, key: str, value: Any) -> None:
+        if is_tensor(value):
+            assert made.node is not None
+            self.bound.extras[made.node] = Extra(holder, key)
+        else:
+            snapshot = value.copy() if type(value) is list else value
+            self.bound.captures.append(Capture(key, holder, key, snapshot))
 
 
 def place_of(obj: Any, name: str) -> tuple[Any, str]:
@@ -73,21 +134,22 @@ def _changed(graph: Graph) -> Iterator[Place]:
             yield id(_object_of(node)), node.attrs["name"]
 
 
-def _bind(bound: BoundState, node: Node, holder: Any, key: str) -> None:
-    value = holder[key] if isinstance(holder, dict) else getattr(holder, key)
-    builder = Builder.before(node)
-    builder.span = node.span
-    made = _literal(builder, node.output, value)
-    if made is None:
-        return
-    if is_tensor(value):
-        assert made.node is not None
-        bound.extras[made.node] = Extra(holder, key)
-    else:
-        snapshot = value.copy() if type(value) is list else value
-        bound.captures.append(Capture(key, holder, key, snapshot))
-    node.output.replace_all_uses_with(made)
-    node.erase()
+def _late_reads(block: Block, exposed: set[int]) -> Iterator[Node]:
+    """Reads of objects that Python functions had in hand before: `exposed` has their identities."""
+    for node in block.nodes:
+        if node.name == "prim::Loop":
+            exposed.update(i for inner in node.blocks[0].walk() for i in _exposes(inner))
+        for inner_block in node.blocks:
+            yield from _late_reads(inner_block, exposed)
+        if node.name == "prim::GetAttr" and id(_object_of(node)) in exposed:
+            yield node
+        exposed.update(_exposes(node))
+
+
+def _exposes(node: Node) -> Iterator[int]:
+    """The objects that a call back into Python may change: what it is given, and submodules."""
+    for obj in node.attrs.get("objects", ()):
+        yield from map(id, obj.modules() if hasattr(obj, "modules") else (obj,))
 
 
 def _literal(builder: Builder, read: Value, value: Any) -> Value | None:

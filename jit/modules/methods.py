@@ -42,10 +42,13 @@ class ModuleMethod(CompiledMethod):
         try:
             return self.compiled(obj)
         except CompileError as error:
-            code = self.function.__code__
-            text = f"{self.function.__qualname__} runs in eager mode: {error}"
-            warnings.warn_explicit(text, JitWarning, code.co_filename, code.co_firstlineno)
-            return MethodType(self.function, obj)
+            text = str(error)
+        except Exception as error:  # noqa: BLE001  a bug of ours is reported, and eager answers
+            text = f"the compiler failed: {type(error).__name__}: {error}"
+        code = self.function.__code__
+        text = f"{self.function.__qualname__} runs in eager mode: {text}"
+        warnings.warn_explicit(text, JitWarning, code.co_filename, code.co_firstlineno)
+        return MethodType(self.function, obj)
 
     def compiled(self, obj: Any) -> ScriptFunction:
         """The compiled method of one object; CompileError when it is an entry outside of the

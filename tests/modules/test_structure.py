@@ -338,3 +338,46 @@ def test_a_lazy_module_compiles_when_it_is_initialized() -> None:
             close(scripted(X), first)
     assert isinstance(scripted[0], nn.Linear) and not isinstance(scripted[0], nn.LazyLinear)
     assert isinstance(vars(scripted)["forward"], jit.ScriptFunction)
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Switch(False)
+        self.inner.steps = 0
+        self.scale = 1.0
+
+    @torch.jit.ignore
+    def advance(self) -> None:
+        self.inner.steps += 1
+        self.scale *= 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        before = x * self.scale
+        self.advance()
+        for _ in range(2):
+            x = x + self.inner.steps * self.scale
+            self.advance()
+        return x + before
+
+
+def test_what_a_callback_changes_is_read_again() -> None:
+    scripted = check(Counting(), X, calls=4)
+    assert scripted.inner.steps == 12
+
+
+class Varying(nn.Module):
+    def forward(self, *xs: Tensor, **options: float) -> Tensor:
+        total = xs[0]
+        for x in xs[1:]:
+            total = total + x
+        return total * options.get("scale", 1.0)
+
+
+def test_variadic_forward() -> None:
+    module = Varying()
+    scripted = jit.script(module)
+    for args in ((X,), (X, X), (X, X, X)):
+        for _ in range(2):
+            close(scripted(*args), module(*args))
+            close(scripted(*args, scale=2.0), module(*args, scale=2.0))
