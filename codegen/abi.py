@@ -43,6 +43,7 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "PyList_GetItem": (PTR, (PTR, I64)),
     "PyList_New": (PTR, (I64,)),
     "PyList_SetItem": (I32, (PTR, I64, PTR)),
+    "PyList_SetSlice": (I32, (PTR, I64, I64, PTR)),
     "PyList_Size": (I64, (PTR,)),
     "PyLong_AsDouble": (DOUBLE, (PTR,)),
     "PyLong_AsLongLongAndOverflow": (I64, (PTR, PTR)),
@@ -98,6 +99,31 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_release": (VOID, (PTR, PTR, I64)),
     "relume_pool_release": (VOID, (PTR,)),
     "relume_pool_delete": (VOID, (PTR, PTR)),
+    # our lists (codegen.list_runtime)
+    "relume_lists_free": (VOID, (PTR,)),
+    "relume_list_new": (PTR, (PTR, I64, I64, I64)),
+    "relume_list_retain": (VOID, (PTR,)),
+    "relume_list_release": (VOID, (PTR, PTR)),
+    "relume_list_reserve": (I1, (PTR, I64, I64)),
+    "relume_list_copy": (PTR, (PTR, PTR, I64)),
+    "relume_list_slice": (PTR, (PTR, PTR, I64, I64, I64, I64)),
+    "relume_list_extend": (I1, (PTR, PTR, I64)),
+    "relume_list_repeat": (PTR, (PTR, PTR, I64, I64)),
+    "relume_list_open": (I1, (PTR, I64, I64)),
+    "relume_list_close": (VOID, (PTR, I64, I64)),
+    **{
+        f"relume_list_{verb}_{kind}": signature
+        for kind, element in (("int", I64), ("float", DOUBLE), ("bool", I8))
+        for verb, signature in {
+            "find": (I64, (PTR, element, I64)),
+            "count": (I64, (PTR, element)),
+            "equal": (I1, (PTR, PTR)),
+            "reverse": (VOID, (PTR,)),
+            "sort": (I1, (PTR, I1)),
+            "unbox": (PTR, (PTR, PTR)),
+            "box": (PTR, (PTR,)),
+        }.items()
+    },
 }
 
 

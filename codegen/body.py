@@ -7,35 +7,45 @@ Where a value lives
     argument, or a temporary
     view of an object              made by torch's own view operator, so that it shares storage
     tuple, list                    its elements; built when it is returned
+    list that is written or counted, of numbers or such lists: native memory (`codegen.list_ops`)
     anything else                  an object of the plan's, released on every way out
     constant                       nowhere: folded into code, or a Python object of the plan
 
 `objects` holds what has a Python object already; `box` makes one for anything else.
+
+Leaving
+    While nothing visible was done, a failed guard starts over in the interpreter: lists are private
+    copies, which are written back to the arguments at the very end. After a callback with effects
+    the node that failed is called back instead, so that Python raises its own exception.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.ir as ll
 
-from codegen import control
+from codegen import control, list_ops
 from codegen.abi import call
 from codegen.callback import outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.kernel import Kernel, emit_kernel
 from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
+from codegen.list_ops import List
+from codegen.lists import Lists
 from codegen.nest import Nest
 from codegen.operands import producer
 from codegen.params import BoolParam, FloatParam, IntParam, Param
-from codegen.partition import CONTROL, REGISTERS, STRUCTURE, Callback, Group, Item
+from codegen.partition import CONTROL, RAISE, REGISTERS, STRUCTURE, Callback, Group, Item
 from codegen.prepare import Prepared
+from codegen.ranges import Ranges
 from codegen.refuse import Refused
 from codegen.structured import emit_call
-from codegen.unbox import Bound, BoundScalar, BoundTensor, variables
+from codegen.unbox import Bound, BoundList, BoundScalar, BoundTensor, variables
 from ir import (
     ANY,
     BOOL,
@@ -61,6 +71,7 @@ STACK_BYTES = 16 << 10  # temporaries up to this size live on the stack
 OF_KIND = {dtype.kind: dtype for dtype in REGISTERS.values()}
 PARAMS: dict[Type, Param] = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
 SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
+BEYOND = "a Python number beyond what compiled code holds, after a visible effect"
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +84,9 @@ class Body:
     pointers: dict[Value, ll.Value] = field(default_factory=dict)
     outputs: dict[Value, Output] = field(default_factory=dict)
     objects: dict[Value, ll.Value] = field(default_factory=dict)
+    lists: dict[Value, List] = field(default_factory=dict)
+    scopes: list[list[tuple[Value, ll.Value]]] = field(default_factory=list)
+    """For each block around the builder, the references to lists that it gives up at its end."""
     kernels: list[Kernel] = field(default_factory=list)
     wanted: set[Value] = field(
         default_factory=set
@@ -85,16 +99,33 @@ class Body:
     def b(self) -> ll.IRBuilder:
         return self.entry.builder
 
+    @property
+    def chosen(self) -> Lists:
+        return self.plan.lists
+
+    @property
+    def ranges(self) -> Ranges:
+        return self.plan.ranges
+
+    @property
+    def chain(self) -> ll.Value:
+        """The first link of the chain of native lists."""
+        return self.entry.chain
+
     def emit(self) -> None:
         """Emit everything between the guards and the return."""
         graph = self.plan.graph
-        self.wanted = _object_values(graph.block, self.plan)
+        self.wanted = _object_values(self.plan)
         bounds = variables([*self.entry.args, *self.entry.captured])
         for value, bound in zip(graph.params, bounds, strict=True):
             self.objects[value] = bound.obj
             self.bind(value, bound)
         self.block(graph.block)
-        self.entry.finish(self.result(graph.returns))
+        result = self.result(graph.returns)
+        for param in graph.params:
+            if param in self.lists and self.plan.aliases.is_written(param):
+                list_ops.write_back(self, self.lists[param], self.objects[param])
+        self.entry.finish(result)
 
     def result(self, returns: Sequence[Value]) -> Owned:
         """What the plan returns: None for nothing, several values as a tuple."""
@@ -110,6 +141,8 @@ class Body:
             self.pointers[value] = bound.data
         elif isinstance(bound, BoundScalar):
             self.numbers[value] = bound.value
+        elif isinstance(bound, BoundList) and value in self.chosen.native:
+            list_ops.bind(self, value, bound.header)
 
     # blocks ---------------------------------------------------------------------------------------
     def block(self, block: Block) -> None:
@@ -129,12 +162,43 @@ class Body:
         else:
             self.node(item)
 
+    @contextmanager
+    def inside(self, block: Block) -> Iterator[None]:
+        """The scope of an inner block: objects made there are not known outside; references to
+        lists end there.
+        """
+        objects = dict(self.objects)
+        self.scopes.append([])
+        yield
+        for value, header in self.scopes.pop():
+            self.drop(value, header)
+        self.objects = objects
+
+    def has_effect(self, block: Block) -> bool:
+        """Whether a block does anything visible."""
+        return any(
+            not item.is_pure
+            if isinstance(item, Callback)
+            else isinstance(item, Node) and any(map(self.has_effect, item.blocks))
+            for item in self.plan.items[block]
+        )
+
     def allocate(self, group: Group) -> None:
         """Memory for what a group stores, unless an enclosing loop has made it already."""
         for nest in self.plan.lowered[group].nests:
             for root in nest.roots:
                 if root.buffer.base not in self.pointers:
                     self.allocate_buffer(root.buffer.base)
+
+    def allocate_ahead(self, group: Group) -> None:
+        """Memory for what a group stores, in front of the loop that repeats it; a tensor that
+        becomes an object is a new one each time.
+        """
+        for nest in self.plan.lowered[group].nests:
+            for root in nest.roots:
+                base = root.buffer.base
+                if base not in self.pointers and base not in self.wanted:
+                    self.allocate_buffer(base)
 
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value: a tensor of torch's when it becomes an object, else the stack or
@@ -176,18 +240,43 @@ class Body:
         if status is not None:
             self.leave_unless(self.b.icmp_unsigned("==", status, I64(0)))
 
-    def leave_unless(self, condition: ll.Value) -> None:
-        """Start over in the interpreter unless the condition holds; only while nothing visible was
-        done.
+    def leave_unless(self, condition: ll.Value, node: Node | None = None) -> None:
+        """Start over in the interpreter unless the condition holds; after a visible effect, have
+        Python itself raise what the node raises.
         """
-        if not self.can_leave:
-            raise Refused("effect before guard")
-        self.entry.require(condition)
+        if self.can_leave:
+            self.entry.require(condition)
+            return
+        with self.b.if_then(self.b.not_(condition), likely=False):
+            if node is not None and all(map(self._is_boxable, node.inputs)):
+                outlined = outline(Callback([node]), self.plan.known)
+                arguments = [self._box_fresh(v) for v in outlined.arguments]
+                self.entry.call_python(self.entry.constant(outlined.function), arguments)
+            self.entry.raise_if(ll.IntType(1)(1), "OverflowError", BEYOND)
+
+    def _is_boxable(self, value: Value) -> bool:
+        """Whether an object can be made of a value in passing."""
+        return any(
+            value in table for table in (self.numbers, self.lists, self.objects, self.plan.known)
+        )
+
+    def _box_fresh(self, value: Value) -> ll.Value:
+        """An object of a value as it is now, which nobody else will see."""
+        entry = self.entry
+        if value in self.lists:
+            return entry.peek(list_ops.box_copy(self, self.lists[value]))
+        if value in self.numbers:
+            return entry.peek(self._box_number(value))
+        if value in self.objects:
+            return self.objects[value]
+        return entry.peek(self._box_known(self.plan.known[value], value.type))
 
     # nodes ----------------------------------------------------------------------------------------
     def node(self, node: Node) -> None:
         """A node outside of loop nests."""
-        if isinstance(node.op.rule, Scalar | Element):
+        if self.chosen.touches(node) and node.name not in CONTROL:
+            self._on_lists(node)
+        elif isinstance(node.op.rule, Scalar | Element):
             self._register(node, node.op.rule)
         elif node in self.plan.calls:
             emit_call(self, self.plan.calls[node], self.plan.known, self.plan.buffers)
@@ -197,14 +286,82 @@ class Body:
             self._unpack(node)
         elif node.name == "prim::unchecked_cast":
             self.same(node.inputs[0], node.output)
+        elif node.name == RAISE:
+            self._raise(node)
         elif node.name not in STRUCTURE:
             raise Refused("not native", node)
+        elif node.name == "prim::ListConstruct" and self.plan.aliases.is_written(node.output):
+            self.object(node.output)  # one object from the start: whoever changes it changes this
+
+    def _raise(self, node: Node) -> None:
+        """Python raises: in the interpreter that starts over, or called back."""
+        if self.can_leave:
+            self.entry.require(ll.IntType(1)(0))
+        else:
+            self.call_back(Callback([node]))
+
+    def _on_lists(self, node: Node) -> None:
+        """An operator on lists, or a list in native memory."""
+        if self.chosen.is_operation(node):
+            list_ops.emit(self, node)
+        elif node.name == "prim::ListConstruct":
+            items = [list_ops.item_of(self, v) for v in node.inputs]
+            list_ops.construct(self, node.output, items, node)
+        elif node.name == "prim::Constant":
+            items = [self._constant_number(k) for k in self.plan.known[node.output]]
+            list_ops.construct(self, node.output, items, node)
+        elif node.name == "prim::Uninitialized":
+            list_ops.bind_nothing(self, node.output)
+        elif node.name == "prim::TupleUnpack":
+            self._unpack(node)
+        if self.scopes and list_ops.is_owner(self.chosen, node):
+            for output in node.outputs:
+                if output in self.lists:
+                    self.own_list(output, self.lists[output].header)
+
+    def own_list(self, value: Value, header: ll.Value) -> None:
+        """Give up a reference at the end of the block, when a loop may come by again."""
+        if self.entry.loop_depth:
+            self.scopes[-1].append((value, header))
+
+    def handed(self, value: Value) -> ll.Value:
+        """A number or a list as control flow hands it on: the taker owns a reference."""
+        if value not in self.lists:
+            return self.number(value)
+        header = self.lists[value].header
+        list_ops.retain(self, value.type, header)
+        return header
+
+    def receive(self, value: Value, register: ll.Value, is_owned: bool = True) -> None:
+        """Note a number or list that control flow has handed on."""
+        if value not in self.chosen.native:
+            self.numbers[value] = register
+            return
+        list_ops.bind(self, value, register)
+        if is_owned:
+            self.own_list(value, register)
+
+    def drop(self, value: Value, register: ll.Value) -> None:
+        """Give up the reference to a list that goes out of use; numbers have none."""
+        list_ops.release(self, value.type, register)
+
+    def box_for(self, node: Node) -> None:
+        """Make the objects that callbacks inside read of tensors outside: a tensor becomes an
+        object once, not in every turn of a loop.
+        """
+        inside = {v for b in node.blocks for v in _defined_in(b)}
+        for value in _called_with(node, self.plan):
+            if value not in inside and not self._is_boxable(value):
+                self.object(value)
 
     def _register(self, node: Node, rule: Scalar | Element) -> None:
         """A number, from numbers or from the element of a tensor."""
         s = Lanes(self.b, 1)
         s.contracts = False  # Python rounds every operation
-        s.on_fault = lambda condition, reason: self.leave_unless(self.b.not_(condition.value))
+        s.is_bounded = node in self.ranges.exact
+        s.on_fault = lambda condition, reason: self.leave_unless(
+            self.b.not_(condition.value), node
+        )
         result = rule.scalar(s, *(self._lane(s, v) for v in node.inputs))
         if node.output in self.plan.known:
             return
@@ -227,7 +384,14 @@ class Body:
 
     def same(self, value: Value, name: Value) -> None:
         """`name` is another name of a value."""
-        for table in (self.numbers, self.pointers, self.outputs, self.objects):
+        tables: list[dict[Value, Any]] = [
+            self.numbers,
+            self.pointers,
+            self.outputs,
+            self.objects,
+            self.lists,
+        ]
+        for table in tables:
             if value in table:
                 table[name] = table[value]
 
@@ -235,6 +399,8 @@ class Body:
         """A number as a register."""
         if value in self.numbers:
             return self.numbers[value]
+        if value.node is not None and value.node.name == "prim::Uninitialized":
+            return ll.Constant(control.register_type(value.type), 0)
         if value not in self.plan.known:
             raise Refused("not native", value.node)
         return self._constant_number(self.plan.known[value])
@@ -263,21 +429,39 @@ class Body:
             self._bind_result(value, item)
 
     def _bind_result(self, value: Value, obj: ll.Value) -> None:
+        if value in self.chosen.native:
+            list_ops.unbox(self, value, obj)
+            self.own_list(value, self.lists[value].header)
+            return
         self.objects[value] = obj
         if value.type in PARAMS:
-            if not self.can_leave:
-                raise Refused("effect before guard", value.node)
-            self.bind(value, self.entry.unbox(PARAMS[value.type], obj))
+            with self._leaving():
+                self.bind(value, self.entry.unbox(PARAMS[value.type], obj))
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        """Where failed guards of the entry may start over, or else raise."""
+        if self.can_leave:
+            yield
+        else:
+            with self.entry.raising("OverflowError", BEYOND):
+                yield
 
     # objects --------------------------------------------------------------------------------------
     def object(self, value: Value) -> ll.Value:
         """A value as a Python object, borrowed from the plan."""
+        if value in self.lists:  # as it is now
+            return self.entry.peek(list_ops.box_copy(self, self.lists[value]))
         if value not in self.objects:
             self.objects[value] = self.entry.peek(self.box(value))
         return self.objects[value]
 
     def box(self, value: Value) -> Owned:
         """A value as a Python object that the caller owns."""
+        if value in self.lists:
+            return list_ops.box(self, self.lists[value])
+        if value.node is not None and value.node.name == "prim::Uninitialized":
+            return self.entry.box_object(self.entry.constant(None))
         if value in self.objects:
             return self.entry.box_object(self.objects[value])
         if value in self.outputs:
@@ -299,8 +483,10 @@ class Body:
             if isinstance(type_, TupleType) and type_.cls is not None:
                 return self._box_view(value)
             items = [self.box(v) for v in source.node.inputs]
-            return self.entry.box_sequence(items, isinstance(value.type, ListType))
-        if has_own_memory(value, self.plan) and value in self.pointers:
+            made = self.entry.box_sequence(items, isinstance(value.type, ListType))
+            self.objects[value] = self.entry.peek(made)  # one object, however often it is handed on
+            return self.entry.box_object(self.objects[value])
+        if is_stored(value, self.plan) and self.plan.buffers[value].base in self.pointers:
             return self._box_copy(value)
         return self._box_view(value)
 
@@ -368,19 +554,56 @@ def has_own_memory(value: Value, plan: Prepared) -> bool:
     return value in plan.buffers and plan.buffers[value].base is value
 
 
-def _object_values(block: Block, plan: Prepared) -> set[Value]:
-    """Tensors stored by the graph's own block that become Python objects: returned, or read by a
-    callback.
+def is_stored(value: Value, plan: Prepared) -> bool:
+    """Whether a tensor was stored, in memory of its own or of whom control flow hands it to."""
+    source = producer(value)
+    is_view = source is not None and isinstance(source.node.op.rule, View)
+    return has_own_memory(value, plan) or (value in plan.buffers and not is_view)
+
+
+def _object_values(plan: Prepared) -> set[Value]:
+    """Stored tensors that become Python objects: returned, read by a callback, or handed on as
+    objects by control flow around callbacks.
     """
     wanted: set[Value] = set()
-    for value in block.returns:
+    for value in plan.graph.returns:
         wanted |= _tensors_of(value, plan)
-    for item in plan.items[block]:
-        if isinstance(item, Callback):
-            for node in item.nodes:
-                for value in node.inputs:
-                    wanted |= _tensors_of(value, plan)
+    for items in plan.items.values():
+        for item in items:
+            for value in _object_reads(item, plan):
+                wanted |= _tensors_of(value, plan)
     return wanted
+
+
+def _object_reads(item: Item, plan: Prepared) -> Iterator[Value]:
+    """What one item needs as objects."""
+    if isinstance(item, Callback):
+        for node in item.nodes:
+            yield from node.inputs
+    elif isinstance(item, Node) and item in plan.facts.mixed:
+        yield from item.inputs
+        for block in item.blocks:
+            yield from block.returns
+
+
+def _called_with(node: Node, plan: Prepared) -> Iterator[Value]:
+    """What items inside of control flow need as objects."""
+    for block in node.blocks:
+        for item in plan.items[block]:
+            yield from _object_reads(item, plan)
+            if isinstance(item, Node):
+                yield from _called_with(item, plan)
+    if node in plan.facts.mixed:
+        for block in node.blocks:
+            yield from block.returns
+
+
+def _defined_in(block: Block) -> Iterator[Value]:
+    yield from block.params
+    for node in block.nodes:
+        yield from node.outputs
+        for inner in node.blocks:
+            yield from _defined_in(inner)
 
 
 def _tensors_of(value: Value, plan: Prepared) -> set[Value]:

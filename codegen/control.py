@@ -1,26 +1,35 @@
 """Native control flow: `prim::If` and `prim::Loop` as branches of the body.
 
-Numbers merge in phis. A tensor that a branch hands on is written into the memory of the `If`'s
-output. A tensor that a loop carries has two memories in turn: an iteration reads one (the
-parameter) and writes the other (its slot), and at the back edge they change places; the first one
-read is the initial value's own, in whatever memory that is, if its layout fits.
+Numbers and lists merge in phis; objects wait in slots that own them. A tensor that a branch hands
+on is written into the memory of the `If`'s output. A tensor that a loop carries has two memories in
+turn: an iteration reads one (the parameter) and writes the other (its slot), and at the back edge
+they change places; the first one read is the initial value's own, in whatever memory that is, if
+its layout fits. Around callbacks, tensors are handed on as objects.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import llvmlite.ir as ll
 
-from codegen.entry import EntryBuilder
+from codegen.abi import PTR, call
+from codegen.entry import EntryBuilder, Owned
 from codegen.nest import Nest
 from codegen.partition import Group
-from codegen.prepare import Prepared
+from codegen.prepare import Prepared, is_object
 from codegen.structured import allocate_call
-from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Value
+from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Type, Value
 
 I64 = ll.IntType(64)
 TYPES: dict[object, ll.Type] = {INT: I64, FLOAT: ll.DoubleType(), BOOL: ll.IntType(1)}
+
+
+def register_type(type_: Type) -> ll.Type:
+    """The type of a number, or of a native list's header."""
+    return TYPES.get(type_, PTR)
 
 
 class Body(Protocol):
@@ -30,6 +39,8 @@ class Body(Protocol):
     plan: Prepared
     numbers: dict[Value, ll.Value]
     pointers: dict[Value, ll.Value]
+    objects: dict[Value, ll.Value]
+    can_leave: bool
 
     @property
     def b(self) -> ll.IRBuilder:
@@ -44,51 +55,104 @@ class Body(Protocol):
     def number(self, value: Value) -> ll.Value:
         """A number as a register."""
 
-    def allocate(self, group: Group) -> None:
-        """Memory for what a group stores."""
+    def handed(self, value: Value) -> ll.Value:
+        """A number or a list as control flow hands it on: the taker owns a reference."""
+
+    def receive(self, value: Value, register: ll.Value, is_owned: bool = True) -> None:
+        """Note a number or list that control flow has handed on."""
+
+    def drop(self, value: Value, register: ll.Value) -> None:
+        """Give up the reference to a list that goes out of use; numbers have none."""
+
+    def object(self, value: Value) -> ll.Value:
+        """A value as a Python object, borrowed from the plan."""
+
+    def box_for(self, node: Node) -> None:
+        """Make the objects that callbacks inside read of tensors outside."""
+
+    def inside(self, block: Block) -> AbstractContextManager[None]:
+        """The scope of an inner block."""
+
+    def has_effect(self, block: Block) -> bool:
+        """Whether a block does anything visible."""
+
+    def allocate_ahead(self, group: Group) -> None:
+        """Memory for what a group stores, in front of the loop that repeats it."""
 
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value."""
 
 
 def emit_if(body: Body, node: Node) -> None:
-    """A branch; its outputs are phis of numbers, or memory that both sides wrote."""
+    """A branch; its outputs are phis of numbers and lists, memory that both sides wrote, or
+    objects in slots.
+    """
     b = body.b
+    planned = body.plan.buffers
     for output in node.outputs:
-        if isinstance(output.type, TensorType) and output not in body.pointers:
+        if output in planned and output not in body.pointers:
             body.allocate_buffer(output)
     for block in node.blocks:
         allocate_all(body, block)
+    body.box_for(node)
+    slots = {o: body.entry.slot() for o in node.outputs if is_object(body.plan, o)}
     done = b.append_basic_block("if.done")
     sides = [b.append_basic_block(name) for name in ("if.then", "if.else")]
     b.cbranch(body.number(node.inputs[0]), *sides)
-    ends = []
+    ends, can_leave = [], body.can_leave
     for side, block in zip(sides, node.blocks, strict=True):
         b.position_at_end(side)
-        body.block(block)
-        results = [
-            None if isinstance(v.type, TensorType) or o in body.plan.known else body.number(v)
-            for v, o in zip(block.returns, node.outputs, strict=True)
-        ]
-        ends.append((b.block, results))
+        with body.inside(block):
+            body.block(block)
+            results = [
+                _handed_on(body, value, output, slots)
+                for value, output in zip(block.returns, node.outputs, strict=True)
+            ]
+        ends.append((b.block, results, body.can_leave))
+        body.can_leave = can_leave
         b.branch(done)
+    body.can_leave = all(end[2] for end in ends)
     b.position_at_end(done)
+    phis: dict[Value, ll.Value] = {}
     for k, output in enumerate(node.outputs):
         if ends[0][1][k] is not None:
-            phi = b.phi(TYPES[output.type])
-            for block, results in ends:
-                phi.add_incoming(results[k], block)
-            body.numbers[output] = phi
+            phis[output] = b.phi(register_type(output.type))
+            for block, results, _ in ends:
+                phis[output].add_incoming(results[k], block)
+    for output, phi in phis.items():
+        body.receive(output, phi)
+    for output, slot in slots.items():
+        body.objects[output] = body.entry.peek(slot)
+
+
+def _handed_on(
+    body: Body, value: Value, output: Value, slots: Mapping[Value, Owned]
+) -> ll.Value | None:
+    """What a branch hands on in a register; objects go to their slots, tensors are in memory."""
+    if output in slots:
+        body.entry.keep(slots[output], body.object(value))
+    if output in slots or output in body.plan.known or output in body.plan.buffers:
+        return None
+    return body.handed(value)
 
 
 def emit_loop(body: Body, node: Node) -> None:
     """for (i = 0; i < count and condition; i++)."""
-    b, inner = body.b, node.blocks[0]
+    b, inner, entry = body.b, node.blocks[0], body.entry
     carried = list(
         zip(inner.params[1:], inner.returns[1:], node.inputs[2:], node.outputs, strict=True)
     )
     allocate_all(body, inner)
-    starts = {p: _start(body, p, first) for p, _, first, _ in carried if p not in body.plan.known}
+    body.box_for(node)
+    slots = {p: entry.slot() for p, *_ in carried if is_object(body.plan, p)}
+    known = body.plan.known
+    starts = {
+        p: _start(body, p, first)
+        for p, _, first, _ in carried
+        if p not in known and p not in slots
+    }
+    entry.loop_depth += 1
+    _keep_all(body, slots, {p: first for p, _, first, _ in carried})
     count, condition = body.number(node.inputs[0]), body.number(node.inputs[1])
     before = b.block
     header, work, done = (b.append_basic_block(f"loop.{part}") for part in ("test", "body", "done"))
@@ -101,34 +165,55 @@ def emit_loop(body: Body, node: Node) -> None:
     for param, values in starts.items():
         for phi, value in zip(phis[param], values, strict=True):
             phi.add_incoming(value, before)
-        _name(body, param, phis[param])
+    for param, values in phis.items():
+        _name(body, param, values)
     body.numbers[inner.params[0]] = counter
     b.cbranch(b.and_(go_on, b.icmp_signed("<", counter, count)), work, done)
     b.position_at_end(work)
-    body.block(inner)
-    following = body.number(inner.returns[0])
-    results = {p: _following(body, p, r, phis[p]) for p, r, _, _ in carried if p in starts}
+    body.can_leave = body.can_leave and not body.has_effect(inner)
+    with body.inside(inner):
+        for param, slot in slots.items():
+            body.objects[param] = entry.peek(slot)
+        body.block(inner)
+        following = body.number(inner.returns[0])
+        results = {p: _following(body, p, r, phis[p]) for p, r, _, _ in carried if p in starts}
+        _keep_all(body, slots, {p: r for p, r, _, _ in carried})
+        for param in phis:
+            body.drop(param, phis[param][0])
     latch = b.block
-    counter.add_incoming(b.add(counter, I64(1)), latch)
+    counter.add_incoming(b.add(counter, I64(1), flags=("nsw",)), latch)
     go_on.add_incoming(following, latch)
     for param, values in results.items():
         for phi, value in zip(phis[param], values, strict=True):
             phi.add_incoming(value, latch)
     b.branch(header)
     b.position_at_end(done)
+    entry.loop_depth -= 1
     for param, _, _, output in carried:
-        if param in phis:
-            (body.pointers if isinstance(param.type, TensorType) else body.numbers)[output] = phis[
-                param
-            ][0]
+        if param in slots:
+            body.objects[output] = entry.peek(slots[param])
+        elif param in phis and isinstance(param.type, TensorType):
+            body.pointers[output] = phis[param][0]
+        elif param in phis:
+            body.receive(output, phis[param][0])
+
+
+def _keep_all(body: Body, slots: Mapping[Value, Owned], values: Mapping[Value, Value]) -> None:
+    """Put objects into their slots, all at once: each may be what another slot holds."""
+    b, entry = body.b, body.entry
+    objects = [body.object(values[param]) for param in slots]
+    for obj in objects:
+        call(b, "Py_IncRef", obj)
+    for slot, obj in zip(slots.values(), objects, strict=True):
+        entry.replace(slot, obj)
 
 
 def _start(body: Body, param: Value, first: Value) -> list[ll.Value]:
-    """What a carried value starts as: a number; or memory to read, to write, and to write after
-    that.
+    """What a carried value starts as: a number or list; or memory to read, to write, and to write
+    after that.
     """
     if not isinstance(param.type, TensorType):
-        return [body.number(first)]
+        return [body.handed(first)]
     slots = []
     for _ in range(2):
         body.allocate_buffer(body.plan.slots[param])
@@ -144,14 +229,14 @@ def _name(body: Body, param: Value, phis: list[ll.Value]) -> None:
     if isinstance(param.type, TensorType):
         body.pointers[param], body.pointers[body.plan.slots[param]] = phis[0], phis[1]
     else:
-        body.numbers[param] = phis[0]
+        body.receive(param, phis[0], is_owned=False)
 
 
 def _following(body: Body, param: Value, result: Value, phis: list[ll.Value]) -> list[ll.Value]:
     """The next iteration reads what this one wrote, and writes where the one before did."""
     if isinstance(param.type, TensorType):
         return [phis[1], phis[2], phis[1]]
-    return [body.number(result)]
+    return [body.handed(result)]
 
 
 def allocate_all(body: Body, block: Block) -> None:
@@ -160,14 +245,14 @@ def allocate_all(body: Body, block: Block) -> None:
     """
     for item in body.plan.items[block]:
         if isinstance(item, Group):
-            body.allocate(item)
+            body.allocate_ahead(item)
         elif isinstance(item, Node) and item in body.plan.calls:
             allocate_call(body, body.plan.calls[item])
         elif isinstance(item, Node):
             for output in item.outputs:
                 if (
                     item.name == "prim::If"
-                    and isinstance(output.type, TensorType)
+                    and output in body.plan.buffers
                     and output not in body.pointers
                 ):
                     body.allocate_buffer(output)

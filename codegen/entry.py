@@ -70,7 +70,7 @@ from codegen.params import Captured, Param
 from codegen.runtime import slow_entry
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
-from codegen.unbox import Bound, BoundTensor, Unboxer, are_disjoint, variables
+from codegen.unbox import Bound, BoundList, BoundTensor, Unboxer, are_disjoint, variables
 from ir import Assumption, Dim, DType, Symbol
 
 _LIKELY = (1 << 20, 1)
@@ -147,6 +147,9 @@ class EntryBuilder:
         self._callable, self._args, self._nargs, self._names = self.function.args
         self._next = self._global("next", PTR, NULL)
         self._owned: list[Owned] = []
+        self.loop_depth = 0
+        """How many loops of the body are around the builder."""
+        self._chain: Owned | None = None
         self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
         self._slots = self.builder.alloca(PTR, i32(1))
         self._body = self.function.append_basic_block("guards")
@@ -171,10 +174,14 @@ class EntryBuilder:
         bounds = list(variables([*self.args, *self.captured]))
         for k in written:
             for i, other in enumerate(bounds):
-                if isinstance(other, BoundTensor) and (i not in written or i > k):
-                    target = bounds[k]
-                    assert isinstance(target, BoundTensor)
-                    self.require(are_disjoint(self.builder, target, other))
+                if i not in written or i > k:
+                    self._guard_pair(bounds[k], other)
+
+    def _guard_pair(self, target: Bound, other: Bound) -> None:
+        if isinstance(target, BoundTensor) and isinstance(other, BoundTensor):
+            self.require(are_disjoint(self.builder, target, other))
+        elif isinstance(target, BoundList) and isinstance(other, BoundList):
+            self.require(self.builder.icmp_unsigned("!=", target.obj, other.obj))
 
     # --- leaving ---
 
@@ -186,9 +193,13 @@ class EntryBuilder:
         """Raise a built-in exception (`"ZeroDivisionError"`) when the condition holds."""
         b = self.builder
         with b.if_then(condition, likely=False):
-            kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
-            call(b, "PyErr_SetString", kind, string(self.module, message))
-            b.branch(self._error)
+            self._set_error(exception, message)
+
+    def _set_error(self, exception: str, message: str) -> None:
+        b = self.builder
+        kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
+        call(b, "PyErr_SetString", kind, string(self.module, message))
+        b.branch(self._error)
 
     def propagate_if(self, condition: ll.Value) -> None:
         """Return the error that a called function has set, when the condition holds."""
@@ -214,13 +225,44 @@ class EntryBuilder:
         b.ret(NULL)
         self._slots.operands = [i32(max(len(self._owned), 1))]
 
+    @contextmanager
+    def raising(self, exception: str, message: str) -> Iterator[None]:
+        """Where `require` raises instead of leaving."""
+        block, b = self.function.append_basic_block("raise"), self.builder
+        with b.goto_block(block):
+            self._set_error(exception, message)
+        target, self._target = self._target, block
+        yield
+        self._target = target
+
     # --- resources ---
+
+    @property
+    def chain(self) -> ll.Value:
+        """The first link of the chain of native lists (`codegen.list_runtime`)."""
+        if self._chain is None:
+            self._chain = self.slot("relume_lists_free")
+        return self._chain.slot
 
     def own(self, value: ll.Value, release: str) -> Owned:
         """Have `value` (a pointer, may be null) freed by C function `release` on the way out."""
         owned = self.slot(release)
-        self.builder.store(value, owned.slot)
+        self.replace(owned, value)
         return owned
+
+    def keep(self, owned: Owned, obj: ll.Value) -> None:
+        """Put another reference to an object into a slot, in place of what was there."""
+        call(self.builder, "Py_IncRef", obj)
+        self.replace(owned, obj)
+
+    def replace(self, owned: Owned, value: ll.Value) -> None:
+        """Fill a slot; in a loop it may hold what the turn before has left."""
+        b = self.builder
+        old = b.load(owned.slot, typ=PTR) if self.loop_depth else None
+        b.store(value, owned.slot)
+        if old is not None:
+            with b.if_then(b.icmp_unsigned("!=", old, NULL)):
+                call(b, owned.release, old)
 
     def take(self, owned: Owned) -> ll.Value:
         """The resource, which is the caller's from now on."""
@@ -244,6 +286,7 @@ class EntryBuilder:
         for size in sizes:
             count = b.mul(count, size)
         handle = self.slot("aoti_torch_delete_tensor_object")
+        self.replace(handle, NULL)
         shape, stride = self.array(sizes), self.array(steps)
         dtype_code = I32(dtype.code)
         data = call(
@@ -280,16 +323,16 @@ class EntryBuilder:
 
     def box(self, output: Output) -> Owned:
         """The Python object of a new tensor."""
-        return self._boxed(call(self.builder, "relume_box", self.take(output.handle)))
+        return self.boxed(call(self.builder, "relume_box", self.take(output.handle)))
 
     def box_int(self, value: ll.Value) -> Owned:
-        return self._boxed(call(self.builder, "PyLong_FromLongLong", value))
+        return self.boxed(call(self.builder, "PyLong_FromLongLong", value))
 
     def box_float(self, value: ll.Value) -> Owned:
-        return self._boxed(call(self.builder, "PyFloat_FromDouble", value))
+        return self.boxed(call(self.builder, "PyFloat_FromDouble", value))
 
     def box_bool(self, value: ll.Value) -> Owned:
-        return self._boxed(call(self.builder, "PyBool_FromLong", self.builder.zext(value, I64)))
+        return self.boxed(call(self.builder, "PyBool_FromLong", self.builder.zext(value, I64)))
 
     def box_object(self, obj: ll.Value) -> Owned:
         """An argument, or a constant (`entry.constant(value)`), as a result of its own."""
@@ -299,7 +342,7 @@ class EntryBuilder:
     def box_sequence(self, items: Sequence[Owned], is_list: bool = False) -> Owned:
         """A tuple or list that takes over its items."""
         b, kind = self.builder, "List" if is_list else "Tuple"
-        made = self._boxed(call(b, f"Py{kind}_New", i64(len(items))))
+        made = self.boxed(call(b, f"Py{kind}_New", i64(len(items))))
         sequence = b.load(made.slot, typ=PTR)
         for k, item in enumerate(items):
             call(b, f"Py{kind}_SetItem", sequence, i64(k), self.take(item))
@@ -318,7 +361,7 @@ class EntryBuilder:
         for k, argument in enumerate(arguments):
             b.store(argument, b.gep(array, [i64(k)], source_etype=PTR))
         return self.peek(
-            self._boxed(call(b, "PyObject_Vectorcall", function, array, i64(len(arguments)), NULL))
+            self.boxed(call(b, "PyObject_Vectorcall", function, array, i64(len(arguments)), NULL))
         )
 
     def unbox(self, param: Param, obj: ll.Value) -> Bound:
@@ -365,8 +408,8 @@ class EntryBuilder:
         made.initializer = initial
         return made
 
-    def slot(self, release: str) -> Owned:
-        """A place for a resource, empty so far, which `release` frees on the way out."""
+    def slot(self, release: str = "Py_DecRef") -> Owned:
+        """An empty slot: what is stored there is released on every way out."""
         b = self.builder
         with b.goto_entry_block():
             slot = offset(b, self._slots, POINTER * len(self._owned))
@@ -400,7 +443,8 @@ class EntryBuilder:
     def _hold(self, obj: ll.Value) -> None:
         self.box_object(obj)
 
-    def _boxed(self, obj: ll.Value) -> Owned:
+    def boxed(self, obj: ll.Value) -> Owned:
+        """Own an object that a function has just made; null is its error, and propagates."""
         self.propagate_if(self.builder.icmp_unsigned("==", obj, NULL))
         return self.own(obj, "Py_DecRef")
 

@@ -165,7 +165,8 @@ class LaneBuilder:
     """Builds lanes at the position of an IRBuilder.
 
     `width` is the vector length of `iota`, `load` and `splat`; `features` are instructions that the
-    target is known to have ("avx512f"): none for code that must run anywhere.
+    target is known to have ("avx512f"): none for code that must run anywhere. `is_bounded` says
+    that no exact arithmetic on ints leaves 64 bits.
     """
 
     def __init__(
@@ -178,6 +179,7 @@ class LaneBuilder:
         self.features = features
         self.on_fault: Callable[[Lane, str], None] | None = None
         self.contracts = True
+        self.is_bounded = False
 
     # making lanes
 
@@ -283,6 +285,24 @@ class LaneBuilder:
         else:
             value = getattr(self.builder, _INT_OPS[op])(x.value, y.value)
         return Lane(self, value, x.dtype)
+
+    def exact(self, op: str, a: Lane, b: Lane | Number) -> Lane:
+        """`+`, `-` or `*` on one int64; a fault where the result does not fit, unless it is known
+        to (`is_bounded`).
+        """
+        x, y = self.match(a, b)
+        name = _INT_OPS[op]
+        if self.is_bounded:
+            value = getattr(self.builder, name)(x.value, y.value, flags=("nsw",))
+            return Lane(self, value, x.dtype)
+        kind = x.value.type
+        pair = ll.LiteralStructType([kind, BIT])
+        both = self.call(
+            f"llvm.s{name}.with.overflow", pair, x.value, y.value, mangled=[kind]
+        )
+        overflow = self.builder.extract_value(both, 1)
+        self.fault(Lane(self, overflow, dtypes.bool_), "an int beyond 64 bits")
+        return Lane(self, self.builder.extract_value(both, 0), x.dtype)
 
     def divide(self, a: Lane | Number, b: Lane | Number) -> Lane:
         """The correctly rounded quotient of floats."""

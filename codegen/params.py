@@ -100,7 +100,26 @@ class SequenceParam:
         return f"[{items}]" if self.is_list else f"({items})"
 
 
-Param = TensorParam | IntParam | FloatParam | BoolParam | ConstParam | AnyParam | SequenceParam
+@dataclass(frozen=True, slots=True)
+class ListParam:
+    """An exact list of any length whose items are all exact ints of 64 bits, floats or bools."""
+
+    element: str
+
+    def __str__(self) -> str:
+        return f"list of {self.element}s"
+
+
+Param = (
+    TensorParam
+    | IntParam
+    | FloatParam
+    | BoolParam
+    | ConstParam
+    | AnyParam
+    | SequenceParam
+    | ListParam
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from codegen.lists import Lists
 from codegen.operands import Known, arguments, producer, tensors_of
 from codegen.structured import is_called
 from ir import (
@@ -52,6 +53,7 @@ STRUCTURE = (
     "prim::unchecked_cast",
 )
 CONTROL = ("prim::If", "prim::Loop")
+RAISE = "prim::RaiseException"
 
 
 @dataclass(eq=False, slots=True)
@@ -93,26 +95,47 @@ def _is_pure(node: Node) -> bool:
 Item = Group | Node | Callback
 
 
-def partition(block: Block, known: Known, aliases: Aliases) -> list[Item]:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a graph when its blocks are partitioned."""
+
+    known: Known
+    aliases: Aliases
+    lists: Lists
+    boxed: set[Value] = field(default_factory=set)
+    """Tensors that are objects, whatever their type says: a callback gave them, or control flow
+    around callbacks hands them on.
+    """
+    mixed: set[Node] = field(default_factory=set)
+    """Control flow around callbacks."""
+
+
+def partition(block: Block, facts: Facts) -> list[Item]:
     """The block's items in an order that respects data flow and effects."""
+    known, boxed = facts.known, facts.boxed
     result: list[Item] = []
     group = Group()
     inside: set[Value] = set()
-    boxed: set[Value] = set()  # results of callbacks: objects, whatever their type says
     for node in block.nodes:
-        if all(v in known for v in node.outputs) and node.op.is_pure:
+        is_listed = facts.lists.touches(node)
+        if all(v in known for v in node.outputs) and node.op.is_pure and not is_listed:
             continue
         is_boxed = bool(_reads(node) & boxed)
         if is_boxed:
             boxed.update(v for v in node.outputs if v.type not in REGISTERS)
-        if not is_boxed and is_fusible(node, known):
+        if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
             inside.update(node.outputs)
             continue
         if group.nodes and (_reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
             group, inside = Group(), set()
-        if node.name in STRUCTURE or (not is_boxed and is_native(node, known, aliases)):
+        if _stands_alone(node, facts) or (not is_boxed and is_native(node, facts)):
+            result.append(node)
+            continue
+        if is_mixed(node, facts):
+            facts.mixed.add(node)
+            boxed.update(v for v in node.outputs if v.type not in REGISTERS)
             result.append(node)
             continue
         boxed.update(v for v in node.outputs if v.type not in REGISTERS)
@@ -133,9 +156,18 @@ def _reads(node: Node) -> set[Value]:
     return values
 
 
-def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
+def _stands_alone(node: Node, facts: Facts) -> bool:
+    """Whether the body has a form for a node whatever it reads."""
+    if node.name == "prim::TupleUnpack":
+        source = node.inputs[0].node
+        return source is not None and source.name == "prim::TupleConstruct"
+    return node.name in STRUCTURE or node.name == RAISE or facts.lists.is_operation(node)
+
+
+def is_native(node: Node, facts: Facts) -> bool:
     """Whether the body itself has a form for a node that no loop nest computes."""
-    if node.name in STRUCTURE:
+    known = facts.known
+    if _stands_alone(node, facts):
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
@@ -152,27 +184,50 @@ def is_native(node: Node, known: Known, aliases: Aliases) -> bool:
         )
     return (
         node.name in CONTROL
-        and all(_is_carried(v, aliases) for v in node.outputs)
-        and all(_is_native_block(b, known, aliases) for b in node.blocks)
+        and all(_is_carried(v, facts) for v in node.outputs)
+        and all(_is_native_block(b, facts) for b in node.blocks)
     )
 
 
-def _is_native_block(block: Block, known: Known, aliases: Aliases) -> bool:
+def _is_native_block(block: Block, facts: Facts) -> bool:
+    known = facts.known
     values = [*block.params, *block.returns]
-    return all(v in known or _is_carried(v, aliases) for v in values) and all(
+    return all(v in known or _is_carried(v, facts) for v in values) and all(
         is_fusible(n, known)
-        or is_native(n, known, aliases)
+        or is_native(n, facts)
         or (n.op.is_pure and all(v in known for v in n.outputs))
         for n in block.nodes
     )
 
 
-def _is_carried(value: Value, aliases: Aliases) -> bool:
+def is_mixed(node: Node, facts: Facts) -> bool:
+    """Whether control flow that contains callbacks is native around them: where it contains
+    anything native besides. What it carries are registers, lists and objects.
+    """
+    return node.name in CONTROL and any(
+        is_mixed(n, facts)
+        or facts.lists.is_operation(n)
+        or n.name == RAISE
+        or (isinstance(n.op.rule, Scalar) and is_native(n, facts))
+        or (isinstance(n.op.rule, FUSIBLE) and is_fusible(n, facts.known))
+        for b in node.blocks
+        for n in b.nodes
+    )
+
+
+def _is_carried(value: Value, facts: Facts) -> bool:
     """Whether control flow can hand the value on natively: a register, or memory of known sizes
     that a copy may stand for, because nothing writes to it.
     """
-    return value.type in REGISTERS or (
-        isinstance(value.type, TensorType) and _is_complete(value) and not aliases.is_written(value)
+    return (
+        value.type in REGISTERS
+        or value in facts.lists.native
+        or (
+            isinstance(value.type, TensorType)
+            and _is_complete(value)
+            and value not in facts.boxed
+            and not facts.aliases.is_written(value)
+        )
     )
 
 

@@ -38,7 +38,7 @@ import os
 import sys
 from functools import cache
 
-from codegen import torch_abi
+from codegen import list_runtime, torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -483,7 +483,12 @@ def resolve(name: str) -> int | None:
     """Address of a symbol that generated code refers to: the runtime's, then torch's, CPython's
     and the process's.
     """
-    return runtime().address(name) if name in _source().exports else torch_abi.address(name)
+    if name in _source().exports:
+        return runtime().address(name)
+    if name in _list_source().exports:
+        with LOCK:
+            return _lists().address(name)
+    return torch_abi.address(name)
 
 
 def runtime() -> Library:
@@ -499,6 +504,17 @@ def _load() -> Library:
     library.write_i64("relume_pool_limit", limit)
     library.write_i64("relume_pool_threshold", 4 << 20)
     return library
+
+
+@cache
+def _list_source() -> Source:
+    return Source.of_text(list_runtime.text())
+
+
+@cache
+def _lists() -> Library:
+    """The runtime of native lists, loaded when a plan uses it for the first time."""
+    return engine().load(_list_source())
 
 
 def is_loaded() -> bool:

@@ -22,6 +22,7 @@ from codegen.params import (
     ConstParam,
     FloatParam,
     IntParam,
+    ListParam,
     Param,
     SequenceParam,
     TensorParam,
@@ -77,7 +78,15 @@ class BoundConstant:
     obj: ll.Value
 
 
-Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence | BoundConstant
+@dataclass(frozen=True, slots=True)
+class BoundList:
+    """A list of numbers, copied to native memory (`codegen.list_runtime`)."""
+
+    obj: ll.Value
+    header: ll.Value
+
+
+Bound = BoundTensor | BoundScalar | BoundObject | BoundSequence | BoundConstant | BoundList
 
 
 def are_disjoint(b: ll.IRBuilder, one: BoundTensor, other: BoundTensor) -> ll.Value:
@@ -294,6 +303,14 @@ def _(param: ConstParam, obj: ll.Value, u: Unboxer) -> Bound:
     else:
         _require_equal(u, obj, value)
     return BoundConstant(obj)
+
+
+@_unbox.register
+def _(param: ListParam, obj: ll.Value, u: Unboxer) -> Bound:
+    b = u.builder
+    header = call(b, f"relume_list_unbox_{param.element}", u.guards.chain, obj)
+    u.guards.require(b.icmp_unsigned("!=", header, NULL))
+    return BoundList(obj, header)
 
 
 def _require_equal(u: Unboxer, obj: ll.Value, value: object) -> None:

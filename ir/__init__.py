@@ -6,6 +6,7 @@ Imports no other package of ours.
 from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
 from ir.alias import Aliases
+from ir.bounds import LENGTHS, WHOLE, Interval
 from ir.builder import Builder
 from ir.classes import ClassDef, ClassKind, Field, Method, Program, Role, ScriptObject, class_of
 from ir.dims import (
@@ -51,6 +52,8 @@ from ir.op import (
     View,
 )
 from ir.ops.gradient import autograd_nodes
+from ir.ops.methods import LISTS
+from ir.ops.python import BOUNDS
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
@@ -106,6 +109,7 @@ from ir.types import (
 __all__ = [
     "ANY",
     "BOOL",
+    "BOUNDS",
     "COMPLEX",
     "DEVICE",
     "DTYPE",
@@ -113,6 +117,8 @@ __all__ = [
     "GENERATOR",
     "INT",
     "LAYOUT",
+    "LENGTHS",
+    "LISTS",
     "MEMORY_FORMAT",
     "NONE",
     "NUMBER",
@@ -121,6 +127,7 @@ __all__ = [
     "SIZE",
     "STR",
     "TENSOR",
+    "WHOLE",
     "Aliases",
     "Assumption",
     "Block",
@@ -144,6 +151,7 @@ __all__ = [
     "FutureType",
     "Graph",
     "Interpreter",
+    "Interval",
     "Join",
     "Known",
     "ListType",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import ctypes
 import math
+import operator
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import Any
 from ir.dtypes import DType, bool_, float32, float64, int32, int64
 from ir.scalar import Number
 
+_EXACT = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _FORMATS = {float32: "f", float64: "d", int32: "i", int64: "q"}
 
 
@@ -255,6 +257,12 @@ class PyScalars:
         dtype = next(v.dtype for v in (a, b) if isinstance(v, PyLane))
         chosen = a if c.value else b
         return chosen if isinstance(chosen, PyLane) else PyLane(chosen, dtype)
+
+    def exact(self, op: str, x: PyLane, y: PyLane | Number) -> PyLane:
+        other = y.value if isinstance(y, PyLane) else y
+        result = int(_EXACT[op](x.value, other))
+        self.fault(PyLane(not -(1 << 63) <= result < 1 << 63, bool_), "an int beyond 64 bits")
+        return PyLane(result, int64)
 
     def fault(self, condition: PyLane, reason: str) -> None:
         if condition.value:

@@ -39,6 +39,7 @@ from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_stri
 from jit.plainness import bailout_reason
 from jit.profile import History, Kind, Measured, observe
 from jit.reasons import REASONS, Counters, JitWarning
+from jit.roles import Role
 from jit.script.resolve import Capture
 from jit.specialize import Given, Specialized, specialize
 
@@ -89,7 +90,7 @@ class Site:
     graph: Graph
     captures: Sequence[Capture]
     extras: Sequence[Extra]
-    is_size: Sequence[bool]
+    roles: Sequence[Role]
     is_held: Sequence[bool]
     """For each parameter of the function, whether it is an object that was known while scripting:
     no parameter of the graph.
@@ -114,10 +115,10 @@ class Site:
         pairs = zip(binding.sources, self.is_held, strict=True)
         return {s for s, is_held in pairs if is_held and isinstance(s, int)}
 
-    def sizes(self, binding: Binding) -> list[bool]:
-        """For each value passed, whether ints there decide sizes."""
-        found = [False] * len(binding.names)
-        for source, is_size in zip(self.sources(binding), self.is_size, strict=True):
+    def passed_roles(self, binding: Binding) -> list[Role]:
+        """The role of each value passed."""
+        found = [Role.NUMBER] * len(binding.names)
+        for source, role in zip(self.sources(binding), self.roles, strict=True):
             for position in (
                 (source,)
                 if isinstance(source, int)
@@ -125,7 +126,7 @@ class Site:
                 if isinstance(source, tuple)
                 else ()
             ):
-                found[position] = is_size
+                found[position] = role
         return found
 
     def extra_values(self) -> list[Any]:
@@ -214,7 +215,8 @@ class Executor:
             self.lock.release()
 
     def _observe(self, site: Site, call: Call, values: Sequence[Any]) -> tuple[Kind, Measured]:
-        kind, measures = observe(values, [*site.sizes(call.binding), *(False for _ in site.extras)])
+        roles = site.passed_roles(call.binding) + [Role.NUMBER] * len(site.extras)
+        kind, measures = observe(values, roles)
         site.calls += 1
         return (call.binding.shape, *kind), measures
 
@@ -298,7 +300,7 @@ class Executor:
     ) -> Specialized:
         binding, count = call.binding, len(call.passed)
         extras = list(zip(site.extras, values[count:], strict=True))
-        given = Given(call.passed, binding.names, site.sizes(binding), site.held(binding))
+        given = Given(call.passed, binding.names, site.passed_roles(binding), site.held(binding))
         made = specialize(
             site.graph,
             site.sources(binding),

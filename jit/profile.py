@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ir import Dim, Facts
+from jit.roles import Role
 
 Kind = tuple[object, ...]
 Measured = tuple[int, ...]
@@ -40,18 +41,20 @@ class _Measures:
 
     values: list[int] = field(default_factory=list)
 
-    def kind_of(self, value: Any, is_size: bool) -> Kind:
+    def kind_of(self, value: Any, role: Role) -> Kind:
         """The kind of one argument; its measures are appended to `values`."""
         if isinstance(value, torch.Tensor):
             return self._tensor(value)
         if isinstance(value, bool) or value is None:
             return ("constant", value)
         if type(value) is int:
-            return ("size", self._measure(value)) if is_size else ("int",)
+            return ("size", self._measure(value)) if role is Role.SIZE else ("int",)
         if type(value) is float:
             return ("float",)
+        if role.takes(value):
+            return ("list", role)
         if type(value) in (list, tuple):
-            return (type(value), *(self.kind_of(v, is_size) for v in value))
+            return (type(value), *(self.kind_of(v, role) for v in value))
         return ("constant", type(value), value) if is_constant(value) else ("opaque", type(value))
 
     def _tensor(self, value: torch.Tensor) -> Kind:
@@ -75,12 +78,10 @@ class _Measures:
         return None
 
 
-def observe(values: Sequence[Any], is_size: Sequence[bool]) -> tuple[Kind, Measured]:
-    """The kind of a call's values and their measures; `is_size` says of each whether an int there
-    decides sizes.
-    """
+def observe(values: Sequence[Any], roles: Sequence[Role]) -> tuple[Kind, Measured]:
+    """The kind of a call's values, which have these roles, and their measures."""
     measures = _Measures()
-    kind = tuple(map(measures.kind_of, values, is_size))
+    kind = tuple(map(measures.kind_of, values, roles))
     return kind, tuple(measures.values)
 
 

@@ -122,11 +122,6 @@ _ROWS = (
     ),
     Reason("argument type", "refuse", "an argument has a type that plans cannot take"),
     Reason(
-        "effect before guard",
-        "refuse",
-        "something visible happens before a point that may have to start over",
-    ),
-    Reason(
         "compiler error", "refuse", "the compiler failed on this function: a bug worth reporting"
     ),
     Reason("nothing native", "refuse", "all would be called back: eager is as fast"),

@@ -22,12 +22,14 @@ from codegen import (
     ConstParam,
     FloatParam,
     IntParam,
+    ListParam,
     Param,
     Refused,
     SequenceParam,
     TensorParam,
 )
 from ir import (
+    BOOL,
     FLOAT,
     INT,
     Builder,
@@ -48,6 +50,7 @@ from ir import (
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
 from jit.profile import is_constant
+from jit.roles import Role
 
 # A list is as good as its items, unless someone changes it or hands the object itself on.
 _HOLDERS = (
@@ -58,6 +61,9 @@ _HOLDERS = (
     "prim::CallFunction",
     "prim::PythonOp",
 )
+
+
+_ELEMENTS = {Role.INTS: INT, Role.FLOATS: FLOAT, Role.BOOLS: BOOL}
 
 
 @dataclass(slots=True)
@@ -75,13 +81,13 @@ class Specialized:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values of a call in its own order, with their names; which hold ints that decide sizes;
-    and the positions of objects that the graph was made for.
+    """The values of a call in its own order, with their names and roles, and the positions of
+    objects that the graph was made for.
     """
 
     values: Sequence[Any]
     names: Sequence[str]
-    is_size: Sequence[bool]
+    roles: Sequence[Role]
     held: Set[int]
 
 
@@ -148,17 +154,18 @@ class _Specializer:
         """Replace the graph's parameters by those of the call."""
         old = list(self.graph.params)
         operands: dict[int, Value] = {}
-        for k, (value, name, is_size) in enumerate(
-            zip(given.values, given.names, given.is_size, strict=True)
+        for k, (value, name, role) in enumerate(
+            zip(given.values, given.names, given.roles, strict=True)
         ):
             if k in given.held:
                 self.params.append(ConstParam(value, is_identity=True))
                 continue
-            param, operands[k] = self.operand(value, name, is_size)
+            param, operands[k] = self.operand(value, name, role)
             self.params.append(param)
         for parameter, source in zip(old, sources, strict=True):
             found = self.from_source(source, operands)
-            if isinstance(found.type, ListType) and not is_only_read(parameter):
+            is_items = isinstance(found.type, ListType) and found.node is not None
+            if is_items and not is_only_read(parameter):
                 raise Refused(
                     "argument type",
                     detail=f"list {parameter.name}, which the function changes or keeps",
@@ -192,23 +199,26 @@ class _Specializer:
             self.captured.append(Captured(extra.holder, extra.key, param))
             node.output.replace_all_uses_with(value)
 
-    def operand(self, value: Any, name: str, is_size: bool) -> tuple[Param, Value]:
+    def operand(self, value: Any, name: str, role: Role) -> tuple[Param, Value]:
         """The guard of one argument, and the value that stands for it."""
         if isinstance(value, torch.Tensor):
             return self.tensor(value, name)
         if type(value) is float:
             return FloatParam(), self.graph.block.add_param(FLOAT, name)
         if type(value) is int:
-            return self.integer(value, name, is_size)
+            return self.integer(value, name, role)
+        if role.takes(value):
+            type_ = ListType(_ELEMENTS[role])
+            return ListParam(str(type_.element)), self.graph.block.add_param(type_, name)
         if type(value) in (list, tuple):
-            return self.sequence(value, name, is_size)
+            return self.sequence(value, name, role)
         if value is not None and not isinstance(value, bool) and not is_constant(value):
             raise Refused("argument type", detail=f"{name}, a {type(value).__qualname__}")
         return ConstParam(value), self.builder.const(*constant_of(value))
 
-    def integer(self, value: int, name: str, is_size: bool) -> tuple[Param, Value]:
+    def integer(self, value: int, name: str, role: Role) -> tuple[Param, Value]:
         """A number in a register; or a size, constant or symbolic."""
-        dim = self._measure(value) if is_size else None
+        dim = self._measure(value) if role is Role.SIZE else None
         if isinstance(dim, int):
             return ConstParam(value), self.builder.const(value)
         made = self.graph.block.add_param(INT, name)
@@ -216,9 +226,9 @@ class _Specializer:
             self.known[made] = dim
         return IntParam(dim), made
 
-    def sequence(self, value: Any, name: str, is_size: bool) -> tuple[Param, Value]:
+    def sequence(self, value: Any, name: str, role: Role) -> tuple[Param, Value]:
         """A tuple or list of its items."""
-        pairs = [self.operand(item, f"{name}[{k}]", is_size) for k, item in enumerate(value)]
+        pairs = [self.operand(item, f"{name}[{k}]", role) for k, item in enumerate(value)]
         items = [operand for _, operand in pairs]
         made = self.builder.list_(items) if type(value) is list else self.builder.tuple_(items)
         return SequenceParam(tuple(param for param, _ in pairs), type(value) is list), made

@@ -14,6 +14,7 @@ only.
 from __future__ import annotations
 
 import linecache
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -266,7 +267,7 @@ def load(source: str) -> FunctionType:
     """The function of a program's text, whose source can be read like that of a file."""
     file = f"<generated {next(_files)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    names: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
+    names: dict[str, Any] = {"math": math, "torch": torch, "F": torch.nn.functional}
     exec(compile(source, file, "exec"), names)
     function: FunctionType = names["generated"]
     return function

@@ -2,8 +2,7 @@
 
 `python` is the reference, with Python's meaning; the scalar rule says the same on int64, float64
 and bool lanes and raises a fault wherever Python would raise or leave those types (division by
-zero, a math domain error, a float too large for an int), so that the reference decides. Integers
-are 64 bits wide and wrap around, as TorchScript's do.
+zero, a math domain error, an int beyond 64 bits), so that the reference decides.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from ir import bounds
+from ir.bounds import Bounds
 from ir.dtypes import DType, Kind, bool_, float64, int64
 from ir.op import Element, Op, Opaque, Scalar, row
 from ir.scalar import Lane, Scalars
@@ -20,14 +21,26 @@ from ir.types import BOOL, FLOAT, INT, NUMBER, TensorType, Type
 
 Rule = Callable[..., Lane]
 DOMAIN = "a result that Python reports as an error"
+OVERFLOW = "an int beyond 64 bits"
 ZERO_DIVISION = "division by zero"
 _LANES: dict[str, DType] = {"int": int64, "float": float64, "bool": bool_}
 _INT_LIMIT = 2.0**63
+_SMALLEST = -(1 << 63)
+_POWER_LIMIT = 9.2e18  # below 2**63 by more than the error of a float power
 
 
-def number(schema: str, scalar: Rule, python: Callable[..., Any]) -> Op:
+BOUNDS: dict[Op, Bounds] = {}
+"""What a row's int result is between, given what its operands are between."""
+
+
+def number(
+    schema: str, scalar: Rule, python: Callable[..., Any], between: Bounds | None = None
+) -> Op:
     """Declare one row on numbers."""
-    return row(schema, Scalar(scalar), python=python)
+    op = row(schema, Scalar(scalar), python=python)
+    if between is not None:
+        BOUNDS[op] = between
+    return op
 
 
 def _cast(dtype: DType, rule: Rule) -> Rule:
@@ -53,6 +66,7 @@ def binary(
     result: str = "",
     of_ints: str = "",
     overloads: str = "int float int_float float_int",
+    between: Bounds | None = None,
 ) -> None:
     """Rows `name.<overload>`; without `result` ints give an int (or `of_ints`), others a float."""
     for overload in overloads.split():
@@ -64,6 +78,7 @@ def binary(
             f"{name}.{overload}({a} a, {b} b) -> {returns}",
             _cast(int64 if is_int else float64, rule),
             python,
+            between if returns == "int" else None,
         )
 
 
@@ -72,14 +87,42 @@ def _true_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
     return s.cast(x, float64) / s.cast(y, float64)
 
 
+def _exact(operator: str) -> Rule:
+    return lambda s, x, y: s.exact(operator, x, y)
+
+
+def _negate(s: Scalars, x: Lane) -> Lane:
+    return s.exact("-", s.const(0, int64), x)
+
+
+def _absolute(s: Scalars, x: Lane) -> Lane:
+    return s.where(x < 0, _negate(s, x), x)
+
+
+def _log2(s: Scalars, x: Lane) -> int | None:
+    """The exponent of a lane that is a known power of two."""
+    known = s.known(x)
+    if not isinstance(known, int) or known <= 0 or known & (known - 1):
+        return None
+    return known.bit_length() - 1
+
+
 def _floor_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
+    exponent = _log2(s, y)
+    if exponent is not None:
+        return x >> exponent
     s.fault(y == 0, ZERO_DIVISION)
+    if s.known(y) in (None, -1):
+        s.fault((x == _SMALLEST) & (y == -1), OVERFLOW)
     quotient = x // y
     inexact = quotient * y != x
     return s.where(inexact & ((x < 0) ^ (y < 0)), quotient - 1, quotient)
 
 
 def _remainder(s: Scalars, x: Lane, y: Lane) -> Lane:
+    exponent = _log2(s, y)
+    if exponent is not None:
+        return x & ((1 << exponent) - 1)
     s.fault(y == 0, ZERO_DIVISION)
     rest = x % y
     return s.where((rest != 0) & ((rest < 0) ^ (y < 0)), rest + y, rest)
@@ -104,12 +147,16 @@ def _float_floor_divide(s: Scalars, x: Lane, y: Lane) -> Lane:
 
 
 def _int_power(s: Scalars, x: Lane, y: Lane) -> Lane:
+    known = s.known(y)
+    if isinstance(known, int) and 0 <= known < 8:
+        power = s.const(1, int64)
+        for _ in range(known):
+            power = s.exact("*", power, x)
+        return power
     s.fault(y < 0, DOMAIN)
-    power, base = s.const(1, int64), x
-    for bit in range(63):
-        power = s.where((y >> bit) & 1 != 0, power * base, power)
-        base = base * base
-    return power
+    size = s.pow(s.abs(s.cast(x, float64)), s.cast(y, float64))
+    s.fault(~(size < _POWER_LIMIT), OVERFLOW)
+    return s.pow(x, y)
 
 
 def _float_power(s: Scalars, x: Lane, y: Lane) -> Lane:
@@ -128,8 +175,10 @@ def _checked(s: Scalars, result: Lane, *operands: Lane) -> Lane:
 
 
 def _shift_left(s: Scalars, x: Lane, y: Lane) -> Lane:
-    s.fault((y < 0) | (y > 63), DOMAIN)
-    return x << (y & 63)
+    s.fault((y < 0) | (y > 62), DOMAIN)
+    shifted = x << (y & 63)
+    s.fault(shifted >> (y & 63) != x, OVERFLOW)
+    return shifted
 
 
 def _shift_right(s: Scalars, x: Lane, y: Lane) -> Lane:
@@ -137,12 +186,20 @@ def _shift_right(s: Scalars, x: Lane, y: Lane) -> Lane:
     return x >> s.where(y > 63, 63, y & 63)
 
 
-binary("aten::add", operator.add, lambda s, x, y: x + y)
-binary("aten::sub", operator.sub, lambda s, x, y: x - y)
-binary("aten::mul", operator.mul, lambda s, x, y: x * y)
+binary("aten::add", operator.add, _exact("+"), lambda s, x, y: x + y, between=bounds.add)
+binary("aten::sub", operator.sub, _exact("-"), lambda s, x, y: x - y, between=bounds.subtract)
+binary("aten::mul", operator.mul, _exact("*"), lambda s, x, y: x * y, between=bounds.multiply)
 binary("aten::div", operator.truediv, _true_divide, of_ints="float", overloads="int float")
-binary("aten::floordiv", operator.floordiv, _floor_divide, _float_floor_divide)
-binary("aten::remainder", operator.mod, _remainder, _float_remainder)
+binary(
+    "aten::floordiv",
+    operator.floordiv,
+    _floor_divide,
+    _float_floor_divide,
+    between=bounds.floor_divide,
+)
+binary(
+    "aten::remainder", operator.mod, _remainder, _float_remainder, between=bounds.remainder
+)
 binary("aten::pow", operator.pow, _float_power, overloads="float int_float float_int")
 number(
     "aten::pow.int(int a, int b) -> float", _cast(float64, _float_power), lambda a, b: float(a) ** b
@@ -171,7 +228,7 @@ number("aten::ne.bool(bool a, bool b) -> bool", lambda s, x, y: x ^ y, operator.
 number("aten::__lshift__.int(int a, int b) -> int", _shift_left, operator.lshift)
 number("aten::__rshift__.int(int a, int b) -> int", _shift_right, operator.rshift)
 number("aten::__not__(bool self) -> bool", lambda s, x: ~x, operator.not_)
-number("aten::neg.int(int a) -> int", lambda s, x: -x, operator.neg)
+number("aten::neg.int(int a) -> int", _negate, operator.neg, bounds.negate)
 number("aten::neg.float(float a) -> float", lambda s, x: -x, operator.neg)
 
 
@@ -183,8 +240,11 @@ def _larger(s: Scalars, x: Lane, y: Lane) -> Lane:
     return s.where(y > x, y, x)
 
 
-for _name, _pick, _choose in (("min", min, _smaller), ("max", max, _larger)):
-    binary(f"prim::{_name}", _pick, _choose, overloads="int float")
+for _name, _pick, _choose, _between in (
+    ("min", min, _smaller, bounds.smaller),
+    ("max", max, _larger, bounds.larger),
+):
+    binary(f"prim::{_name}", _pick, _choose, overloads="int float", between=_between)
     binary(
         f"prim::{_name}",
         lambda a, b, pick=_pick: float(pick(a, b)),
@@ -291,12 +351,13 @@ def _angle(scale: float) -> Rule:
 
 
 for _type in ("int", "float"):
-    number(f"prim::abs.{_type}({_type} a) -> {_type}", lambda s, x: s.abs(x), abs)
     number(
         f"aten::fabs.{_type}({_type} a) -> float", lambda s, x: s.abs(s.cast(x, float64)), math.fabs
     )
     number(f"aten::degrees.{_type}({_type} a) -> float", _angle(180 / math.pi), math.degrees)
     number(f"aten::radians.{_type}({_type} a) -> float", _angle(math.pi / 180), math.radians)
+number("prim::abs.int(int a) -> int", _absolute, abs, bounds.absolute)
+number("prim::abs.float(float a) -> float", lambda s, x: s.abs(x), abs)
 
 for _name, _float_rule in (
     ("atan2", lambda s, y, x: s.libm("atan2", y, x)),
@@ -326,15 +387,26 @@ def _range_length(lo: Any, hi: Any, step: Any) -> Any:
 
 
 def _range_length_lanes(s: Scalars, lo: Lane, hi: Lane, step: Lane) -> Lane:
+    if s.known(step) == 1:
+        return s.where(lo < hi, s.exact("-", hi, s.where(lo < hi, lo, hi)), 0)
     s.fault(step == 0, DOMAIN)
-    up = s.where(step > 0, hi - lo, lo - hi)
-    size = s.abs(step)
-    return s.where(up > 0, (up + size - 1) // size, 0)
+    is_some = ((step > 0) & (lo < hi)) | ((step < 0) & (hi < lo))
+    first = s.where(step > 0, lo, hi)
+    last = s.where(step > 0, hi, lo)
+    distance = s.exact("-", s.where(is_some, last, first), first)
+    size = _absolute(s, step)
+    return s.where(is_some, (distance - 1) // size + 1, 0)
 
 
-number("aten::__range_length(int lo, int hi, int step) -> int", _range_length_lanes, _range_length)
+number(
+    "aten::__range_length(int lo, int hi, int step) -> int",
+    _range_length_lanes,
+    _range_length,
+    bounds.range_length,
+)
 number(
     "aten::__derive_index(int index, int start, int step) -> int",
     lambda s, i, start, step: start + i * step,
     lambda index, start, step: start + index * step,
+    bounds.range_element,
 )

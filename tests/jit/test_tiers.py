@@ -149,13 +149,13 @@ def test_what_eager_raises_in_native_code_is_raised() -> None:
 def test_what_is_refused_for_good_is_forwarded_in_the_end() -> None:
     @jit.jit(warm=0, patience=5)
     def f(x, table):
-        table.append(1)
+        table.append("b")
         return x + len(table)
 
     for _ in range(8):
-        table = [7]
+        table = ["a"]
         assert f(torch.zeros(2), table)[0] == 2
-        assert table == [7, 1]
+        assert table == ["a", "b"]
     found = jit.stats(f)
     assert found.bailouts["switched off"] == 1
     assert found.interpreted == 5

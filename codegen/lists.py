@@ -1,0 +1,200 @@
+"""Which lists live in native memory, and which never change their length.
+
+    back = [0] * n        back : ints, written, always n long
+    rows.append(back)     rows : lists of ints, which grow
+
+A list is native together with everything that may be the same list, or none of them is: an alias
+set (`ir.alias`) whose members are lists of numbers, or of such lists, and whose users are operators
+on lists, control flow, results, and calls that only read. Such a call is given a copy.
+
+A set that nothing but construction and reading touches stays the structure of its elements: the
+parameters of views are of that kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from codegen.operands import Known
+from ir import (
+    BOOL,
+    FLOAT,
+    INT,
+    LISTS,
+    Aliases,
+    Block,
+    Graph,
+    ListType,
+    Node,
+    TupleType,
+    Type,
+    Value,
+)
+
+ELEMENTS: dict[Type, str] = {INT: "int", FLOAT: "float", BOOL: "bool"}
+FLAT_ONLY = (
+    "delete",
+    "remove",
+    "insert",
+    "pop",
+    "sort",
+    "index",
+    "count",
+    "contains",
+    "equal",
+    "differ",
+    "clear",
+    "extend",
+    "copy",
+    "slice",
+    "join",
+    "repeat",
+    "reverse",
+)
+"""Operators on lists of numbers that lists of lists leave to the interpreter."""
+_RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
+_DROPPING = ("set", "pop", "remove", "delete", "clear")
+_CONTROL = ("prim::If", "prim::Loop")
+_BUILT = ("prim::ListConstruct", "prim::Constant", "prim::Uninitialized")
+
+
+@dataclass(slots=True)
+class Lists:
+    """The native lists of one graph."""
+
+    native: set[Value] = field(default_factory=set)
+    fixed: set[Value] = field(default_factory=set)
+    """Those whose length is the same from birth on."""
+    dropping: set[Value] = field(default_factory=set)
+    """Those that may let go of an element while somebody still uses it."""
+
+    def add(self, level: Sequence[Value]) -> None:
+        """Lists of one type that may be the same."""
+        used = [verb_of(n) for v in level for n, k in v.uses if k == 0]
+        if not any(u in _RESIZING for u in used):
+            self.fixed.update(level)
+        if any(u in _DROPPING for u in used):
+            self.dropping.update(level)
+
+    def is_operation(self, node: Node) -> bool:
+        """Whether a node works on a native list; a second one is copied from where it is."""
+        lists = [v for v in node.inputs if isinstance(v.type, ListType)]
+        if verb_of(node) is None or not lists or lists[0] not in self.native:
+            return False
+        return all(v in self.native for v in node.outputs if isinstance(v.type, ListType))
+
+    def touches(self, node: Node) -> bool:
+        """Whether a node reads or gives a native list."""
+        return any(v in self.native for v in (*node.inputs, *node.outputs))
+
+
+def verb_of(node: Node) -> str | None:
+    """What a node does to lists; None when it is no operator on them."""
+    return LISTS.get(node.name)
+
+
+def is_list(type_: Type) -> bool:
+    """Whether a list of this type can be native."""
+    return isinstance(type_, ListType) and (type_.element in ELEMENTS or is_list(type_.element))
+
+
+def element_of(value: Value) -> Type:
+    """The type of a list's elements."""
+    assert isinstance(value.type, ListType)
+    return value.type.element
+
+
+def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
+    """Choose the native lists of a graph."""
+    found = Lists()
+    seen: set[Value] = set()
+    for value in _values(graph.block):
+        if value in seen or not isinstance(value.type, ListType):
+            continue
+        members = aliases.members(value)
+        seen.update(members)
+        lists = [v for v in members if isinstance(v.type, ListType)]
+        if _is_worth(lists) and all(_is_suitable(v, known) for v in members):
+            found.native.update(lists)
+            for type_ in {v.type for v in lists}:  # a list is no list of such lists
+                found.add([v for v in lists if v.type == type_])
+    return found
+
+
+def _values(block: Block) -> Iterable[Value]:
+    yield from block.params
+    for node in block.nodes:
+        yield from node.outputs
+        for inner in node.blocks:
+            yield from _values(inner)
+
+
+def _is_worth(lists: Iterable[Value]) -> bool:
+    """Whether anything happens to a set that needs the list itself."""
+    return any(v.block is not None or any(verb_of(n) is not None for n, _ in v.uses) for v in lists)
+
+
+def _is_suitable(value: Value, known: Known) -> bool:
+    if isinstance(value.type, TupleType):
+        return (
+            value.node is not None
+            and value.node.name == "prim::TupleConstruct"
+            and all(
+                user is _returning(user) or user.name == "prim::TupleUnpack"
+                for user, _ in value.uses
+            )
+        )
+    if not is_list(value.type):
+        return not isinstance(value.type, ListType) and value.type in ELEMENTS
+    return _is_made(value) and all(_is_use(value, user) for user, _ in value.uses)
+
+
+def _returning(user: Node) -> Node | None:
+    """The pseudo node of the graph's own block."""
+    return user if user.block is not None and user.block.returning is user else None
+
+
+def _is_made(value: Value) -> bool:
+    """Whether the body can make a list, or bind it."""
+    node = value.node
+    if node is None or node.name in (*_CONTROL, *_BUILT, "prim::TupleUnpack"):
+        return True
+    return (verb_of(node) is not None and is_supported(node)) or node.op.is_pure
+
+
+def _is_use(value: Value, user: Node) -> bool:
+    if user is _returning(user) or user.name in (*_CONTROL, "prim::TupleConstruct"):
+        return True
+    if user.name == "prim::ListConstruct":
+        return True
+    if verb_of(user) is not None and is_supported(user):
+        return True
+    is_flat = element_of(value) in ELEMENTS
+    return user.op.is_pure and not any(_shares(v, user, is_flat) for v in user.outputs)
+
+
+def _shares(result: Value, node: Node, is_flat: bool) -> bool:
+    """Whether a result may be, or hold, a list that was given."""
+    if result.type in ELEMENTS:
+        return False
+    return not is_flat or any(r.alias is not None for r in node.op.schema.returns)
+
+
+def is_supported(node: Node) -> bool:
+    """Whether an operator has a native form on its operands."""
+    verb = verb_of(node)
+    lists = [v for v in node.inputs if isinstance(v.type, ListType)]
+    if not lists or not all(is_list(v.type) for v in lists):
+        return False
+    is_flat = all(element_of(v) in ELEMENTS for v in lists)
+    if verb in ("extend", "join", "equal", "differ") and len(lists) != 2:
+        return False
+    if verb == "copy" and len(lists) != 1:
+        return False
+    item = {"set": 2, "append": 1, "insert": 2, "remove": 1, "index": 1, "count": 1}.get(verb or "")
+    if verb == "contains":
+        item = 1
+    if item is not None and node.inputs[item].type != element_of(lists[0]):
+        return False
+    return is_flat or verb not in FLAT_ONLY

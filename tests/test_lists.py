@@ -1,0 +1,132 @@
+"""Lists in native code: results, arguments left behind, aliases and exceptions are Python's."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import jit
+from tests.list_programs import Program
+from tests.programs import load
+
+CALLS = [
+    ([3, 1, 2], [5, 4], [0.5, -1.5, 2.0], 4),
+    ([1], [7, 7, 7, 7, 7], [1.0, 0.0], -3),
+    ([0], [0, -2], [3.5], 0),
+    (list(range(9)), [9], [0.25] * 6, 11),
+]
+
+
+def outcome(function: Callable[..., Any], args: Any) -> Any:
+    """What a call gives, raises and leaves behind; which lists are the same object."""
+    given = copy.deepcopy(args)
+    try:
+        result = function(*given)
+    except Exception as error:  # noqa: BLE001  the kind is what is compared
+        return type(error), str(error), None
+    held = [v for v in (*given, *(result if isinstance(result, tuple) else (result,)))]
+    held += [row for v in held if isinstance(v, list) for row in v if isinstance(row, list)]
+    lists = [v for v in held if isinstance(v, list)]
+    same = [[p is q for q in lists] for p in lists]
+    return repr(result), repr(given), same
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(st.data())
+def test_programs(data: st.DataObject) -> None:
+    check(Program(data.draw))
+
+
+@pytest.mark.sweep
+@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_many_programs(data: st.DataObject) -> None:
+    check(Program(data.draw))
+
+
+def check(program: Program) -> None:
+    eager = program.function()
+    native = jit.jit(program.function())
+    for args in [CALLS[0], *CALLS, *CALLS]:
+        expected = outcome(eager, args)
+        if not isinstance(expected[0], type):  # what nobody uses is not computed: nor does it raise
+            assert outcome(native, args) == expected, program.source
+
+
+RAISING = {
+    "index": ("a[9]", IndexError),
+    "negative index": ("a[-4]", IndexError),
+    "store": ("a.__setitem__(n, 1)", IndexError),
+    "empty pop": ("[k for k in a if k > 9].pop()", IndexError),
+    "pop": ("a.pop(n)", IndexError),
+    "missing": ("a.index(99)", ValueError),
+    "division": ("a[0] // (n - 5)", ZeroDivisionError),
+    "own": ("fail(n)", KeyError),
+}
+
+
+@pytest.mark.parametrize("effect", ["", "    print(n)\n"], ids=["before effects", "after effects"])
+@pytest.mark.parametrize(("expression", "kind"), RAISING.values(), ids=RAISING)
+def test_exceptions(expression: str, kind: type[Exception], effect: str) -> None:
+    """With Python's message, and nothing left half done that eager would not leave so, too."""
+    raising = f"        return {expression}\n"
+    if "fail" in expression:
+        raising = "        raise KeyError(str(n))\n"
+    if "__setitem__" in expression:
+        raising = "        a[n] = 1\n"
+    source = (
+        "def generated(a: list[int], n: int):\n"
+        f"    a.append(n)\n{effect}    if n > 4:\n{raising}    return a[0]\n"
+    )
+    eager, native = load(source), jit.jit(load(source))
+    for n in (3, 4, 2, 5, 3, 5):
+        assert outcome(native, ([1, 2], n)) == outcome(eager, ([1, 2], n))
+    assert jit.stats(native).compilations == 1
+    with pytest.raises(kind):
+        native([1, 2], 5)
+
+
+def test_ints_beyond_64_bits_are_pythons() -> None:
+    source = (
+        "def generated(n: int, k: int):\n    for i in range(k):\n        n = n * n\n    return n\n"
+    )
+    eager, native = load(source), jit.jit(load(source))
+    for args in ((3, 2), (3, 3), (10, 5), (3, 4), (-7, 6), (2**62, 1), (1, 9)):
+        assert native(*args) == eager(*args)
+    found = jit.stats(native)
+    assert found.native == 3
+    assert found.bailouts["fault"] == 3
+
+
+def test_arguments_that_are_one_list_run_in_eager() -> None:
+    source = (
+        "def generated(a: list[int], b: list[int]):\n"
+        "    a.append(len(b))\n    b.append(len(a))\n    return a, b\n"
+    )
+    eager, native = load(source), jit.jit(load(source))
+    for _ in range(3):
+        one, other = [1], [1]
+        assert native(one, one) == eager(other, other)
+        assert native([1], [2]) == eager([1], [2])
+    assert jit.stats(native).native
+
+
+def test_lists_of_a_loop_are_freed() -> None:
+    source = (
+        "def generated(n: int):\n    last = [0]\n    for i in range(n):\n"
+        "        row = [i] * 100000\n        row[0] += last[0]\n        last = row\n"
+        "    return last[0]\n"
+    )
+    native = jit.jit(load(source))
+    for _ in range(3):
+        assert native(20000) == sum(range(20000))  # 16 GB, if they stayed
