@@ -214,8 +214,8 @@ def _merged(variables: list[Var], addresses: Sequence[Affine]) -> list[Var]:
 
 
 def _is_misaligned(nest: Nest, vector: Var, register_bytes: int) -> bool:
-    """Whether rows that are written start anywhere: every whole vector then straddles two cache
-    lines, of half vectors only every other one.
+    """Whether rows that are written start anywhere: stores that straddle two cache lines then set
+    the pace, and vectors of one register leave the shortest rests.
     """
     for access in nest.accesses:
         if access.is_write and access.buffer is not None and vector in access.address.terms:
@@ -247,7 +247,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     ):
         registers = 1
     if not is_tiled and nest.cost <= CHEAP and _is_misaligned(nest, vector, register_bytes):
-        lanes, registers = max(lanes // 2, 1), 1
+        registers = 1
     width = lanes * registers
     while width > 1 and isinstance(vector.extent, int) and width // 2 >= vector.extent:
         width //= 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import llvmlite.ir as ll
@@ -128,7 +128,7 @@ def test_rounding_sign_and_extrema(dtype: DType, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("divisor", [3.0, -5.0, 255.0, 1e-40, float("inf"), 0.0])
+@pytest.mark.parametrize("divisor", [3.0, -5.0, 255.0, -0.25, 1e-40, 1e38, float("inf"), 0.0])
 def test_division_by_one_scalar(divisor: float, width: int) -> None:
     x = float_samples(dtypes.float32, 1000)
     x = x[(x.abs() > 1e-30) | (x == 0) | x.isnan()]  # below, the last bit may differ
@@ -254,23 +254,38 @@ def test_masked_load_and_store(dtype: DType, width: int) -> None:
         assert target[n:].eq(1).all()
 
 
-def test_masked_load_does_not_touch_the_rest() -> None:
+@pytest.fixture
+def page_end() -> Iterator[int]:
+    """The address after which memory may not be touched; a page of zeros lies before it."""
     page = 4096
     libc = ctypes.CDLL(None)
     libc.mmap.restype = ctypes.c_void_p
     base = libc.mmap(None, 2 * page, 3, 0x22, -1, 0)
     libc.mprotect(ctypes.c_void_p(base + page), page, 0)
+    yield base + page
+    libc.munmap(ctypes.c_void_p(base), 2 * page)
 
+
+def test_masked_load_does_not_touch_the_rest(page_end: int) -> None:
     def body(s: Lanes, args: Any) -> None:
         s.store(args[1], s.load(args[0], dtypes.float32, s.tail_mask(args[2])), dtypes.float32)
 
     target = torch.ones(16)
-    _function(body, 16, 2)(base + page - 12, target.data_ptr(), 3)
+    _function(body, 16, 2)(page_end - 12, target.data_ptr(), 3)
     assert target.eq(0).all()
-    libc.munmap(ctypes.c_void_p(base), 2 * page)
 
 
-@pytest.mark.parametrize("stride", [0, 1, 3, -2, None])
+@pytest.mark.parametrize("stride", [2, 7])
+def test_gather_does_not_touch_what_follows(page_end: int, stride: int) -> None:
+    def body(s: Lanes, args: Any) -> None:
+        s.store(args[1], s.gather(args[0], stride, dtypes.float32), dtypes.float32)
+
+    target = torch.ones(16)
+    _function(body, 16, 2)(page_end - 4 * (15 * stride + 1), target.data_ptr(), 0)
+    assert target.eq(0).all()
+
+
+@pytest.mark.parametrize("stride", [0, 1, 3, -1, -2, 8, -9, None])
 @pytest.mark.parametrize("width", [1, 8])
 @pytest.mark.parametrize("dtype", MEMORY, ids=str)
 def test_gather_and_scatter(dtype: DType, width: int, stride: int | None) -> None:
@@ -286,10 +301,10 @@ def test_gather_and_scatter(dtype: DType, width: int, stride: int | None) -> Non
         s.scatter(target, step if stride is None else stride, s.load(source, dtype), dtype)
 
     actual = 5 if stride is None else stride
-    memory = torch.randint(0, 2, (128,)).to(torch_dtype(dtype))
+    memory = torch.randint(0, 2, (256,)).to(torch_dtype(dtype))
     target = torch.zeros(width).to(torch_dtype(dtype))
-    index = 64 + actual * torch.arange(width)
-    start = memory.data_ptr() + 64 * memory.itemsize
+    index = 128 + actual * torch.arange(width)
+    start = memory.data_ptr() + 128 * memory.itemsize
     _function(body, width, 2)(start, target.data_ptr(), actual)
     assert torch.equal(target, memory[index])
     if actual:
