@@ -113,8 +113,15 @@ def optimize(graph: Graph, known: Mapping[Value, Any]) -> Known:
         if is_literal(constant) and not isinstance(constant, Sym):
             value.replace_all_uses_with(builder.const(constant, value.type))
     infer(graph, known)
-    run_pipeline(graph)
+    run_pipeline(graph, [_informed(step, known) for step in PIPELINE])
     return infer(graph, known)
+
+
+def _informed(step: Pass, known: Mapping[Value, Any]) -> Pass:
+    """Decompositions see what inference finds, symbolic sizes above all."""
+    if step is not PASSES["decompose"]:
+        return step
+    return Pass(step.name, lambda graph: decompose.run(graph, infer(graph, known)))
 
 
 def _verify_after(step: Pass, graph: Graph) -> None:
