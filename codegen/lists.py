@@ -96,7 +96,9 @@ def verb_of(node: Node) -> str | None:
 
 def is_list(type_: Type) -> bool:
     """Whether a list of this type can be native."""
-    return isinstance(type_, ListType) and (type_.element in ELEMENTS or is_list(type_.element))
+    if type(type_) is not ListType:  # a tuple of unknown length is an object
+        return False
+    return type_.element in ELEMENTS or is_list(type_.element)
 
 
 def element_of(value: Value) -> Type:

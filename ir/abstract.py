@@ -111,9 +111,10 @@ def _by_python(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
     if not _may_run(op, inputs):
         return None
     try:
-        return (op.python(*inputs),)
+        result = op.python(*inputs)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         return None
+    return None if isinstance(result, set | dict) else (result,)  # a new object at each run
 
 
 def _may_run(op: Op, inputs: Sequence[Any]) -> bool:

@@ -68,7 +68,7 @@ def _to_torch(value: Any) -> Any:
 
 def _to_array(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        return value.detach().numpy()
+        return value.detach().numpy()[()]  # without dims a number, as NumPy's functions give it
     if type(value) in (list, tuple):
         return type(value)(map(_to_array, value))
     return value

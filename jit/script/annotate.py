@@ -74,6 +74,8 @@ def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
     """The type that an evaluated annotation names."""
     if annotation in (typing.List, typing.Dict):  # noqa: UP006
         annotation = typing.get_origin(annotation)
+    if annotation in (typing.Callable, collections.abc.Callable):  # called in Python
+        return ANY
     if _is_hashable(annotation) and annotation in _PLAIN:
         return _PLAIN[annotation]
     if isinstance(annotation, type) and typing.get_origin(annotation) is None:
@@ -132,6 +134,8 @@ def _generic_type(annotation: Any, span: Span | None) -> Type:
         return _tuple_type(args, span)
     if origin in (typing.Annotated, typing.Final, typing.ClassVar):
         return inner(0)
+    if origin is collections.abc.Callable:
+        return ANY
     if origin is typing.Literal:
         return _union([type_of_annotation(type(a), span) for a in args])
     if origin in (Future, torch.futures.Future, torch.jit.Future):

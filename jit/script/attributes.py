@@ -34,7 +34,8 @@ from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
-from jit.script.values import Instance, Method, Operand, PyObject, SuperOf
+from jit.script.scope import select
+from jit.script.values import ChoiceOf, Instance, Method, Operand, PyObject, Static, SuperOf
 
 # Tensor attributes that are one op of another name.
 TENSOR_ATTRIBUTES: dict[str, str] = {
@@ -90,7 +91,32 @@ def get_attribute(
         return super_attribute(frame, owner, name)
     if isinstance(owner, PyObject):
         return object_attribute(frame, owner, name)
+    if isinstance(owner, ChoiceOf):
+        return _choice_attribute(frame, owner, name)
     return Method(owner, name)
+
+
+def _choice_attribute(frame: Frame, owner: ChoiceOf, name: str) -> Operand:
+    """An attribute of one of two objects: a method or submodule stays a choice, data are read on
+    each path.
+    """
+    one = _one_of(owner)
+    if callable(getattr(type(one), name, None)) or name in getattr(one, "_modules", ()):
+        then, orelse = (get_attribute(frame, o, name) for o in (owner.then, owner.orelse))
+        if isinstance(then, Static) and isinstance(orelse, Static):
+            return ChoiceOf(owner.condition, then, orelse)
+    return select(
+        frame,
+        owner.condition,
+        lambda: get_attribute(frame, owner.then, name),
+        lambda: get_attribute(frame, owner.orelse, name),
+    )
+
+
+def _one_of(owner: Static) -> object:
+    while isinstance(owner, ChoiceOf):
+        owner = owner.then
+    return owner.obj if isinstance(owner, PyObject) else None
 
 
 def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> Operand:

@@ -9,6 +9,7 @@ declared for it.
 from __future__ import annotations
 
 import ast
+import inspect
 import logging
 import types
 import typing
@@ -174,6 +175,8 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return found
     if isinstance(obj, types.MethodType):
         return _bound(frame, obj, name, given)
+    if isinstance(obj, types.FunctionType) and _is_open_call(obj, given):
+        return _spread_call(frame, obj, name, given)
     if isinstance(obj, types.FunctionType):
         return frame.unit.services.call_function(frame, obj, given)
     source = getattr(obj, "__wrapped__", None)
@@ -181,6 +184,9 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return call(frame, lift(frame, source, name), given)
     if isinstance(obj, torch.jit.ScriptFunction):
         return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
+    if isinstance(obj, types.MethodDescriptorType) and given.args:
+        owner = frame.require(given.args[0])
+        return call_method(frame, owner, obj.__name__, Arguments(given.args[1:], given.kwargs))
     if isinstance(obj, typing.NewType):
         return given.args[0]
     if isinstance(obj, type):
@@ -195,6 +201,23 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         "Python source and without an operator; call it outside, or mark its caller with "
         "torch.jit.ignore"
     )
+
+
+def _is_open_call(function: types.FunctionType, given: Arguments) -> bool:
+    """Whether only the run knows which parameters a list spread over the arguments fills."""
+    takes_any = function.__code__.co_flags & inspect.CO_VARARGS or function.__defaults__
+    return bool(takes_any) and any(isinstance(a, StarOf) for a in given.args)
+
+
+def _spread_call(
+    frame: Frame, function: types.FunctionType, name: str, given: Arguments
+) -> Operand:
+    """`function(*items, ...)` in Python."""
+    joined = frame.require(join_lists(frame, given.args))
+    keys = frame.require(make_list(frame, [frame.constant(k) for k in given.kwargs], STR))
+    rest = [frame.require(v) for v in given.kwargs.values()]
+    target = frame.require(PyObject(function, name))
+    return frame.python(library.call_spread, [target, joined, keys, *rest], ANY)
 
 
 def _bound(frame: Frame, method: types.MethodType, name: str, given: Arguments) -> Operand:

@@ -271,8 +271,10 @@ def _runtime_truth(frame: Frame, value: Value) -> bool | Value:
             return frame.op("aten::Bool", value)
         case type_ if type_ in (INT, FLOAT, COMPLEX, NUMBER):
             return frame.op("aten::ne", value, 0)
-        case ListType() | DictType() | SetType():
+        case ListType() | DictType():
             return frame.op("aten::ne", frame.op("aten::len", value), 0)
+        case SetType():
+            return frame.python(bool, [value], BOOL)
         case type_ if type_ == STR:
             return frame.op("aten::ne", value, "")
         case type_ if type_ == NONE:

@@ -239,7 +239,7 @@ class Frame:
         handler = EXPRESSIONS.get(type(node))
         with self.at(node):
             if handler is None:
-                raise self.unsupported(f"{_describe(node)} is not supported in compiled code")
+                raise self.unsupported(_refusal(node))
             self.hint = hint
             return handler(self, node)
 
@@ -258,7 +258,7 @@ class Frame:
         handler = STATEMENTS.get(type(node))
         with self.at(node):
             if handler is None:
-                raise self.unsupported(f"{_describe(node)} is not supported in compiled code")
+                raise self.unsupported(_refusal(node))
             handler(self, node)
 
     def require(self, operand: Operand) -> Value:
@@ -276,6 +276,8 @@ class Frame:
         made = [self._input(a) for a in args]
         if name in _KEEPING_OPS:
             made = [made[0], *map(self.sealed, made[1:])]
+        elif name in ("aten::str", "aten::hash"):
+            made = [self.sealed(v) for v in made]
         named = {k: self._input(v) for k, v in kwargs.items()}
         self.builder.span = self.span
         try:
@@ -439,6 +441,27 @@ class Frame:
                 watch.note(self, name, operand)
         for path in [p for p in self.scope if p.startswith((f"{name}.", f"{name}["))]:
             del self.scope[path]  # what was known about its parts
+
+
+# What to do instead of what the language does not have.
+_WAYS_OUT = {
+    "Yield": "append to a list and return it, or keep the generator outside",
+    "YieldFrom": "extend a list and return it, or keep the generator outside",
+    "Await": "wait for the result outside and pass it in",
+    "Global": "pass the value in and return it",
+    "Nonlocal": "return the value from the nested function and assign it where it is called",
+    "ClassDef": "define the class at module level",
+    "AsyncFunctionDef": "make it a plain function",
+    "AsyncFor": "iterate outside and pass a list in",
+    "AsyncWith": "enter the context outside",
+    "TryStar": "use except with a tuple of classes",
+}
+
+
+def _refusal(node: ast.AST) -> str:
+    way_out = _WAYS_OUT.get(type(node).__name__)
+    text = f"{_describe(node)} is not supported in compiled code"
+    return f"{text}: {way_out}" if way_out else text
 
 
 def _describe(node: ast.AST) -> str:

@@ -67,8 +67,8 @@ def _value(frame: Frame, value: Value) -> Indexed:
             )
         case DictType():
             return _value(frame, frame.op("aten::keys", value))
-        case SetType():
-            return _value(frame, frame.op("aten::list", value))
+        case SetType(element=element):
+            return _value(frame, frame.python(list, [value], ListType(element)))
         case type_ if type_ == STR:
             return Indexed(
                 frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)

@@ -214,3 +214,11 @@ def is_mapping(subject: Any) -> bool:
 def first_of(items: Sequence[Any], *default: Any) -> Any:
     """`next` of a generator that has been computed at once."""
     return next(iter(items), *default)
+
+
+@library
+def call_spread(
+    function: Callable[..., Any], items: Sequence[Any], keys: Sequence[str], *named: Any
+) -> Any:
+    """`function(*items, **named)`."""
+    return function(*items, **dict(zip(keys, named, strict=True)))

@@ -29,6 +29,8 @@ RULES.update({f: computed(f) for f in (issubclass, callable, inspect.signature)}
 @rule(getattr)
 def _getattr(frame: Frame, given: Arguments) -> Operand:
     owner, name = given.args[0], constant_of(given.args[1])
+    if not isinstance(name, str) and isinstance(owner, PyObject) and frame.reads:
+        raise frame.unsupported("getattr needs a name known while compiling")  # as constants may be
     if not isinstance(name, str) or is_dynamic_value(owner):
         return frame.python(getattr, [frame.require(a) for a in given.args], ANY)
     if len(given.args) > 2 and not has_attribute(frame, owner, name):

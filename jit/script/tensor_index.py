@@ -15,7 +15,7 @@ from types import EllipsisType
 from typing import Any, TypeGuard
 
 from ir import INT, NONE, NUMBER, TENSOR, ListType, TensorType, Value, optional
-from jit.script.constants import make_list, unpack
+from jit.script.constants import constant_of, make_list, unpack
 from jit.script.frame import Frame
 from jit.script.library import tensor_getitem, tensor_setitem
 from jit.script.operators import NUMBERS, is_tuple
@@ -130,6 +130,9 @@ def _is_gather(part: Index | None) -> TypeGuard[Value]:
 def _is_basic(part: Index) -> bool:
     """Whether a part of a subscript has a meaning here; Python knows that of a bool, say."""
     kinds = (NONE, INT, NUMBER)
+    if isinstance(part, Slice):
+        step = part.step and constant_of(part.step)
+        return not isinstance(step, int) or step > 0
     return not isinstance(part, Value) or part.type in kinds or _is_gather(part)
 
 
