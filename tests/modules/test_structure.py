@@ -196,7 +196,8 @@ class Chosen(nn.Module):
         self.rest = nn.ModuleList([Block(), nn.Tanh()])
 
     def forward(self, x: Tensor, k: int) -> Tensor:
-        return self.rest[k](self.first(x))
+        chosen = self.rest[k]
+        return chosen.forward(self.first(x)) if chosen.training else x
 
 
 def test_interfaces_and_dynamic_index() -> None:
