@@ -17,6 +17,7 @@ try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import export_opnames, jit, script, script_if_tracing
     from jit.archive.errors import ArchiveError
+    from jit.archive.inspect import inspect
     from jit.archive.load import load
     from jit.archive.save import save
     from jit.compare import compare
@@ -90,6 +91,7 @@ __all__ = [
     "fork",
     "fuser",
     "ignore",
+    "inspect",
     "interface",
     "is_scripting",
     "is_tracing",

@@ -1,4 +1,6 @@
-"""The command line: `python -m jit compare FILE.py[:NAME]` and `explain FILE.py:NAME`."""
+"""The command line: `python -m jit compare FILE.py[:NAME]` and `explain FILE.py:NAME`; for archives
+`inspect FILE`, `diff A B` and `run FILE`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ import numpy as np
 import torch
 
 from jit import report, workload
+from jit.archive import shell
+from jit.archive.errors import ArchiveError
 from jit.compare import PEERS, WARM_CALLS, use_cores
 from jit.explain import explain
 from jit.workload import NotFound, Workload
 
-DESCRIPTION = "Times and explains functions compiled with @jit."
+DESCRIPTION = "Times and explains functions compiled with @jit, and looks into archives."
 COMPARE = """\
 Runs each function against eager PyTorch and the peers: agreement first, then interleaved timing.
 """
@@ -52,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     option = add("explain", EXPLAIN, "FILE.py:NAME").add_argument
     option("--ir", action="store_true", help="add the generated LLVM IR")
     option("--asm", action="store_true", help="add the generated assembly")
+    shell.add_commands(commands)
     return top
 
 
@@ -93,14 +98,23 @@ def run_explain(options: argparse.Namespace) -> int:
     return 0
 
 
+COMMANDS = {
+    "compare": run_compare,
+    "explain": run_explain,
+    "inspect": shell.run_inspect,
+    "diff": shell.run_diff,
+    "run": shell.run_run,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     options = parser().parse_args(argv)
-    if options.threads:
+    if getattr(options, "threads", None):
         use_cores(options.threads)
     try:
-        return {"compare": run_compare, "explain": run_explain}[options.command](options)
-    except NotFound as error:
+        return COMMANDS[options.command](options)
+    except (NotFound, ArchiveError, FileNotFoundError) as error:
         print(f"python -m jit: {error}", file=sys.stderr)
         return 2
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ir import ClassDef, ClassKind, CompileError, ObjectType, class_of
+from ir import ClassDef, ClassKind, CompileError, ObjectType, Role, class_of
 from jit.archive.errors import ArchiveError
 from jit.archive.layout import check_members, read_version
 from jit.archive.pythons import ArchivePythons, run_method
@@ -67,6 +67,7 @@ class _Loader:
         )
         self.storages = Storages(reader, "constants", device)
         self.constants: tuple[Any, ...] = ()
+        self._parameters: dict[int, tuple[torch.nn.Parameter, torch.Tensor]] = {}
         self._pending: list[tuple[Any, ClassDef, Any]] = []
 
     def load(self, extra_files: dict[str, Any] | None) -> ScriptModule:
@@ -149,10 +150,19 @@ class _Loader:
         elif not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
             raise CompileError(f"the state of {definition.name} is no dict of attributes")
         elif isinstance(instance, LoadedModule):
-            set_state(instance, state)
+            set_state(instance, self._with_parameters(definition, state))
         else:
             vars(instance).update(state)
         return instance
+
+    def _with_parameters(self, definition: ClassDef, state: dict[str, Any]) -> dict[str, Any]:
+        """A state whose parameters are `nn.Parameter`s, one for each tensor of the data."""
+        for name, field in definition.fields.items():
+            value = state.get(name)
+            if field.role is Role.PARAMETER and isinstance(value, torch.Tensor):
+                made = torch.nn.Parameter(value.detach(), value.requires_grad)
+                state[name] = self._parameters.setdefault(id(value), (made, value))[0]
+        return state
 
     def _set_states(self) -> None:
         """Run the `__setstate__` methods, inner objects first."""

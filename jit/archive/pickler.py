@@ -27,6 +27,7 @@ from ir import (
     DictType,
     DType,
     ListType,
+    ObjectType,
     OptionalType,
     TupleType,
     Type,
@@ -35,6 +36,7 @@ from ir import (
     erased_type_of,
     to_torch,
 )
+from jit.archive.source.annotations import read_tag
 from jit.archive.spelling import annotation
 
 _STORAGES = {
@@ -131,6 +133,8 @@ class Pickler:
                 self._memoized(value, lambda: self._push_dict(value, type_))
             case torch.device():
                 self._push_device(str(value))
+            case torch.ScriptObject():
+                self._memoized(value, lambda: self._push_bound(value))
             case _:
                 self._push_rest(value, type_)
 
@@ -283,6 +287,16 @@ class Pickler:
                 self._push_text(field)
                 self.push(getattr(value, field), declared.type)
             self._emit(b"u")
+        self._emit(b"b")
+
+    def _push_bound(self, value: Any) -> None:
+        """An object of torch's registry of classes, by its own state."""
+        module, _, name = str(value._type()).rpartition(".")
+        self._push_global(module, name)
+        self._emit(b")\x81")
+        method = value._get_method("__getstate__")
+        declared = method.schema.returns[0].type.annotation_str
+        self.push(method(), read_tag(declared, ObjectType))
         self._emit(b"b")
 
     # tensors ----------------------------------------------------------------------------------

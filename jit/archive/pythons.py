@@ -45,15 +45,18 @@ from ir import (
     dtypes,
     to_torch,
 )
+from jit.archive.torchbind import result_of
 from jit.signatures import signature_of
 
 _MANGLE = re.compile(r"\.___torch_mangle_\d+(?=\.)")
+
+
 def _autocast(
     device: str, dtype: int | None = None, enabled: bool = True, cache: bool | None = None
 ) -> torch.autocast:
     """Autocast, whose dtype is an int in archives."""
-    found = None if dtype is None else dtypes.by_code(dtype)
-    return torch.autocast(device, found and to_torch(found, DTYPE), enabled, cache)
+    wanted = to_torch(None if dtype is None else dtypes.by_code(dtype), DTYPE)
+    return torch.autocast(device, wanted, enabled, cache)
 
 
 _CONTEXTS = {
@@ -134,6 +137,10 @@ class ArchivePythons:
     def exception(self, name: str) -> type[Exception]:
         """The class of an exception."""
         return script_exception(name)
+
+    def bound_result(self, name: str, method: str) -> str | None:
+        """The annotation of what a method of torch's registry of classes returns."""
+        return result_of(name, method)
 
     def of_type(self, type_: Type) -> Any:
         """The Python class that `isinstance` tests for a type, or a tuple of them."""

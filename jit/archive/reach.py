@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ir import (
     ClassDef,
@@ -22,10 +22,10 @@ from jit.archive.source_writer import CALLS
 from jit.archive.spelling import class_at
 
 
-def reachable(root: ClassDef, program: Program) -> Program:
-    """The classes and functions that `root` needs."""
+def reachable(roots: Sequence[ClassDef], program: Program) -> Program:
+    """The classes and functions that `roots` need."""
     found = Program()
-    pending: list[ClassDef | str] = [root]
+    pending: list[ClassDef | str] = [*roots]
     for thing in pending:
         if isinstance(thing, ClassDef):
             if thing.name not in found.classes:

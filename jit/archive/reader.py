@@ -99,7 +99,7 @@ class ArchiveReader:
 
     def _index(self, infos: list[zipfile.ZipInfo]) -> tuple[str, dict[str, zipfile.ZipInfo]]:
         """The root, and the members by name below it."""
-        infos = [info for info in infos if not info.is_dir()]
+        infos = [info for info in infos if not info.filename.endswith("/")]
         if not infos:
             raise ArchiveError(f"{self.name} is not a TorchScript archive: the zip file is empty")
         if len(infos) > MAX_MEMBERS:

@@ -51,12 +51,15 @@ class _Archive:
     def __init__(self, m: Any) -> None:
         generalizer, definition, root = _generic(m)
 
+        held: dict[str, ClassDef] = {}  # also of objects that the types only know by an interface
+
         def class_at(value: Any) -> ClassDef | None:
-            return definition if value is root else generalizer.object_class(value)
+            found = definition if value is root else generalizer.object_class(value)
+            return None if found is None else held.setdefault(found.name, found)
 
         self.data = Pickler(class_at)
         self.data_pickle = self.data.dump(root, definition.type)
-        program = reachable(definition, generalizer.program)
+        program = reachable([definition, *held.values()], generalizer.program)
         constants = Constants()
         self.files = write_program(program, constants)
         _warn_of_library(program)

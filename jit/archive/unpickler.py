@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ir import CompileError
 from jit.archive.errors import ArchiveError
 
 
@@ -125,6 +126,10 @@ class Unpickler:
                 handler(self)
             except ArchiveError:
                 raise
+            except CompileError as error:
+                if error.span is not None:
+                    raise  # it says where in the code
+                raise self._error(error.message) from None
             except (
                 TypeError,
                 ValueError,

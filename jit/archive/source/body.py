@@ -113,6 +113,9 @@ class Program(Protocol):
     def context(self, name: str) -> Any:
         """The context manager of torch that a qualified name stands for, or None."""
 
+    def bound_result(self, name: str, method: str) -> Type | None:
+        """What a method of a class of torch's registry returns, None when it is not known."""
+
     def exception(self, name: str) -> type[Exception]:
         """The class of an exception by qualified name."""
 

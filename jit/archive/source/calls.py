@@ -180,7 +180,10 @@ def call_attribute(
     if class_of(owner.type) is not None:
         return body.call_method(owner, name, args, kwargs)
     if isinstance(owner.type, ObjectType):
-        raise body.error(f"methods of {owner.type} are not known here")
+        result = body.program.bound_result(owner.type.name, name)
+        if result is None or kwargs:
+            raise body.error(f"{owner.type} has no method {name!r} that is known here")
+        return body.node("prim::CallMethod", [owner, *args], [result], name=name).output
     result = body.call(f"aten::{_METHODS.get(name, name)}", [owner, *args], kwargs)
     if isinstance(result, tuple):
         return body.builder.tuple_(result) if result else body.literal(None)

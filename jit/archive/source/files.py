@@ -16,6 +16,7 @@ from jit.archive.reader import ArchiveReader
 
 Definition = ast.ClassDef | ast.FunctionDef
 MAX_CODE = 64 << 20
+PSEUDO_FILE = "<archive>"  # what the parser is told that it parses, and looks for to quote a line
 
 # Python's keywords that are plain names in TorchScript, which writes them as they are.
 _PLAIN = ["async", "await", "except", "finally", "lambda", "nonlocal", "try", "yield"]
@@ -58,7 +59,7 @@ class SourceFile:
         if any(word in text for word in _PLAIN):
             text = _WORDS.sub(lambda m: m[0] + _SUFFIX if m["word"] else m[0], text)
         try:
-            return ast.parse(text)
+            return ast.parse(text, PSEUDO_FILE)
         except SyntaxError as error:
             line, col = error.lineno or 1, max((error.offset or 1) - 1, 0)
             raise ParseError(f"this is not valid code: {error.msg}", self._at(line, col)) from None

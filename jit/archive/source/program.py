@@ -37,7 +37,7 @@ from ir import (
     Type,
 )
 from jit.archive.source import calls, expressions, statements
-from jit.archive.source.annotations import dotted, read_type
+from jit.archive.source.annotations import dotted, read_tag, read_type
 from jit.archive.source.body import Body, Signature
 from jit.archive.source.files import SourceFile, SourceFiles, spelled
 from jit.archive.source.literals import literal_value
@@ -66,6 +66,8 @@ class Pythons(Protocol):
     def exception(self, name: str) -> type[Exception]: ...
 
     def of_type(self, type_: Type) -> Any: ...
+
+    def bound_result(self, name: str, method: str) -> str | None: ...
 
 
 @dataclass(slots=True)
@@ -157,6 +159,11 @@ class ProgramReader:
     def context(self, name: str) -> Any:
         """The context manager of torch that a qualified name stands for, or None."""
         return self._pythons.context(name)
+
+    def bound_result(self, name: str, method: str) -> Type | None:
+        """What a method of a class of torch's registry returns, None when it is not known."""
+        text = self._pythons.bound_result(name, method)
+        return None if text is None else read_tag(text, self.class_type)
 
     def exception(self, name: str) -> type[Exception]:
         """The class of an exception by qualified name."""
