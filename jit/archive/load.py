@@ -27,6 +27,8 @@ from jit.archive.unpickler import StorageRef, Unpickler
 from jit.modules import ScriptModule
 from jit.modules.loaded import LoadedModule, new_module, set_state
 
+MAX_CONTAINERS = 1_000_000  # of the table of constants, each counted as often as it is met
+
 
 def load(
     f: Source,
@@ -49,7 +51,7 @@ def load(
     check_members(reader)
     try:
         return _Loader(reader, device).load(_extra_files)
-    except CompileError as error:
+    except (CompileError, ValueError) as error:
         raise ArchiveError(f"{reader.name}: {error}") from error
     except RecursionError:
         raise ArchiveError(f"{reader.name}: its code or data is nested too deeply") from None
@@ -75,6 +77,7 @@ class _Loader:
         constants = self._unpickle("constants")
         if not isinstance(constants, tuple):
             raise self.reader.error("constants.pkl", "it holds no tuple")
+        check_extent(constants)
         self.constants = constants
         self.storages = Storages(self.reader, "data", self._device)
         module = self._unpickle("data")
@@ -129,9 +132,10 @@ class _Loader:
         """An instance without state."""
         type_ = self.program.class_type(name)
         definition = class_of(type_)
-        if definition is None:
-            assert isinstance(type_, ObjectType)
+        if definition is None and isinstance(type_, ObjectType):
             return BoundObject(name)
+        if definition is None:
+            raise CompileError(f"{name} has no instances")
         if definition.kind is ClassKind.MODULE:
             return new_module(definition)
         if definition.kind is ClassKind.CLASS and definition.python is not None:
@@ -141,6 +145,7 @@ class _Loader:
     def build(self, instance: Any, state: Any) -> Any:
         """The instance with its state: its attributes, or what `__setstate__` is given."""
         if isinstance(instance, BoundObject):
+            check_extent(state)
             return make_bound_object(instance.name, state)
         definition: ClassDef = type(instance).definition
         if "__setstate__" in definition.methods:
@@ -167,7 +172,10 @@ class _Loader:
     def _set_states(self) -> None:
         """Run the `__setstate__` methods, inner objects first."""
         for instance, definition, state in self._pending:
-            run_method(definition.methods["__setstate__"])(instance, state)
+            try:
+                run_method(definition.methods["__setstate__"])(instance, state)
+            except Exception as error:  # the archive's own code may raise anything
+                raise CompileError(f"__setstate__ of {definition.name} failed: {error}") from error
 
 
 class BoundObject:
@@ -175,6 +183,20 @@ class BoundObject:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+def check_extent(value: Any) -> None:
+    """ValueError for data that is small in the file and endless to walk: containers that hold
+    themselves, or one another over and over.
+    """
+    pending, met = [value], 0
+    while pending:
+        part = pending.pop()
+        met += 1
+        if met > MAX_CONTAINERS:
+            raise ValueError(f"more than {MAX_CONTAINERS} containers inside one another")
+        items = part.values() if isinstance(part, dict) else part
+        pending += [item for item in items if isinstance(item, dict | list | tuple)]
 
 
 def _read_extra_files(reader: ArchiveReader, wanted: dict[str, Any] | None) -> None:

@@ -67,3 +67,22 @@ def test_a_tensor_stays_inside_its_storage() -> None:
 def test_roots() -> None:
     content = {f"a/{name}": data for name, data in members(saved(Tagger())).items()}
     refused(content, "not a TorchScript archive")
+
+
+def test_small_data_that_is_endless_to_walk() -> None:
+    content = dict(members(saved(Tagger())))
+    content["archive/constants.pkl"] = b"\x80\x02)" + b"q\x00h\x00\x86" * 60 + b"\x85."
+    with pytest.raises(ArchiveError, match="containers inside one another"):
+        load(io.BytesIO(packed(content)))
+
+
+def test_code_that_is_endless_to_read() -> None:
+    content = dict(members(saved(Tagger())))
+    (name,) = (n for n in content if n.endswith("saved.py"))
+    bomb = "n"
+    for depth in range(60):
+        bomb = f"[{bomb} for n in [{depth}]]"
+    line = f"    y = annotate(int, {bomb})\n    return".encode()
+    content[name] = content[name].replace(b"    return", line, 1)
+    with pytest.raises(ArchiveError):
+        load(io.BytesIO(packed(content)))

@@ -48,7 +48,7 @@ from jit.archive.source.files import SourceFile
 from jit.archive.source.upgrade import upgrades_file
 from jit.archive.source.values import Dotted, Operand, describe
 
-MAX_STEPS = 2_000_000  # statements read for one function; loops are read again until types settle
+MAX_STEPS = 1_000_000  # parts read for one function; loops are read again until types settle
 
 Scope = dict[str, Operand]
 ExpressionHandler = Callable[["Body", Any, "Type | None"], Operand]
@@ -148,8 +148,8 @@ class Body:
         """What an expression means; `hint` types empty displays."""
         handler = EXPRESSIONS.get(type(node))
         with self.at(node):
-            if handler is None:
-                raise self.error(f"{type(node).__name__} is not part of the archive's language")
+            self._step(node, handler)
+            assert handler is not None
             return handler(self, node, hint)
 
     def value(self, node: ast.expr, hint: Type | None = None) -> Value:
@@ -162,14 +162,18 @@ class Body:
 
     def execute(self, node: ast.stmt) -> None:
         """Read one statement."""
+        handler = STATEMENTS.get(type(node))
+        with self.at(node):
+            self._step(node, handler)
+            assert handler is not None
+            handler(self, node)
+
+    def _step(self, node: ast.AST, handler: object) -> None:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise self.error("this function is too long")
-        handler = STATEMENTS.get(type(node))
-        with self.at(node):
-            if handler is None:
-                raise self.error(f"{type(node).__name__} is not part of the archive's language")
-            handler(self, node)
+        if handler is None:
+            raise self.error(f"{type(node).__name__} is not part of the archive's language")
 
     def run(self, nodes: Sequence[ast.stmt]) -> None:
         """Read statements up to one that raises."""
