@@ -35,7 +35,7 @@ import llvmlite.ir as ll
 from codegen.cache import ObjectCache, fingerprint, is_enabled
 from codegen.target import Target, host, initialize_llvm
 
-PIPELINE = "p2"
+PIPELINE = "p3"
 """Name of the pass pipeline below; part of the cache key, so change it with the passes."""
 
 Resolver = Callable[[str], int | None]
@@ -249,15 +249,28 @@ def _run_passes(module: llb.ModuleRef, machine: llb.TargetMachine, has_inline: b
         inline = llb.create_new_module_pass_manager()
         inline.add_always_inliner_pass()
         inline.run(module, builder)
+    kernels, bodies = _cleanup(has_gvn=True), _cleanup(has_gvn=False)
+    for function in module.functions:
+        if not function.is_declaration:
+            (bodies if _has_control(function) else kernels).run(function, builder)
+
+
+def _cleanup(has_gvn: bool) -> llb.FunctionPassManager:
     clean = llb.create_new_function_pass_manager()
     clean.add_sroa_pass()
-    clean.add_new_gvn_pass()
+    if has_gvn:
+        clean.add_new_gvn_pass()
     clean.add_instruction_combine_pass()
     clean.add_simplify_cfg_pass()
     clean.add_dead_code_elimination_pass()
-    for function in module.functions:
-        if not function.is_declaration:
-            clean.run(function, builder)
+    return clean
+
+
+def _has_control(function: llb.ValueRef) -> bool:
+    """Whether a function has loops of a plan's body (`codegen.control`): LLVM's value numbering
+    may fail an assertion of its own on them, which ends the process, and the back end's does here.
+    """
+    return any(block.name.startswith("loop.test") for block in function.blocks)
 
 
 @cache

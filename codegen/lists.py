@@ -22,11 +22,14 @@ from ir import (
     FLOAT,
     INT,
     LISTS,
+    NONE,
+    STR,
     Aliases,
     Block,
     Graph,
     ListType,
     Node,
+    TensorType,
     TupleType,
     Type,
     Value,
@@ -116,7 +119,7 @@ def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
             continue
         members = aliases.members(value)
         seen.update(members)
-        lists = [v for v in members if isinstance(v.type, ListType)]
+        lists = [v for v in members if is_list(v.type)]
         if _is_worth(lists) and all(_is_suitable(v, known) for v in members):
             found.native.update(lists)
             for type_ in {v.type for v in lists}:  # a list is no list of such lists
@@ -148,8 +151,17 @@ def _is_suitable(value: Value, known: Known) -> bool:
             )
         )
     if not is_list(value.type):
-        return not isinstance(value.type, ListType) and value.type in ELEMENTS
+        return not _may_hold(value.type)
     return _is_made(value) and all(_is_use(value, user) for user, _ in value.uses)
+
+
+def _may_hold(type_: Type) -> bool:
+    """Whether a value that is no native list may hold one. A tuple joins what it is made of: that
+    its other items are in the set means nothing.
+    """
+    if isinstance(type_, ListType):
+        return _may_hold(type_.element) or type_.element in ELEMENTS
+    return not isinstance(type_, TensorType) and type_ not in (*ELEMENTS, STR, NONE)
 
 
 def _returning(user: Node) -> Node | None:

@@ -202,9 +202,12 @@ def _is_native_block(block: Block, facts: Facts) -> bool:
 
 def is_mixed(node: Node, facts: Facts) -> bool:
     """Whether control flow that contains callbacks is native around them: where it contains
-    anything native besides. What it carries are registers, lists and objects.
+    anything native besides. What it carries are registers, lists and objects; where that would be
+    tensors, all that computes them were called back one by one: the interpreter runs the whole.
     """
-    return node.name in CONTROL and any(
+    if node.name not in CONTROL or tensors(node.outputs):
+        return False
+    return any(
         is_mixed(n, facts)
         or facts.lists.is_operation(n)
         or n.name == RAISE
