@@ -125,7 +125,8 @@ def emit_operator(body: Body, node: Node, known: Known, buffers: Mapping[Value, 
         failed = call(b, "torch_call_dispatcher", *names, words, i64(VERSION))
     _succeed(body, b.icmp_unsigned("==", failed, I32(0)))
     handles = [b.load(offset(b, words, 8 * k), typ=I64) for k in range(len(node.outputs))]
-    owned = [_own(entry, b.inttoptr(handle, PTR)) for handle in handles]
+    release = "aoti_torch_delete_tensor_object"
+    owned = [entry.own(b.inttoptr(handle, PTR), release) for handle in handles]
     for value, handle in zip(node.outputs, owned, strict=True):
         _bind(body, value, handle)
 
@@ -151,17 +152,6 @@ def _expect(body: Body, condition: ll.Value) -> None:
     else:
         message = "an operator's result has other sizes or strides than it had in other calls"
         body.entry.raise_if(body.entry.builder.not_(condition), "RuntimeError", message)
-
-
-def _own(entry: EntryBuilder, handle: ll.Value) -> Owned:
-    """Own a new tensor; in a loop, the one of the iteration before is released."""
-    b = entry.builder
-    owned = entry.slot("aoti_torch_delete_tensor_object")
-    before = entry.peek(owned)
-    with b.if_then(b.icmp_unsigned("!=", before, NULL), likely=False):
-        call(b, owned.release, before)
-    b.store(handle, owned.slot)
-    return owned
 
 
 _FIELDS = (("dtype", I32), ("dim", I64))

@@ -1,5 +1,6 @@
 """Forwards of small models as one plan: nothing called back, results as close to float64 as eager
-float32's (within `FACTOR`), other batches and lengths without a third compilation.
+float32's (within `FACTOR`, or 4 ulp of the largest), other batches and lengths without a third
+compilation.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def test_forward(name: str) -> None:
             found, eager = compiled(x), model(x)
             error, usual = ((y - wanted).abs().max().item() for y in (found, eager))
             assert found.stride() == eager.stride()
-            assert error <= FACTOR * max(usual, 1e-7), (shape, error, usual)
+            rounding = 4 * 2.0**-23 * wanted.abs().max().item()
+            assert error <= max(FACTOR * usual, rounding), (shape, error, usual)
     stats = jit.stats(compiled)
     assert stats.native >= len(shapes) - 1 and stats.compilations <= 2
     assert "called back" not in str(jit.explain(compiled))
