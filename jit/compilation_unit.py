@@ -19,7 +19,7 @@ import linecache
 import math
 import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from itertools import count
 from typing import Any
 
@@ -31,7 +31,7 @@ from jit.function import ScriptFunction
 from jit.script import compile_function
 
 _NUMBERS = count(1)
-_NAMES: dict[str, Any] = {
+NAMES: dict[str, Any] = {
     **{name: getattr(typing, name) for name in typing.__all__},
     "torch": torch,
     "Tensor": torch.Tensor,
@@ -52,7 +52,7 @@ class CompilationUnit:
     """
 
     def __init__(self, source: str = "", _frames_up: int = 0) -> None:
-        self._names = dict(_NAMES)
+        self._names = dict(NAMES)
         self._functions: dict[str, ScriptFunction] = {}
         self.define(source)
 
@@ -62,17 +62,7 @@ class CompilationUnit:
         """Add the functions of a text; `rcb` resolves names that the text does not define. Raises
         CompileError, with line and caret, for text that is no function or that does not compile.
         """
-        file = f"<CompilationUnit {next(_NUMBERS)}>"
-        text = textwrap.dedent(source)
-        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        tree = _parse(text, file)
-        if rcb is not None:
-            self._names |= {n: v for n in _free_names(tree) if (v := rcb(n)) is not None}
-        names = [node.name for node in _definitions(tree, file)]
-        taken = next((n for n in names if n in self._functions or names.count(n) > 1), None)
-        if taken is not None:
-            raise CompileError(f"the function {taken!r} is defined already")
-        exec(compile(text, file, "exec", dont_inherit=True), self._names)
+        names = functions_of(source, self._names, self._functions, rcb)
         try:
             self._functions |= {name: _compile(self._names[name]) for name in names}
         except CompileError:
@@ -113,6 +103,29 @@ class CompilationUnit:
         if found is None:
             raise AttributeError(f"the compilation unit has no function {name!r}")
         return found
+
+
+def functions_of(
+    source: str,
+    names: dict[str, Any],
+    taken: Container[str] = (),
+    rcb: Callable[[str], Any] | None = None,
+) -> list[str]:
+    """Run a text of function definitions, which adds its functions to `names`; what they are
+    called, none of it in `taken`.
+    """
+    file = f"<CompilationUnit {next(_NUMBERS)}>"
+    text = textwrap.dedent(source)
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    tree = _parse(text, file)
+    if rcb is not None:
+        names |= {n: v for n in _free_names(tree) if (v := rcb(n)) is not None}
+    found = [node.name for node in _definitions(tree, file)]
+    twice = next((n for n in found if n in taken or found.count(n) > 1), None)
+    if twice is not None:
+        raise CompileError(f"the function {twice!r} is defined already")
+    exec(compile(text, file, "exec", dont_inherit=True), names)
+    return found
 
 
 def _compile(function: Any) -> ScriptFunction:

@@ -331,8 +331,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             raise pickle.PicklingError(f"cannot pickle {name}: {module}.{name} is another object")
         return (_restore, (module, name, *self._options()))
 
-    def _options(self) -> tuple[Config, bool]:
-        return self.executor.config, self._is_strict
+    def _options(self) -> tuple[Config, bool, bool]:
+        return self.executor.config, self._is_strict, self._reads_state
 
     def __copy__(self) -> ScriptFunction:
         return self
@@ -343,7 +343,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             return self
         owner = copy.deepcopy(self._function.__self__, memo)
         method = types.MethodType(self._function.__func__, owner)
-        return type(self)(method, config=self.executor.config, is_strict=self._is_strict)
+        config, is_strict, reads_state = self._options()
+        return type(self)(method, config=config, is_strict=is_strict, reads_state=reads_state)
 
 
 class _Identity:
@@ -389,18 +390,23 @@ def _find(module: str, name: str) -> Any:
 
 
 def _bind_again(
-    cls: type[ScriptFunction], owner: Any, name: str, config: Config, is_strict: bool
+    cls: type[ScriptFunction],
+    owner: Any,
+    name: str,
+    config: Config,
+    is_strict: bool,
+    reads_state: bool,
 ) -> ScriptFunction:
     """The compiled method of an object that is being restored."""
     method = types.MethodType(getattr(type(owner), name), owner)
-    return cls(method, config=config, is_strict=is_strict)
+    return cls(method, config=config, is_strict=is_strict, reads_state=reads_state)
 
 
-def _restore(module: str, name: str, config: Config, is_strict: bool) -> Any:
+def _restore(module: str, name: str, config: Config, is_strict: bool, reads_state: bool) -> Any:
     """The compiled function of a reference: the module's own object when it is one, else its
     function compiled again.
     """
     found = _find(module, name)
     if isinstance(found, ScriptFunction):
         return found
-    return ScriptFunction(found, config=config, is_strict=is_strict)
+    return ScriptFunction(found, config=config, is_strict=is_strict, reads_state=reads_state)

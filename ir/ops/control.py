@@ -7,10 +7,11 @@
                                                       (condition, carried...); inputs (maximal
                                                       trip count, first condition, carried...)
     prim::RaiseException  exception: its class        inputs are the exception's arguments
-    prim::CallFunction    graph: Graph, name
+    prim::CallFunction    graph: Graph, name          of a Python function also `function`; of a
+                                                      module's method the live `receiver`, too
     prim::fork            graph: Graph, name          as a task: the output is its future
     aten::wait            -
-    prim::PythonOp        function: a callable
+    prim::PythonOp        function: a callable        `objects`: live ones that it may change
     prim::Try             graph: Graph, name          outputs (completed, its exception or None,
                                                       the graph's returns); catches every exception
     prim::Enter, Exit     -                           a context manager; an exception leaves it too

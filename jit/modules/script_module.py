@@ -21,10 +21,11 @@ from ir import Graph
 from jit.archive.form import FunctionForm, ModuleForm
 from jit.archive.save import code_of
 from jit.archive.saveable import Saveable
+from jit.compilation_unit import NAMES, functions_of
 from jit.function import ScriptFunction
-from jit.modules.methods import ModuleMethod, methods_of
+from jit.modules.methods import ModuleMethod, compile_method, methods_of
 from jit.modules.watched import WATCHED, Watched, invalidate, watch
-from jit.script import DEPENDENTS, is_state
+from jit.script import DEFINED, DEPENDENTS, is_state
 
 _CLASSES: WeakKeyDictionary[type, weakref.ref[type]] = WeakKeyDictionary()
 
@@ -86,6 +87,17 @@ class ScriptModule(Saveable, torch.nn.Module):
         for name, method in inspect.getmembers_static(type(self)):
             if isinstance(method, ModuleMethod) and method.is_entry and method.is_in_force(self):
                 yield name, getattr(self, name).archive_form()
+        for name in vars(self).get(DEFINED, ()):
+            yield name, vars(self)[name].archive_form()
+
+    def define(self, src: str) -> None:
+        """Add compiled methods from a text of function definitions, whose first parameter is the
+        module; their names are those of a `CompilationUnit`. Raises `CompileError`.
+        """
+        names = dict(NAMES)
+        for name in functions_of(src, names):
+            vars(self)[name] = compile_method(types.MethodType(names[name], self), is_entry=True)
+            vars(self)[DEFINED] = (*vars(self).get(DEFINED, ()), name)
 
     def forward_magic_method(self, method_name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a special method of the class that was scripted."""
@@ -104,7 +116,8 @@ class ScriptModule(Saveable, torch.nn.Module):
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        invalidate(vars(self)[DEPENDENTS])
+        if DEPENDENTS in vars(self):
+            invalidate(vars(self)[DEPENDENTS])
 
     def _drop_compiled(self) -> None:
         """Forget compiled methods: what they were compiled from has changed."""

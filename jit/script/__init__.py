@@ -16,7 +16,7 @@ from typing import Any
 from ir import Type
 from jit.lazy import lazy_module, load
 from jit.script.compiled import CompiledMethod, CompiledSource
-from jit.script.state import COMPILED_HOOKS, DECLARED, DEPENDENTS, is_state
+from jit.script.state import COMPILED_HOOKS, DECLARED, DEFINED, DEPENDENTS, is_state
 
 _COMPILE = lazy_module("jit.script.compile")
 _CHECK_CLASS = lazy_module("jit.script.check_class")
@@ -55,6 +55,7 @@ def example_types(fn: Any, examples: Sequence[Sequence[Any]]) -> dict[str, Type]
 __all__ = [
     "COMPILED_HOOKS",
     "DECLARED",
+    "DEFINED",
     "DEPENDENTS",
     "CompiledMethod",
     "CompiledSource",

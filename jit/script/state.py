@@ -42,7 +42,8 @@ DECLARED = "_declared_types"
 FROZEN = "_frozen_attributes"
 COMPILED_HOOKS = "_compiled_hooks"
 DEPENDENTS = "_dependents"
-INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS))
+DEFINED = "_defined_methods"
+INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS, DEFINED))
 """Attributes of our own that script modules have."""
 _FINAL = (typing.Final, getattr(torch.jit, "Final", typing.Final))
 _ANNOTATIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()

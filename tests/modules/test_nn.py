@@ -64,6 +64,7 @@ def test_scripted_equals_eager(info: ModuleInfo, training: bool, count: int) -> 
         torch.testing.assert_close(found, expected, equal_nan=True, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("cls", GRADIENTS, ids=lambda cls: cls.__name__)
 def test_gradients_equal_eager(cls: type[nn.Module]) -> None:
     (info,) = (i for i in module_db if i.module_cls is cls)

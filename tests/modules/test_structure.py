@@ -382,3 +382,15 @@ def test_variadic_forward() -> None:
         for _ in range(2):
             close(scripted(*args), module(*args))
             close(scripted(*args, scale=2.0), module(*args, scale=2.0))
+
+
+def test_define() -> None:
+    scripted = jit.script(Block())
+    scripted.define("""
+        def twice(self, x: Tensor, n: int = 2):
+            return self.forward(x) * n
+    """)
+    close(scripted.twice(X), scripted(X) * 2)
+    other = copy.deepcopy(scripted).requires_grad_(False)
+    other.fc.weight.zero_()
+    close(other.twice(X, 3), other(X) * 3)
