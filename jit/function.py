@@ -23,6 +23,7 @@ import codegen
 from codegen import NativeCallable, set_entry
 from ir import (
     PASSES,
+    TENSOR,
     CompileError,
     Graph,
     Interpreter,
@@ -42,7 +43,7 @@ from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
 from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import roles
-from jit.script import CompiledSource, compile_function
+from jit.script import CompiledSource, compile_function, undeclared_types
 from jit.state import Place, bind_state
 from jit.trace import call_graph, is_tracing
 
@@ -285,7 +286,19 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         """What an archive is made from: the graph for the annotated types."""
         parameters = self._signature.parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        return FunctionForm(self.graph, defaults)
+        return FunctionForm(self._general_graph(), defaults)
+
+    def _general_graph(self) -> Graph:
+        """A graph for all calls, those that leave out undeclared parameters included."""
+        graph = self.graph
+        if self._function is None:
+            return graph
+        types_ = undeclared_types(self._function)
+        if not any(p.name in types_ and p.type == TENSOR for p in graph.params):
+            return graph
+        return compile_function(
+            self._function, untyped=types_, reads_state=self._reads_state
+        ).graph
 
     @property
     def recorded_graph(self) -> Graph | None:

@@ -21,6 +21,7 @@ from jit.script.state import COMPILED_HOOKS, DECLARED, DEFINED, DEPENDENTS, is_s
 _COMPILE = lazy_module("jit.script.compile")
 _CHECK_CLASS = lazy_module("jit.script.check_class")
 _EXAMPLES = lazy_module("jit.script.examples")
+_OVERLOADS = lazy_module("jit.script.overloads")
 
 
 def compile_function(
@@ -45,6 +46,13 @@ def check_class(cls: type) -> None:
     load(_CHECK_CLASS, "check_class")(cls)
 
 
+def undeclared_types(fn: Any) -> dict[str, Type]:
+    """Types of parameters that declare none (see `jit.script.overloads`)."""
+    found = load(_OVERLOADS, "undeclared_types")(fn)
+    assert isinstance(found, dict)
+    return found
+
+
 def example_types(fn: Any, examples: Sequence[Sequence[Any]]) -> dict[str, Type]:
     """Types of parameters from examples (see `jit.script.examples`)."""
     found = load(_EXAMPLES, "example_types")(fn, examples)
@@ -63,4 +71,5 @@ __all__ = [
     "compile_function",
     "example_types",
     "is_state",
+    "undeclared_types",
 ]
