@@ -180,7 +180,8 @@ class ModuleGeneralizer(Generalizer):
         yield "training", Field(BOOL)
         hook = getattr(module, "_is_full_backward_hook", None)
         yield "_is_full_backward_hook", Field(erased_type_of(hook))
-        for name, value in vars(module).items():
+        held = {} if _traced_from(module) else vars(module)  # traces have no attributes
+        for name, value in held.items():
             if name not in _OWN and is_state(module, name, value):
                 type_ = self.generic_type(state_type(module, name, value))
                 if _is_written(type_):
@@ -288,11 +289,17 @@ def _hooks(held: Any) -> list[FunctionType]:
 
 def _python_class(module: Module) -> type:
     """The class that users wrote for a module."""
-    traced = vars(module).get("_original")
-    if isinstance(traced, Module):
+    traced = _traced_from(module)
+    if traced is not None:
         return type(traced)
     found: type = getattr(type(module), "_original_class", None) or type(module)
     return found
+
+
+def _traced_from(module: Module) -> Module | None:
+    """The module that a traced module was made from."""
+    found = vars(module).get("_original")
+    return found if isinstance(found, Module) else None
 
 
 def _identities(module: Module) -> set[int]:
