@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import calls, elementwise, latency, reductions
+from benchmarks import calls, elementwise, latency, reductions, scalars
 from jit.compare import PEERS, use_cores
 from jit.report import SUBJECT, Comparison, versions, write
 from jit.workload import Workload
@@ -22,9 +22,10 @@ GROUPS: dict[str, Callable[[], Iterator[Workload]]] = {
     "calls": calls.workloads,
     "elementwise": elementwise.workloads,
     "reductions": reductions.workloads,
+    "scalars": scalars.workloads,
 }
 # What is asked for: geometric mean of the speed-up over eager on one core.
-SPEEDUP = {"calls": 4.5, "elementwise": 8.0, "reductions": 3.5}
+SPEEDUP = {"calls": 4.5, "elementwise": 8.0, "reductions": 3.5, "scalars": 30.0}
 # Latencies: at most (or, where negative, at least) this much.
 LIMITS = {
     ("first_call_cold", "relume_ms"): 60,
