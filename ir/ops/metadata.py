@@ -50,14 +50,19 @@ def _of_dtype(column: Callable[[DType], Any]) -> Callable[[TensorType], Any]:
 
 metadata(
     "aten::size(Tensor self) -> int[]",
-    lambda self: self.size(),
+    lambda self: list(self.size()),
     lambda t: list(t.shape),
     ListType(INT),
 )
 metadata(
     "aten::size.int(Tensor self, int dim) -> int", lambda self, dim: self.size(dim), _size, INT
 )
-metadata("aten::stride(Tensor self) -> int[]", lambda self: self.stride(), _strides, ListType(INT))
+metadata(
+    "aten::stride(Tensor self) -> int[]",
+    lambda self: list(self.stride()),
+    _strides,
+    ListType(INT),
+)
 metadata(
     "aten::stride.int(Tensor self, int dim) -> int",
     lambda self, dim: self.stride(dim),
