@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.utils.checkpoint
+from torch.nn.modules import utils as _utils
 
 from ir import GENERATOR, SIZE
 from jit.script import operators
@@ -86,6 +87,24 @@ def dtype_of(obj: Any) -> Any:
 def _broadcast_shapes(frame: Frame, given: Arguments) -> Operand:
     shapes = [frame.require(a) for a in given.args]
     return frame.python(torch.broadcast_shapes, shapes, SIZE)
+
+
+def _repeated(function: Any) -> Rule:
+    """A number for each dimension, or one for all: a list where torch's own code asks for it, as
+    what it merges with is one; a tuple, which it is in Python, for users.
+    """
+
+    def apply(frame: Frame, given: Arguments) -> Operand:
+        made = frame.unit.services.call_function(frame, function, given)
+        if not frame.source.is_library:
+            return made
+        return frame.call(PyObject(list, "list"), made)
+
+    return apply
+
+
+for _function in (_utils._single, _utils._pair, _utils._triple, _utils._quadruple):
+    RULES[_function] = _repeated(_function)
 
 
 @rule(torch.is_tensor)
