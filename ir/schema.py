@@ -75,12 +75,13 @@ class Schema:
     @cached_property
     def arguments(self) -> tuple[Argument, ...]:
         """The parameters in order."""
-        return tuple(_parse_params(_HEAD.match(self.text)["params"]))  # type: ignore[index]
+        params, _, _ = self.text.partition("(")[2].rpartition(_ARROW)
+        return tuple(_parse_params(params))
 
     @cached_property
     def returns(self) -> tuple[Argument, ...]:
         """The results in order."""
-        return tuple(_parse_results(_HEAD.match(self.text)["result"]))  # type: ignore[index]
+        return tuple(_parse_results(self.text.rpartition(_ARROW)[2]))
 
     @cached_property
     def is_vararg(self) -> bool:
@@ -107,11 +108,7 @@ class Schema:
         return {a.name: i for i, a in enumerate(self.arguments)}
 
 
-_HEAD = re.compile(
-    r"""\s* (?:(?P<ns>\w+)::)? (?P<name>[\w.]+?) (?:\.(?P<overload>\w+))?
-        \((?P<params>.*)\) \s* -> \s* (?P<result>.*) $""",
-    re.DOTALL | re.VERBOSE,
-)
+_ARROW = ") -> "  # after the parameters
 _PARAM = re.compile(
     r"""(?P<base>[\w.]+) (?P<marks>(?:\((?P<alias>[^)]*)\) | \? | \[\d*\])*)
         (?:\s+(?P<name>\w+))? (?:\s*=\s*(?P<default>.*))? $""",
@@ -131,10 +128,12 @@ def parse_schema(text: str) -> Schema:
 
 def declared_schema(text: str) -> Schema:
     """A schema whose parameters are parsed, and refused, on first use."""
-    head = _HEAD.match(text)
-    if head is None:
+    head, _, signature = text.partition("(")
+    namespace, _, qualified = head.strip().rpartition("::")
+    name, _, overload = qualified.partition(".")
+    if not name.isidentifier() or _ARROW not in signature:
         raise ParseError(f"not an operator schema: {text!r}")
-    return Schema(f"{head['ns'] or 'aten'}::{head['name']}", head["overload"] or "", text.strip())
+    return Schema(f"{namespace or 'aten'}::{name}", overload, text.strip())
 
 
 def _parse_params(text: str) -> Iterator[Argument]:

@@ -12,12 +12,14 @@ A family is written as schemas, one per line; after ` | ` come its twins, exactl
 A twin is opaque (`Effect.WRITE`) and points to the row that it computes by `inplace_of`; passes
 turn it into that row where memory allows. An alias (`multiply`) is a row of its own with the same
 rule.
-Torch is not asked while declaring; a test compares every schema with torch's registry.
+Declaring only takes names: a row's columns are made when they are first asked for, and torch is not
+asked at all; a test compares every schema with torch's registry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 from ir import typerules
@@ -35,6 +37,7 @@ from ir.dtypes import (
     uint8,
 )
 from ir.op import (
+    TABLE,
     Composite,
     Effect,
     Op,
@@ -47,7 +50,7 @@ from ir.op import (
     View,
     row,
 )
-from ir.schema import Schema, parse_schema
+from ir.schema import Schema, declared_schema
 from ir.types import NUMBER, TENSOR, OptionalType, TensorType
 
 FLOATS = (float32, float64, bfloat16, float16)
@@ -58,6 +61,7 @@ INTEGRAL = (*INTS, bool_)
 
 TypeRule = Callable[..., Any]
 R = TypeVar("R", bound=Rule)
+_OPAQUE = Opaque()
 Tensor = Any  # in decompositions: a `Value` of tensor type
 
 
@@ -70,26 +74,59 @@ def declare(schemas: str, rule: Callable[[Schema], R],
     twins of the family) or `name | twins`. The effect is what the schema's marks say, or `effect`.
     """
     lines = [line.strip() for line in schemas.strip().splitlines()]
-    names = [None, *aliases]
-    rows = [_declare_line(line, alias, rule, infer, effect) for alias in names for line in lines]
+    family = _Family(rule, infer, effect)
+    rows = [family.declare(line, alias) for alias in (None, *aliases) for line in lines]
     return rows[0]
 
 
-def _declare_line(line: str, alias: str | None, rule: Callable[[Schema], R],
-                  infer: Callable[[R, Schema], TypeRule | None], effect: Effect | None) -> Op:
+class _Family:
+    """What the rows of one declaration have in common: how to make their columns."""
+
+    def __init__(self, rule: Callable[[Schema], Rule],
+                 infer: Callable[[Any, Schema], TypeRule | None],
+                 effect: Effect | None) -> None:
+        self.rule, self.infer, self.effect = rule, infer, effect
+
+    def declare(self, line: str, alias: str | None) -> Op:
+        """The row of a line, and its twins; under its own name or an alias."""
+        text, twins = _split_line(line, alias)
+        op = TABLE.add(_Member(declared_schema(text), self))
+        for twin in twins.split():
+            row(twin_schema(text, twin), _OPAQUE, infer=typerules.written, effect=Effect.WRITE,
+                inplace_of=op)
+        return op
+
+
+class _Member(Op):
+    """A row whose columns its family makes, each when it is first asked for."""
+
+    family: _Family
+
+    def __init__(self, schema: Schema, family: _Family) -> None:
+        vars(self).update(schema=schema, family=family)
+
+    @cached_property
+    def rule(self) -> Rule:
+        return self.family.rule(self.schema)
+
+    @cached_property
+    def infer(self) -> TypeRule | None:
+        return self.family.infer(self.rule, self.schema)
+
+    @cached_property
+    def effect(self) -> Effect:
+        return self.family.effect or effect_of(self.schema)
+
+
+def _split_line(line: str, alias: str | None) -> tuple[str, str]:
+    """(schema, twins) of a line of a declaration, or of an alias of it."""
     text, _, twins = (part.strip() for part in f"{line} ".partition(" | "))
     if alias is not None:
         name, bar, own_twins = (part.strip() for part in alias.partition("|"))
         head = text.partition("(")[0]
         text = name + text[len(head.partition(".")[0]):]
         twins = own_twins if bar else twins
-    schema = parse_schema(text)
-    columns = rule(schema)
-    op = row(text, columns, infer=infer(columns, schema), effect=effect or effect_of(schema))
-    for twin in twins.split():
-        row(twin_schema(text, twin), Opaque(), infer=typerules.written, effect=Effect.WRITE,
-            inplace_of=op)
-    return op
+    return text, twins
 
 
 def effect_of(schema: Schema) -> Effect:
