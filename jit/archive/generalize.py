@@ -50,6 +50,7 @@ from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
+from jit.archive.unreachable import cut
 from jit.script.annotate import named_tuple_type
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
@@ -182,6 +183,7 @@ class Generalizer:
 
     def generalize(self, graph: Graph) -> None:
         """Bring a graph of our own into generic form."""
+        cut(graph)
         for value in values_of(graph.block):
             value.type = self.generic_type(value.type)
         for node in list(graph.walk()):

@@ -79,6 +79,20 @@ def product(items):
     return made
 
 
+def broadcast_two(a, b):
+    made = a[:0]
+    for i in range(max(len(a), len(b))):
+        m = a[i - max(len(a), len(b)) + len(a)] if i >= len(b) - len(a) else 1
+        n = b[i - max(len(a), len(b)) + len(b)] if i >= len(a) - len(b) else 1
+        if m != n and m != 1 and n != 1:
+            raise RuntimeError(
+                "Shape mismatch: objects cannot be broadcast to a single shape: "
+                f"{a} and {b}"
+            )
+        made.append(n if m == 1 else m)
+    return made
+
+
 Test = Callable[[Sequence[Type]], bool]
 _SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
     "set_slice": (set_slice, lambda types: types[3] == NONE),
@@ -87,6 +101,7 @@ _SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
     "operator_mul": (repeat, lambda types: list(types) == [STR, INT]),
     "operator_eq": (equal_dicts, lambda types: all(isinstance(t, DictType) for t in types)),
     "operator_contains": (contains_text, lambda types: list(types) == [STR, STR]),
+    "broadcast_shapes": (broadcast_two, lambda types: list(types) == [ListType(INT)] * 2),
     "math_prod": (product, lambda types: list(types) == [ListType(INT)]),
 }
 
