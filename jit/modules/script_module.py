@@ -17,13 +17,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ir import Graph
+from ir import CompileError, Graph
 from jit.archive.form import FunctionForm, ModuleForm
 from jit.archive.save import code_of
 from jit.archive.saveable import Saveable
 from jit.compilation_unit import NAMES, functions_of
 from jit.function import ScriptFunction
-from jit.modules.methods import ModuleMethod, compile_method, methods_of
+from jit.modules.methods import ModuleMethod, is_uninitialized, compile_method, methods_of
 from jit.modules.watched import WATCHED, Watched, invalidate, watch
 from jit.script import DEFINED, DEPENDENTS, is_state
 
@@ -80,7 +80,14 @@ class ScriptModule(Saveable, torch.nn.Module):
         return forward.get_debug_state()
 
     def archive_form(self) -> ModuleForm:
-        """What an archive is made from: the module and the methods that users may call."""
+        """What an archive is made from: the module and the methods that users may call; CompileError
+        for a lazy module that has not been called.
+        """
+        if is_uninitialized(self):
+            raise CompileError(
+                f"{self.original_name} has parameters without a size, as no input was seen yet: "
+                "call the module once before it is saved"
+            )
         return ModuleForm(self, dict(self._entry_forms()))
 
     def _entry_forms(self) -> Iterator[tuple[str, FunctionForm]]:
