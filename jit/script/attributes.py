@@ -8,9 +8,11 @@ import enum
 import torch
 
 from ir import (
+    ANY,
     BOOL,
     COMPLEX,
     DEVICE,
+    DTYPE,
     FLOAT,
     INT,
     NONE,
@@ -132,6 +134,11 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
         case type_ if name in ("real", "imag", "numerator", "denominator") and type_ in _CLASSES:
             part = FLOAT if type_ == COMPLEX else type_
             return frame.python(getattr, [owner, frame.constant(name)], part)
+        case type_ if type_ == DTYPE and not is_called:
+            kinds = {"itemsize": INT, "is_floating_point": BOOL, "is_complex": BOOL}
+            return frame.python(
+                getattr, [owner, frame.constant(name)], kinds.get(name, ANY)
+            )
         case type_ if is_dynamic(type_) and not is_called:
             return attribute_of(frame, owner, name)
         case type_ if type_ == NONE and frame.may_be_unreachable:

@@ -25,6 +25,7 @@ from ir import (
     TENSOR,
     DictType,
     ListType,
+    SequenceType,
     SetType,
     TensorType,
     Type,
@@ -167,6 +168,8 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
             return call_python(frame, obj, given, name, result_of_op(op))
         return _apply_if_reached(frame, op, given)
     if is_standard(obj) and not isinstance(obj, logging.Logger):
+        if any(isinstance(a, StarOf) for a in given.args):
+            return _spread_call(frame, obj, name, given)
         return call_python(frame, obj, given, name)
     if isinstance(obj, torch.nn.Module):
         return modules.call_module(frame, obj, name, given)
@@ -209,9 +212,7 @@ def _is_open_call(function: types.FunctionType, given: Arguments) -> bool:
     return bool(takes_any) and any(isinstance(a, StarOf) for a in given.args)
 
 
-def _spread_call(
-    frame: Frame, function: types.FunctionType, name: str, given: Arguments
-) -> Operand:
+def _spread_call(frame: Frame, function: Any, name: str, given: Arguments) -> Operand:
     """`function(*items, ...)` in Python."""
     joined = frame.require(join_lists(frame, given.args))
     keys = frame.require(make_list(frame, [frame.constant(k) for k in given.kwargs], STR))
@@ -278,6 +279,9 @@ def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
         given = Arguments([_dtype(frame, a) for a in given.args], {})
         kwargs = {k: _dtype(frame, v) for k, v in kwargs.items()}
     result = frame.op(op, *_with_lists(frame, given.args), **kwargs)
+    if result.type in (ListType(TENSOR), ListType(INT)):  # torch's functions give tuples
+        assert isinstance(result.type, ListType)
+        result.type = SequenceType(result.type.element)
     return result if wants_grad is None else frame.op("aten::requires_grad_", result, wants_grad)
 
 

@@ -5,13 +5,15 @@ otherwise.
 from __future__ import annotations
 
 import ast
+import operator
 from collections.abc import Callable, Sequence
 
-from ir import STR, TENSOR, DictType, ListType, Value
+from ir import NONE, STR, TENSOR, DictType, ListType, Value
 from jit.script import operators
 from jit.script.conditions import condition, refine
 from jit.script.constants import constant_of, make_list
 from jit.script.control import Loop
+from jit.script.dynamic import is_dynamic_value
 from jit.script.frame import Frame, expression
 from jit.script.iteration import Indexed, iteration
 from jit.script.names import stored_names
@@ -27,7 +29,8 @@ Emit = Callable[[], None]
 @expression(ast.ListComp, ast.GeneratorExp)
 def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
     """A list; a generator is computed at once, which only its side effects could tell."""
-    unrolled = _unrolled(frame, node)
+    source = frame.evaluate(node.generators[0].iter)
+    unrolled = _unrolled(frame, node, source)
     if unrolled is not None:
         return unrolled
     element = frame.hint.element if isinstance(frame.hint, ListType) else None
@@ -42,7 +45,7 @@ def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
             frame.unit.untyped.settle(result, ListType(item.type))
         frame.op("aten::append", result, item)
 
-    _generate(frame, node, node.generators, emit)
+    _generate(frame, node, node.generators, emit, source)
     return result
 
 
@@ -63,19 +66,20 @@ def _dict(frame: Frame, node: ast.DictComp) -> Operand:
         key, item = frame.value(node.key), frame.value(node.value)
         if result in frame.unit.untyped:
             frame.unit.untyped.settle(result, DictType(key.type, item.type))
-        frame.op("aten::_set_item", result, key, item)
+        frame.op_or_python("aten::_set_item", operator.setitem, NONE, result, key, item)
 
     _generate(frame, node, node.generators, emit)
     return result
 
 
-def _unrolled(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand | None:
+def _unrolled(
+    frame: Frame, node: ast.ListComp | ast.GeneratorExp, source: Operand
+) -> Operand | None:
     """One generator without test over a sequence of known length."""
     (generator, *more) = node.generators
-    if more or generator.ifs:
+    if more or generator.ifs or is_dynamic_value(source):
         return None
     hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
-    source = frame.evaluate(generator.iter)
     over = _constant_range(frame, source) or iteration(frame, source)
     if isinstance(over, Indexed) or not over:
         return None
@@ -105,7 +109,11 @@ def _constant_range(frame: Frame, operand: Operand) -> list[Operand] | None:
 
 
 def _generate(
-    frame: Frame, node: ast.expr, generators: Sequence[ast.comprehension], emit: Emit
+    frame: Frame,
+    node: ast.expr,
+    generators: Sequence[ast.comprehension],
+    emit: Emit,
+    source: Operand | None = None,
 ) -> None:
     """Run `emit` for every combination that the generators produce; their targets are local to
     them.
@@ -123,7 +131,7 @@ def _generate(
         else:
             emit()
 
-    over = iteration(frame, frame.evaluate(generator.iter))
+    over = iteration(frame, frame.evaluate(generator.iter) if source is None else source)
     if isinstance(over, Indexed):
         trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
         Loop(

@@ -10,15 +10,15 @@ from __future__ import annotations
 import ast
 
 from ir import ANY, ObjectType, Value
+from jit.fusion import CompilerContext
 from jit.script.classes import call_special
 from jit.script.conditions import truth
 from jit.script.dynamic import call_on
 from jit.script.frame import DEAD, Frame, statement
-from jit.script.library import library_name
 from jit.script.scope import conditional
 from jit.script.targets import assign
 from jit.script.trying import afterwards, attempt, reraise
-from jit.script.values import Arguments, Instance, Operand
+from jit.script.values import Arguments, Instance, Operand, PyObject
 
 
 @statement(ast.With)
@@ -34,6 +34,10 @@ def _items(frame: Frame, items: list[ast.withitem], node: ast.With) -> None:
     item, *rest = items
     with frame.at(item.context_expr):
         manager = frame.evaluate(item.context_expr)
+        if isinstance(manager, PyObject) and isinstance(manager.obj, CompilerContext):
+            manager.obj.note(frame.source.file, node.lineno, node.end_lineno or node.lineno)
+            _items(frame, rest, node)
+            return
         entered = _enter(frame, manager)
     if item.optional_vars is not None:
         assign(frame, item.optional_vars, entered)
@@ -52,10 +56,12 @@ def _items(frame: Frame, items: list[ast.withitem], node: ast.With) -> None:
 
 def _is_transparent(manager: Operand) -> bool:
     """Whether a manager is one of torch's, which let every exception pass."""
-    if not isinstance(manager, Value) or not isinstance(manager.type, ObjectType):
-        return False
-    cls = manager.type.cls
-    return isinstance(cls, type) and library_name(cls) is not None
+    cls: object = None
+    if isinstance(manager, PyObject):
+        cls = type(manager.obj)
+    elif isinstance(manager, Value) and isinstance(manager.type, ObjectType):
+        cls = manager.type.cls
+    return isinstance(cls, type) and cls.__module__.partition(".")[0] in ("torch", "jit")
 
 
 def _enter(frame: Frame, manager: Operand) -> Operand:

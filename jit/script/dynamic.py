@@ -100,12 +100,14 @@ def is_foreign(module: str) -> bool:
 
 
 def is_standard(obj: Any) -> bool:
-    """Whether an object is of Python's standard library, whose source is never compiled."""
+    """Whether an object is of Python's standard library or of numpy, whose source is never
+    compiled.
+    """
     module = getattr(obj, "__module__", None)
     if module is None and isinstance(obj, types.BuiltinMethodType | types.MethodType):
         module = type(obj.__self__).__module__
     return isinstance(module, str) and module.partition(".")[0] in (
-        sys.stdlib_module_names - {"__main__"}
+        sys.stdlib_module_names - {"__main__"} | {"numpy"}
     )
 
 

@@ -24,6 +24,7 @@ from ir import (
     DType,
     Graph,
     ListType,
+    SequenceType,
     Type,
     UnsupportedError,
     Value,
@@ -31,6 +32,7 @@ from ir import (
 )
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
 from jit.script.constants import constant_of, lift, make_tuple
+from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
@@ -57,11 +59,15 @@ def bind_arguments(
     positional = [a.arg for a in (*spec.posonlyargs, *spec.args)]
     only = {a.arg for a in spec.posonlyargs}
     bound: dict[str, Operand] = dict(zip(positional, given.args, strict=False))
-    if any(isinstance(a, StarOf) for a in given.args):
+    if any(isinstance(a, StarOf) for a in given.args[: len(positional)]):
         given = _unpack_stars(frame, positional, given, defaults)
         bound = dict(zip(positional, given.args, strict=False))
     extra = given.args[len(positional) :]
-    if spec.vararg:
+    if spec.vararg and any(isinstance(a, StarOf) for a in extra):
+        joined = frame.require(join_lists(frame, extra))
+        assert isinstance(joined.type, ListType)
+        bound[spec.vararg.arg] = frame.cast(joined, SequenceType(joined.type.element))
+    elif spec.vararg:
         values = values_of(extra)
         bound[spec.vararg.arg] = (
             Items(tuple(extra)) if values is None else make_tuple(frame, values)

@@ -26,6 +26,15 @@ class Indexed:
 Iteration = Indexed | Sequence[Operand]
 
 
+def settled(frame: Frame, operand: Operand) -> Operand:
+    """What can be gone over more than once: an object of Python's, which may be an iterator, as a
+    list.
+    """
+    if isinstance(operand, Value) and is_dynamic(operand.type):
+        return frame.python(list, [operand], ListType(ANY))
+    return operand
+
+
 def iteration(frame: Frame, operand: Operand) -> Iteration:
     """How to go over an operand."""
     match operand:
@@ -74,7 +83,7 @@ def _value(frame: Frame, value: Value) -> Indexed:
                 frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
             )
     if is_dynamic(value.type):
-        return _value(frame, frame.python(list, [value], ListType(ANY)))
+        return _value(frame, frame.require(settled(frame, value)))
     raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
 
 

@@ -19,6 +19,7 @@ from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame, statement
 from jit.script.library import is_mapping, is_sequence
 from jit.script.rules import rule
+from jit.script.templates import without_positions
 from jit.script.values import Arguments, Items, Operand, PyObject
 
 _SUBJECT, _DONE = "$subject", "$done"
@@ -149,7 +150,7 @@ def _mapping(frame: Frame, pattern: ast.MatchMapping, value: ast.expr) -> Steps:
         tests, bindings = [*tests, *more], [*bindings, *made]
     if pattern.rest:
         text = "{k: v for k, v in d.items() if k not in keys}"
-        tree = ast.parse(text, mode="eval").body
+        tree = without_positions(ast.parse(text, mode="eval")).body
         assert isinstance(tree, ast.DictComp)
         tree.generators[0].iter = ast.Call(ast.Attribute(value, "items", ast.Load()), [], [])
         keys = ast.Tuple(list(pattern.keys), ast.Load())

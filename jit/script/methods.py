@@ -203,6 +203,9 @@ _TENSOR_RULES: dict[str, MethodRule] = {
     "item": _item,
     "new_tensor": _new_tensor,
     "size": _size,
+    "nonzero": lambda frame, owner, given: frame.call(
+        PyObject(torch.nonzero, "torch.nonzero"), owner, **given.kwargs
+    ),
 }
 
 

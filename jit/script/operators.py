@@ -331,7 +331,7 @@ def rebuild(frame: Frame, items: Sequence[Operand]) -> Operand:
 def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value:
     """`left op right` for `== != < <= > >= in not in`."""
     if isinstance(op, ast.In | ast.NotIn):
-        found = contains(frame, right, left)
+        found = _as_bool(frame, contains(frame, right, left))
         return found if isinstance(op, ast.In) else frame.op("aten::__not__", found)
     name, function, swapped = COMPARISONS[type(op)]
     special = call_special(frame, f"__{function.__name__}__", left, right)
@@ -397,9 +397,7 @@ def _compare_tuples(
     result = frame.constant(len(left) == len(right))
     if len(left) == len(right):
         for a, b in zip(left, right, strict=True):
-            equal = compare(frame, ast.Eq(), a, b)
-            both = equal if is_tensor(equal) else None
-            equal = frame.op("aten::Bool", both) if both is not None else equal
+            equal = _as_bool(frame, compare(frame, ast.Eq(), a, b))
             result = fold(frame, operator.and_, result, equal) or frame.op(
                 "aten::__and__", result, equal
             )
@@ -441,15 +439,20 @@ def _in_tuple(frame: Frame, items: list[Operand], item: Operand) -> Value:
     for candidate in items:
         if not _comparable(item, candidate):
             continue
-        equal = compare(frame, ast.Eq(), item, candidate)
-        if is_tensor(equal):
-            equal = frame.op("aten::Bool", equal)
+        equal = _as_bool(frame, compare(frame, ast.Eq(), item, candidate))
         if result is not None:
             equal = fold(frame, operator.or_, result, equal) or frame.op(
                 "aten::__or__", result, equal
             )
         result = equal
     return frame.constant(False) if result is None else result
+
+
+def _as_bool(frame: Frame, value: Value) -> Value:
+    """The truth of a comparison, which need not be a bool."""
+    if is_tensor(value):
+        return frame.op("aten::Bool", value)
+    return frame.python(bool, [value], BOOL) if is_dynamic(value.type) else value
 
 
 def _comparable(a: Operand, b: Operand) -> bool:

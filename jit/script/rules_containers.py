@@ -27,9 +27,9 @@ from jit.script import operators
 from jit.script.classes import call_special
 from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
-from jit.script.dynamic import is_dynamic
+from jit.script.dynamic import call_python, has_dynamic, is_dynamic
 from jit.script.frame import Frame
-from jit.script.iteration import Indexed, iteration
+from jit.script.iteration import Indexed, iteration, settled
 from jit.script.library import first_of, sorted_by, sorted_plain
 from jit.script.rules import RULES, Rule, rule
 from jit.script.templates import accumulate, comprehend
@@ -68,12 +68,38 @@ def _enumerate(frame: Frame, given: Arguments) -> Operand:
     start = given.kwargs.get("start") or (
         given.args[1] if len(given.args) > 1 else frame.constant(0)
     )
-    return ZipOf((CountOf(frame.require(start)), given.args[0]))
+    return ZipOf((CountOf(frame.require(start)), settled(frame, given.args[0])))
 
 
 @rule(zip)
 def _zip(frame: Frame, given: Arguments) -> Operand:
+    """Of Python's iterators, which may be endless, and with strict lengths it is Python's own."""
+    is_strict = "strict" in given.kwargs and constant_of(given.kwargs["strict"]) is not False
+    if has_dynamic(given.args) or is_strict:
+        lists = [_iterable(frame, a) for a in given.args]
+        return call_python(frame, zip, Arguments(lists, given.kwargs), "zip")
     return ZipOf(tuple(given.args))
+
+
+def _iterable(frame: Frame, operand: Operand) -> Operand:
+    """A run-time value to go over, for Python."""
+    if isinstance(operand, Value):
+        return operand
+    return _list(frame, Arguments([operand], {}))
+
+
+@rule(itertools.count)
+def _count(frame: Frame, given: Arguments) -> Operand:
+    if given.kwargs or len(given.args) > 1:
+        raise frame.unsupported("itertools.count takes a start only in compiled code; multiply it")
+    return CountOf(frame.require(given.args[0]) if given.args else frame.constant(0))
+
+
+@rule(itertools.cycle)
+def _cycle(frame: Frame, given: Arguments) -> Operand:
+    raise frame.unsupported(
+        "itertools.cycle has no end, which compiled code cannot go over; index with `i % len(x)`"
+    )
 
 
 @rule(itertools.repeat)
@@ -86,12 +112,13 @@ def _repeat(frame: Frame, given: Arguments) -> Operand:
 
 @rule(reversed)
 def _reversed(frame: Frame, given: Arguments) -> Operand:
-    return ReversedOf(given.args[0])
+    return ReversedOf(settled(frame, given.args[0]))
 
 
 @rule(map)
 def _map(frame: Frame, given: Arguments) -> Operand:
-    function, *sequences = given.args
+    function, *rest = given.args
+    sequences = [settled(frame, s) for s in rest]
     several = len(sequences) > 1
     source = ZipOf(tuple(sequences)) if several else sequences[0]
     over = iteration(frame, source)
@@ -111,7 +138,8 @@ def _filter(frame: Frame, given: Arguments) -> Operand:
 
 @rule(functools.reduce)
 def _reduce(frame: Frame, given: Arguments) -> Operand:
-    function, sequence, *start = given.args
+    function, source, *start = given.args
+    sequence = settled(frame, source)
     over = iteration(frame, sequence)
     if isinstance(over, Indexed):
         first = start[0] if start else over.element(frame.constant(0))
@@ -181,7 +209,9 @@ def _list(frame: Frame, given: Arguments) -> Operand:
         empty = make_list(frame, [], element)
         frame.unit.untyped.add(empty)
         return empty
-    (operand,) = given.args
+    operand = given.args[0]
+    if isinstance(operand, Value) and is_dynamic(operand.type):
+        return settled(frame, operand)
     if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
         return frame.op("aten::list", operand)
     if isinstance(operand, Value) and isinstance(operand.type, DictType):
@@ -205,10 +235,11 @@ def collect(frame: Frame, operand: Operand) -> Operand:
 def _tuple(frame: Frame, given: Arguments) -> Operand:
     if not given.args:
         return Items(())
-    over = iteration(frame, given.args[0])
+    source = settled(frame, given.args[0])
+    over = iteration(frame, source)
     if not isinstance(over, Indexed):
         return operators.rebuild(frame, list(over))
-    value = frame.require(_list(frame, given))
+    value = frame.require(_list(frame, Arguments([source], {})))
     assert isinstance(value.type, ListType)
     return frame.cast(value, SequenceType(value.type.element))
 
@@ -262,7 +293,7 @@ def _with_keywords(frame: Frame, made: Operand, given: Arguments) -> Operand:
 
 @rule(sum)
 def _sum(frame: Frame, given: Arguments) -> Operand:
-    operand = given.args[0]
+    operand = settled(frame, given.args[0])
     start = given.kwargs.get("start") or (given.args[1] if len(given.args) > 1 else None)
     over = iteration(frame, operand)
     if not isinstance(over, Indexed):
@@ -300,6 +331,7 @@ def _quantifier(name: str, op: str) -> Rule:
         (operand,) = given.args
         if operators.is_tensor(operand):
             return frame.op("aten::Bool", frame.op(f"aten::{name}", operand))
+        operand = settled(frame, operand)
         over = iteration(frame, operand)
         if isinstance(over, Indexed):
             truths = comprehend(frame, "[not not x for x in source]", operand)

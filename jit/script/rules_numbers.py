@@ -33,13 +33,14 @@ from jit.script.attributes import has_op
 from jit.script.conditions import truth
 from jit.script.constants import constant_of
 from jit.script.dynamic import call_python
+from jit.script.expressions import join_lists
 from jit.script.frame import Frame
 from jit.script.known import known_value
 from jit.script.library import extreme_by
 from jit.script.rules import RULES, Rule, finder, rule
 from jit.script.scope import merge_types, select
 from jit.script.templates import comprehend
-from jit.script.values import Arguments, Operand, PyObject
+from jit.script.values import Arguments, Operand, PyObject, StarOf
 
 
 def _conversion(name: str, python: Callable[..., Any], empty: Any, result: Type) -> Rule:
@@ -132,6 +133,8 @@ def _extreme(name: str, op: ast.cmpop, function: Callable[..., Any]) -> Rule:
     """min and max: of a list, or of operands, the first extreme one being the result."""
 
     def apply(frame: Frame, given: Arguments) -> Operand:
+        if any(isinstance(a, StarOf) for a in given.args):
+            given = Arguments([join_lists(frame, given.args)], given.kwargs)
         operands = given.args
         if given.kwargs:
             return _extreme_by(frame, function, given)
@@ -239,6 +242,8 @@ def math_rule(function: Any) -> Rule | None:
     name = function.__name__
 
     def apply(frame: Frame, given: Arguments) -> Operand:
+        if any(isinstance(a, StarOf) for a in given.args):
+            raise frame.unsupported(f"math.{name} takes its arguments one by one in compiled code")
         if given.kwargs:
             return call_python(frame, function, given, name)
         args = [frame.op("aten::Float", a) if operators.is_tensor(a) else a for a in given.args]

@@ -14,10 +14,10 @@ import torch
 import torch.utils.checkpoint
 from torch.nn.modules import utils as _utils
 
-from ir import GENERATOR, SIZE
+from ir import GENERATOR, SIZE, TENSOR, SequenceType
 from jit.script import operators
 from jit.script.conditions import truth
-from jit.script.constants import UNKNOWN
+from jit.script.constants import UNKNOWN, constant_of
 from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.known import known_value
@@ -107,6 +107,16 @@ for _function in (_utils._single, _utils._pair, _utils._triple, _utils._quadrupl
     RULES[_function] = _repeated(_function)
 
 
+@rule(torch.nonzero)
+def _nonzero(frame: Frame, given: Arguments) -> Operand:
+    as_tuple = constant_of(given.kwargs.pop("as_tuple", frame.constant(False)))
+    if not isinstance(as_tuple, bool):
+        raise frame.unsupported("torch.nonzero needs an as_tuple known while compiling")
+    if not as_tuple:
+        return frame.op("aten::nonzero", *given.args, **given.kwargs)
+    return frame.cast(frame.op("aten::nonzero_numpy", *given.args), SequenceType(TENSOR))
+
+
 @rule(torch.is_tensor)
 def _is_tensor(frame: Frame, given: Arguments) -> Operand:
     return frame.constant(operators.is_tensor(given.args[0]))
@@ -163,4 +173,5 @@ def _meshgrid(frame: Frame, given: Arguments) -> Operand:
     )
     if isinstance(tensors, Items):
         tensors = operators.rebuild(frame, list(tensors.items))
-    return frame.op("aten::meshgrid", operators.as_list(frame, tensors), **given.kwargs)
+    made = frame.op("aten::meshgrid", operators.as_list(frame, tensors), **given.kwargs)
+    return frame.cast(made, SequenceType(TENSOR))

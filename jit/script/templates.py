@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 from functools import cache
+from typing import TypeVar
 
 from jit.script.frame import Frame
 from jit.script.values import Operand
+
+Tree = TypeVar("Tree", bound=ast.AST)
 
 
 def comprehend(
@@ -45,4 +48,13 @@ def template(text: str) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             node.id = f"${node.id}"
+    return without_positions(tree)
+
+
+def without_positions(tree: Tree) -> Tree:
+    """Source of ours has no place in the user's file: errors stand at the construct around it."""
+    for node in ast.walk(tree):
+        for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+            if hasattr(node, name):
+                delattr(node, name)
     return tree

@@ -116,7 +116,7 @@ def test_errors_carry_the_span() -> None:
         ([1, None], "List[Optional[int]]"),
         ((1, "a"), "Tuple[int, str]"),
         ({"a": 1.5}, "Dict[str, float]"),
-        (torch.Size([1]), "List[int]"),
+        (torch.Size([1]), "Size"),
         (Point(1, 2.0), "Point"),
         (torch.float16, "dtype"),
         (None, "NoneType"),
