@@ -369,6 +369,8 @@ class Body:
 
     def _lane(self, s: Lanes, value: Value) -> Lane:
         if not isinstance(value.type, TensorType):
+            if value.type not in REGISTERS:  # a value of another type, where control never comes
+                raise Refused("not native", value.node)
             return Lane(s, self.number(value), REGISTERS[value.type])
         assert value.type.dtype is not None
         at = self.plan.buffers[value].base if value in self.plan.buffers else value
