@@ -19,11 +19,10 @@ import torch
 
 from ir import CompileError, Graph
 from jit.archive.form import FunctionForm, ModuleForm
-from jit.archive.save import code_of
-from jit.archive.saveable import Saveable
+from jit.archive.saveable import Saveable, code_of
 from jit.compilation_unit import NAMES, functions_of
 from jit.function import ScriptFunction
-from jit.modules.methods import ModuleMethod, is_uninitialized, compile_method, methods_of
+from jit.modules.methods import ModuleMethod, compile_method, is_uninitialized, methods_of
 from jit.modules.watched import WATCHED, Watched, invalidate, watch
 from jit.script import DEFINED, DEPENDENTS, is_state
 
@@ -80,8 +79,8 @@ class ScriptModule(Saveable, torch.nn.Module):
         return forward.get_debug_state()
 
     def archive_form(self) -> ModuleForm:
-        """What an archive is made from: the module and the methods that users may call; CompileError
-        for a lazy module that has not been called.
+        """What an archive is made from: the module and the methods that users may call.
+        CompileError for a lazy module that has not been called.
         """
         if is_uninitialized(self):
             raise CompileError(
