@@ -66,7 +66,7 @@ from codegen.abi import (
     string,
 )
 from codegen.engine import Library
-from codegen.params import Captured, Param
+from codegen.params import Captured, HeldParam, Param
 from codegen.runtime import slow_entry
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
@@ -454,6 +454,8 @@ class EntryBuilder:
     def _captured(self, captured: Captured) -> ll.Value:
         """What a captured name holds now; one that is gone is a miss."""
         b, holder = self.builder, self.constant(captured.holder)
+        if isinstance(captured.param, HeldParam):
+            return holder
         if type(captured.holder) is dict:
             value = call(b, "PyDict_GetItem", holder, self.constant(captured.key))
             self.require(b.icmp_unsigned("!=", value, NULL))

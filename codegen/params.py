@@ -110,8 +110,21 @@ class ListParam:
         return f"list of {self.element}s"
 
 
+@dataclass(frozen=True, slots=True)
+class HeldParam:
+    """A tensor of these sizes and strides, which are constants, that the plan itself holds: the
+    holder of a `Captured`. It is not guarded, as nothing but its elements ever changes.
+    """
+
+    tensor: TensorParam
+
+    def __str__(self) -> str:
+        return f"held {self.tensor}"
+
+
 Param = (
     TensorParam
+    | HeldParam
     | IntParam
     | FloatParam
     | BoolParam
@@ -125,7 +138,8 @@ Param = (
 @dataclass(frozen=True, slots=True)
 class Captured:
     """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact
-    type), the contents of a closure cell, or the attribute `key` of any other object."""
+    type), the contents of a closure cell, or the attribute `key` of any other object. A
+    `HeldParam` is the holder itself."""
 
     holder: object
     key: str

@@ -51,6 +51,9 @@ class Reader(Protocol):
         self, guards: Guards, obj: ll.Value, dtype: DType, rank: int, is_mutated: bool
     ) -> TensorFields: ...
 
+    def data(self, b: ll.IRBuilder, obj: ll.Value, dtype: DType) -> ll.Value:
+        """Where the elements are of a tensor that needs no guards."""
+
 
 def reader() -> Reader:
     """The best reader that this build of torch allows."""
@@ -73,6 +76,9 @@ class DirectReader:
         sizes, strides = self._dims(b, impl, rank)
         data = _mutable_data(b, obj) if is_mutated else self._data(b, impl, dtype)
         return TensorFields(sizes, strides, data, field(b, impl, at.numel))
+
+    def data(self, b: ll.IRBuilder, obj: ll.Value, dtype: DType) -> ll.Value:
+        return self._data(b, field(b, obj, self.at.impl, PTR), dtype)
 
     def _is_plain(
         self, b: ll.IRBuilder, impl: ll.Value, dtype: DType, rank: int, is_mutated: bool
@@ -130,6 +136,9 @@ class ShimReader:
         strides = _out(b, "aoti_torch_get_strides", handle, PTR)
         numel = _out(b, "aoti_torch_get_numel", handle, I64)
         return TensorFields(sizes, strides, _mutable_data(b, obj), numel)
+
+    def data(self, b: ll.IRBuilder, obj: ll.Value, dtype: DType) -> ll.Value:
+        return _mutable_data(b, obj)
 
 
 def _out(b: ll.IRBuilder, name: str, handle: ll.Value, kind: ll.Type) -> ll.Value:

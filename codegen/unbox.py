@@ -21,6 +21,7 @@ from codegen.params import (
     BoolParam,
     ConstParam,
     FloatParam,
+    HeldParam,
     IntParam,
     ListParam,
     Param,
@@ -173,8 +174,16 @@ class Unboxer:
             self.bind(dim, self._item(fields.sizes, k)) for k, dim in enumerate(param.dims)
         )
         strides = self._strides(param, fields)
-        self._require_memory(param, fields)
+        self._require_memory(param, fields.data)
         return BoundTensor(obj, param, fields.data, sizes, strides)
+
+    def held(self, param: TensorParam, obj: ll.Value) -> BoundTensor:
+        """Read where the elements of a tensor are, which is all that may change of it."""
+        strides = contiguous_strides(param.dims) if param.strides is None else param.strides
+        sizes, steps = ([i64(n) for n in several] for several in (param.dims, strides))
+        data = self._reader.data(self.builder, obj, param.dtype)
+        self._require_memory(param, data)
+        return BoundTensor(obj, param, data, tuple(sizes), tuple(steps))
 
     def _item(self, array: ll.Value, k: int) -> ll.Value:
         return field(self.builder, array, 8 * k)
@@ -194,10 +203,10 @@ class Unboxer:
                 found.append(self.bind(stride, value))
         return tuple(found)
 
-    def _require_memory(self, param: TensorParam, fields: TensorFields) -> None:
+    def _require_memory(self, param: TensorParam, data: ll.Value) -> None:
         """A storage resized to nothing has no memory behind elements that the sizes promise."""
         if not any(_is(dim, 0) for dim in param.dims):
-            self.guards.require(self.builder.icmp_unsigned("!=", fields.data, NULL))
+            self.guards.require(self.builder.icmp_unsigned("!=", data, NULL))
 
 
 def _bare_symbol(dim: Dim) -> Symbol | None:
@@ -235,6 +244,11 @@ def _unbox(param: Param, obj: ll.Value, u: Unboxer) -> Bound:
 @_unbox.register
 def _(param: TensorParam, obj: ll.Value, u: Unboxer) -> Bound:
     return u.tensor(param, obj)
+
+
+@_unbox.register
+def _(param: HeldParam, obj: ll.Value, u: Unboxer) -> Bound:
+    return u.held(param.tensor, obj)
 
 
 @_unbox.register

@@ -7,22 +7,19 @@
     def f(x, y): ...
 
     jit.explain(f), jit.stats(f), jit.compare(f, args)        with `import jit`
+
+What few programs use, such as archives, is imported when it is first asked for.
 """
 
 import gc
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 _IS_COLLECTING = gc.isenabled()
 gc.disable()  # importing makes much and drops little: collecting torch's heap for it takes longer
 try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import export_opnames, jit, script, script_if_tracing
-    from jit.archive.errors import ArchiveError
-    from jit.archive.inspect import inspect
-    from jit.archive.load import load
-    from jit.archive.save import save
-    from jit.compare import compare
-    from jit.compilation_unit import CompilationUnit
-    from jit.explain import explain
     from jit.function import ScriptFunction
     from jit.fusion import (
         StrictFusionError,
@@ -59,6 +56,29 @@ finally:
     if _IS_COLLECTING:
         gc.enable()
 
+if TYPE_CHECKING:
+    from jit.archive.errors import ArchiveError
+    from jit.archive.inspect import inspect
+    from jit.archive.load import load
+    from jit.archive.save import save
+    from jit.comparison import compare
+    from jit.compilation_unit import CompilationUnit
+    from jit.explanation import explain
+    from jit.frozen import freeze, optimize_for_inference, run_frozen_optimizations
+
+_LATER = {
+    "ArchiveError": "archive.errors",
+    "CompilationUnit": "compilation_unit",
+    "compare": "comparison",
+    "explain": "explanation",
+    "freeze": "frozen",
+    "inspect": "archive.inspect",
+    "load": "archive.load",
+    "optimize_for_inference": "frozen",
+    "run_frozen_optimizations": "frozen",
+    "save": "archive.save",
+}
+
 __all__ = [
     "ArchiveError",
     "Attribute",
@@ -89,6 +109,7 @@ __all__ = [
     "export",
     "export_opnames",
     "fork",
+    "freeze",
     "fuser",
     "ignore",
     "inspect",
@@ -100,7 +121,9 @@ __all__ = [
     "last_executed_optimized_graph",
     "load",
     "onednn_fusion_enabled",
+    "optimize_for_inference",
     "optimized_execution",
+    "run_frozen_optimizations",
     "save",
     "script",
     "script_if_tracing",
@@ -113,3 +136,14 @@ __all__ = [
     "unused",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'jit' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"jit.{_LATER[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -23,10 +23,13 @@ _BY_VALUE = (int, float, complex, str, bytes, range)
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A value that is read from `holder` under `key` at each call."""
+    """A value that is read from `holder` under `key` at each call; one that `is_held` never changes
+    but for its elements, and plans hold it.
+    """
 
     holder: object
     key: str
+    is_held: bool = False
 
     def read(self) -> Any:
         """What it is now; LookupError when it is gone."""
@@ -50,16 +53,17 @@ def tensor_constants(graph: Graph) -> list[Node]:
 
 
 def split(
-    graph: Graph, captures: Sequence[Capture], known: Mapping[Node, Extra]
+    graph: Graph, captures: Sequence[Capture], known: Mapping[Node, Extra], is_frozen: bool
 ) -> tuple[list[Extra], list[Capture]]:
     """Where to read each tensor constant: the place that is `known`, its captured name, or a place
-    of our own; and the captured names that remain, whose values are part of the graph.
+    of our own; and the captured names that remain, whose values are part of the graph. Other
+    constants of a graph that `is_frozen` are held.
     """
     holders = {id(c.value): Extra(c.holder, c.key) for c in captures}
     nodes = tensor_constants(graph)
     tensors = [node.attrs["value"] for node in nodes]
     extras = [
-        known.get(node) or holders.get(id(t)) or Extra({"tensor": t}, "tensor")
+        known.get(node) or holders.get(id(t)) or Extra({"tensor": t}, "tensor", is_frozen)
         for node, t in zip(nodes, tensors, strict=True)
     ]
     read = set(map(id, tensors))

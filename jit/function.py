@@ -65,12 +65,14 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         signature: inspect.Signature | None = None,
         is_strict: bool = False,
         reads_state: bool = False,
+        is_frozen: bool = False,
     ) -> None:
         """`function` is what eager runs (None when there is only a graph); `graph` fixes the types
         and answers when no plan does, else each combination of argument types is scripted at its
         first call. With `is_strict` a construct outside the language is an error; with
         `reads_state` attributes of modules are read as TorchScript reads them (see `script.state`).
-        `signature` has the defaults of a graph's parameters.
+        `signature` has the defaults of a graph's parameters. The tensor constants of a graph that
+        `is_frozen` are its own: plans hold them.
         """
         if function is not None:
             self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables
@@ -85,6 +87,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         self._graph = graph
         self._is_strict = is_strict
         self._reads_state = reads_state
+        self._is_frozen = is_frozen
         self._signature = signature or (
             inspect.signature(function) if function is not None else _signature_of(graph)
         )
@@ -237,7 +240,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         graph = source.graph.copy()
         PASSES["inline"].run(graph)  # called graphs hold tensors, too
         state = bind_state(graph, self._varying)
-        extras, captures = split(graph, source.captures, state.extras)
+        extras, captures = split(graph, source.captures, state.extras, self._is_frozen)
         is_held = [isinstance(k, _Identity) for k in key] if key else [False] * arity
         captures += state.captures
         return Site(graph, captures, extras, roles(graph), is_held, state.captures)

@@ -21,6 +21,7 @@ from codegen import (
     Captured,
     ConstParam,
     FloatParam,
+    HeldParam,
     IntParam,
     ListParam,
     Param,
@@ -196,7 +197,10 @@ class _Specializer:
         """Turn the tensor constants of the graph into parameters that the entry reads itself."""
         for node, (extra, tensor) in zip(tensor_constants(self.graph), extras, strict=True):
             param, value = self.tensor(tensor, extra.key)
-            self.captured.append(Captured(extra.holder, extra.key, param))
+            captured = Captured(extra.holder, extra.key, param)
+            if extra.is_held:
+                captured = Captured(tensor, extra.key, HeldParam(param))
+            self.captured.append(captured)
             node.output.replace_all_uses_with(value)
 
     def operand(self, value: Any, name: str, role: Role) -> tuple[Param, Value]:
@@ -233,7 +237,7 @@ class _Specializer:
         made = self.builder.list_(items) if type(value) is list else self.builder.tuple_(items)
         return SequenceParam(tuple(param for param, _ in pairs), type(value) is list), made
 
-    def tensor(self, tensor: torch.Tensor, name: str) -> tuple[Param, Value]:
+    def tensor(self, tensor: torch.Tensor, name: str) -> tuple[TensorParam, Value]:
         """A tensor of known dtype, with sizes and strides as far as they vary."""
         dims = tuple(map(self._measure, tensor.shape))
         dtype = dtype_of(tensor.dtype)

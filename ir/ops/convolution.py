@@ -37,9 +37,13 @@ def _result(dims: tuple[Dim, ...], *operands: TensorType) -> TensorType:
         return filled(dims, operands[0].dtype)
     first = layouts[0]
     if first is not None and is_channels_last(first) and len(dims) == 4:
-        _, c, h, w = dims
-        return TensorType(operands[0].dtype, dims, (h * w * c, 1, w * c, c), device="cpu")
+        return _channels_last(dims, operands[0])
     return TENSOR
+
+
+def _channels_last(dims: tuple[Dim, ...], like: TensorType) -> TensorType:
+    _, c, h, w = dims
+    return TensorType(like.dtype, dims, (h * w * c, 1, w * c, c), device="cpu")
 
 
 def _each(values: Any, rank: int) -> list[Any]:
@@ -91,7 +95,16 @@ def _conv_type(input: TensorType, weight: TensorType, bias: TensorType | None, s
             sizes, weight.shape[2:], steps, _each(padding, rank), apart,
             _each(output_padding, rank), strict=True)]
     made = weight.shape[1] * groups if is_transposed else weight.shape[0]
-    return _result((*batch, made, *out), input, weight)
+    return _conv_result((*batch, made, *out), input, weight)
+
+
+def _conv_result(dims: tuple[Dim, ...], input: TensorType, weight: TensorType) -> TensorType:
+    """A weight that is channels-last and nothing else makes the result of a row-major input so."""
+    given, layout = _layout(input), _layout(weight)
+    decides = layout is not None and is_channels_last(layout) and not is_contiguous(layout)
+    if decides and len(dims) == 4 and given is not None and is_contiguous(given):
+        return _channels_last(dims, input)
+    return _result(dims, input, weight)
 
 
 def _padded_by_name(sizes: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes,

@@ -20,7 +20,7 @@ from ir.dtypes import DType
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
 from ir.torch_bridge import reference
-from ir.types import ListType, Type
+from ir.types import ANY, NONE, ListType, ObjectType, OptionalType, Type, UnionType
 
 _RAISED = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError)
 
@@ -51,11 +51,23 @@ def _is_foldable(type_: Type) -> bool:
 
 
 def _evaluate(node: Node, known: Known) -> Sequence[Any]:
+    if node.name in _IDENTITY and _is_none_apart(node):
+        return (node.name == "aten::__isnot__",)
     inputs = [known.abstract(v) for v in node.inputs]
     results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
     if all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
         return results
     return _by_reference(node, inputs) or results
+
+
+def _is_none_apart(node: Node) -> bool:
+    """Whether one operand is None and the other never is, by their types."""
+    one, other = (v.type for v in node.inputs)
+    return (one == NONE and not _may_be_none(other)) or (other == NONE and not _may_be_none(one))
+
+
+def _may_be_none(type_: Type) -> bool:
+    return type_ in (NONE, ANY) or isinstance(type_, OptionalType | UnionType | ObjectType)
 
 
 def _by_reference(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -91,4 +103,5 @@ def _replace(value: Value, result: Any, known: Known) -> bool:
     return not value.uses
 
 
+_IDENTITY = ("aten::__is__", "aten::__isnot__")
 _SCALARS = (bool, int, float, complex, str, type(None), DType)
