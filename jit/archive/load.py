@@ -69,7 +69,6 @@ class _Loader:
         )
         self.storages = Storages(reader, "constants", device)
         self.constants: tuple[Any, ...] = ()
-        self._parameters: dict[int, tuple[torch.nn.Parameter, torch.Tensor]] = {}
         self._pending: list[tuple[Any, ClassDef, Any]] = []
 
     def load(self, extra_files: dict[str, Any] | None) -> ScriptModule:
@@ -155,19 +154,11 @@ class _Loader:
         elif not isinstance(state, dict) or not all(isinstance(k, str) for k in state):
             raise CompileError(f"the state of {definition.name} is no dict of attributes")
         elif isinstance(instance, LoadedModule):
-            set_state(instance, self._with_parameters(definition, state))
+            _make_parameters(definition, state)
+            set_state(instance, state)
         else:
             vars(instance).update(state)
         return instance
-
-    def _with_parameters(self, definition: ClassDef, state: dict[str, Any]) -> dict[str, Any]:
-        """A state whose parameters are `nn.Parameter`s, one for each tensor of the data."""
-        for name, field in definition.fields.items():
-            value = state.get(name)
-            if field.role is Role.PARAMETER and isinstance(value, torch.Tensor):
-                made = torch.nn.Parameter(value.detach(), value.requires_grad)
-                state[name] = self._parameters.setdefault(id(value), (made, value))[0]
-        return state
 
     def _set_states(self) -> None:
         """Run the `__setstate__` methods, inner objects first."""
@@ -176,6 +167,16 @@ class _Loader:
                 run_method(definition.methods["__setstate__"])(instance, state)
             except Exception as error:  # the archive's own code may raise anything
                 raise CompileError(f"__setstate__ of {definition.name} failed: {error}") from error
+
+
+def _make_parameters(definition: ClassDef, state: dict[str, Any]) -> None:
+    """Let the parameters of a state be `nn.Parameter`s: the tensors themselves, as lists and other
+    modules may hold them, too.
+    """
+    for name, field in definition.fields.items():
+        value = state.get(name)
+        if field.role is Role.PARAMETER and type(value) is torch.Tensor:
+            value.__class__ = torch.nn.Parameter
 
 
 class BoundObject:
