@@ -18,6 +18,9 @@ from typing import Any
 from ir import (
     BOOL,
     DTYPE,
+    INT,
+    LAYOUT,
+    MEMORY_FORMAT,
     TENSOR,
     Block,
     Builder,
@@ -25,6 +28,7 @@ from ir import (
     ClassKind,
     CompileError,
     DictType,
+    DType,
     Field,
     FutureType,
     Graph,
@@ -40,7 +44,6 @@ from ir import (
     UnionType,
     Value,
     class_of,
-    dtypes,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.form import FunctionForm, Savable
@@ -52,6 +55,7 @@ from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
 from jit.archive.unreachable import cut
 from jit.script.annotate import named_tuple_type
+from jit.script.prune import prune
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
 _CONTAINERS: dict[type, type] = {list: ListType, dict: DictType, tuple: TupleType}
@@ -71,7 +75,11 @@ class Generalizer:
     # types ------------------------------------------------------------------------------------
 
     def generic_type(self, type_: Type) -> Type:
-        """A type whose classes are those of the program."""
+        """A type whose classes are those of the program; what archives hold as its code is an
+        int.
+        """
+        if type_ in (DTYPE, LAYOUT, MEMORY_FORMAT):
+            return INT
         match type_:
             case TensorType():
                 return TENSOR
@@ -189,6 +197,7 @@ class Generalizer:
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)
+        prune(graph)
 
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
@@ -216,8 +225,8 @@ class Generalizer:
 
     def _rewrite_constant(self, node: Node) -> None:
         value = node.attrs.get("value")
-        if node.output.type == DTYPE:
-            node.attrs["value"] = dtypes.code_of(value)
+        if isinstance(value, DType):
+            node.attrs["value"] = value.code
         elif is_context(type(value)):
             make_context(node, self.class_of(type(value)))
 

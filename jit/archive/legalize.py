@@ -120,13 +120,20 @@ def _cast(node: Node) -> None:
     if value.type == NONE and value.node is not None and value.node.name == "prim::Constant":
         made = Builder.before(node).const(None, wanted)
     elif value.type == wanted or (
-        isinstance(wanted, OptionalType) and value.type == wanted.element
+        isinstance(wanted, OptionalType) and value.type in (wanted.element, NONE)
     ):
         made = value
     else:
         return
     node.output.replace_all_uses_with(made)
     node.erase()
+
+
+def _int(node: Node) -> None:
+    """An int, which dtypes are in archives, is one already."""
+    if node.inputs[0].type == INT:
+        node.output.replace_all_uses_with(node.inputs[0])
+        node.erase()
 
 
 def _loop(node: Node) -> None:
@@ -173,6 +180,7 @@ _RULES: dict[str, Rule] = {
     "prim::unchecked_cast": _cast,
     "aten::percentFormat": _percent,
     "aten::pow": _power,
+    "aten::Int": _int,
 }
 
 

@@ -168,7 +168,8 @@ class _FunctionWriter:
         return text
 
     def _write_constants(self, block: Block) -> None:
-        """Long constants and names of functions, in the order of their uses."""
+        """Long constants and names of functions, each once, in the order of their uses."""
+        written: dict[str, Value] = {}
         for node in _in_order(block):
             if node.name in CALLS and self.is_long(node.attrs["name"]):
                 name = node.attrs["name"]
@@ -178,8 +179,11 @@ class _FunctionWriter:
             for value in node.inputs:
                 if _is_constant(value) and value not in self._texts:
                     text = self.read(value)
-                    if self.is_long(text):
+                    if text in written:
+                        self.share(value, written[text])
+                    elif self.is_long(text):
                         self.line(f"{self.define(value)} = {text}")
+                        written[text] = value
 
     def is_long(self, text: str) -> bool:
         """Whether an expression is to have a line of its own."""
