@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from typing import Any
 
 import pytest
@@ -14,6 +15,52 @@ from jit.script import compile_function
 
 def yields(n: int):
     yield n  # error: yield
+
+
+def assigns_global(n: int) -> int:
+    global OPAQUE  # error: global is not supported in compiled code: pass the value in
+    OPAQUE = n
+    return n
+
+
+def assigns_nonlocal(n: int) -> int:
+    total = 0
+
+    def add(k: int) -> None:
+        nonlocal total  # error: nonlocal is not supported in compiled code: return the value
+        total += k
+
+    add(n)
+    return total
+
+
+def defines_class(n: int) -> int:
+    class Inner:  # error: a class definition inside a function
+        pass
+
+    return n
+
+
+def endless(items: list[int]):
+    return list(zip(items, itertools.cycle([1, 2])))  # error: itertools.cycle has no end
+
+
+def reassigned(n: int):
+    f = [lambda: k for k in range(n)]  # error: reads 'k', which is assigned more than once
+    return f
+
+
+def grows(n: int):
+    items = {n}
+    items.add("s")  # error: a str cannot be added to a Set[int]; annotate it with a Union
+    return items
+
+
+def unknown_class(n: int) -> int:
+    try:
+        return n
+    except OPAQUE:  # error: except takes exception classes
+        return 0
 
 
 def unknown_name(x):
@@ -61,6 +108,13 @@ def read_too_early(n: int) -> int:
 
 REFUSED = [
     (yields, UnsupportedError),
+    (assigns_global, UnsupportedError),
+    (assigns_nonlocal, UnsupportedError),
+    (defines_class, UnsupportedError),
+    (endless, UnsupportedError),
+    (reassigned, UnsupportedError),
+    (grows, TypeMismatch),
+    (unknown_class, UnsupportedError),
     (unknown_name, CompileError),
     (unknown_method, TypeMismatch),
     (wrong_types, TypeMismatch),
