@@ -72,12 +72,21 @@ class Aliases:
     def is_written(self, value: Value) -> bool:
         """Whether anything in the graph may write to memory of the value."""
         return has_memory(value.type) and (
-            self._find(value) in self._written or (self._calls_out and self.is_external(value)))
+            self._find(value) in self._written or self.is_exposed(value))
+
+    def is_exposed(self, value: Value) -> bool:
+        """Whether a call that is not given the value may read and write its memory."""
+        return self._calls_out and self.is_external(value)
+
+    def writes(self, value: Value) -> bool:
+        """Whether the graph itself may write to memory of the value: what it calls, too, if it is
+        given the value."""
+        return has_memory(value.type) and self._find(value) in self._written
 
     def written_params(self, graph: Graph) -> set[Value]:
         """The graph's parameters whose memory the graph itself writes: these must not overlap with
         any other parameter."""
-        return {v for v in graph.params if has_memory(v.type) and self._find(v) in self._written}
+        return set(filter(self.writes, graph.params))
 
     def escapes(self, value: Value) -> bool:
         """Whether the caller may hold memory of the value after the run."""

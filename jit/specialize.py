@@ -35,6 +35,7 @@ from ir import (
     INT,
     Builder,
     Dim,
+    Effect,
     Facts,
     Graph,
     Known,
@@ -269,5 +270,8 @@ def _name_values(graph: Graph) -> None:
 def is_only_read(value: Value) -> bool:
     """Whether nobody changes a list argument or keeps it."""
     return all(
-        user.op.is_pure and not user.blocks and user.name not in _HOLDERS for user, _ in value.uses
+        (user.op.is_pure or user.op.effect is Effect.RANDOM)
+        and not user.blocks
+        and user.name not in _HOLDERS
+        for user, _ in value.uses
     )

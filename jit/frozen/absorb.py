@@ -82,7 +82,7 @@ def absorb(graph: Graph) -> None:
 def _absorb_next(graph: Graph, node: Node, known: Known) -> bool:
     layer = _layer_of(node, known)
     follower = _follower(node) if layer is not None else None
-    if layer is None or follower is None or Aliases(graph).is_written(node.output):
+    if layer is None or follower is None or Aliases(graph).writes(node.output):
         return False
     found = _affine(follower, layer, known)
     weights = _absorbed(layer, found) if found is not None else None

@@ -65,12 +65,12 @@ class _Evaluation:
             and not node.blocks
             and all(v in self.known for v in node.inputs)
             and (not is_structure or node.name in _LISTS)
-            and not any(self.aliases.is_written(v) for v in (*node.inputs, *node.outputs))
+            and not any(self.aliases.writes(v) for v in (*node.inputs, *node.outputs))
         )
 
     def _evaluate(self, node: Node) -> None:
         inputs = [self.known[v] for v in node.inputs]
-        if not node.name.startswith("prim::") and not any(_tensors(inputs)):
+        if not node.name.startswith("prim::") and next(_tensors(inputs), None) is None:
             return  # numbers are for the passes that fold them, and creating is cheap
         results = _run(node)
         if results is None or _bytes(results) > max(_bytes(inputs), _LITTLE):

@@ -11,13 +11,14 @@ import copy
 import pickle
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from ir import Method
 from jit.archive.form import FunctionForm, ModuleForm
-from jit.frozen.state import all_graphs
+from jit.frozen.state import all_graphs, isolated
 from jit.function import ScriptFunction
 from jit.modules.script_module import ScriptModule, original_class
 from jit.modules.watched import watch
@@ -55,7 +56,8 @@ class FrozenModule(ScriptModule):
         vars(made).update(copy.deepcopy(state, memo))
         watch(made)
         moved = {id(m): memo.get(id(m), m) for m in self.modules()}
-        made.set_methods(with_modules(self.forms, moved))
+        copies = {n: replace(f, graph=isolated(f.graph)) for n, f in self.forms.items()}
+        made.set_methods(with_modules(copies, moved))
         return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:

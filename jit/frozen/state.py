@@ -12,7 +12,20 @@ from typing import Any
 
 import torch
 
-from ir import PASSES, Aliases, Graph, Known, Node, Value, type_of
+from ir import (
+    PASSES,
+    Aliases,
+    Builder,
+    Graph,
+    Known,
+    ListType,
+    Node,
+    TupleType,
+    Type,
+    Value,
+    type_of,
+)
+from jit.specialize import is_only_read
 from jit.state import Place, bind_state, place_of
 
 
@@ -57,9 +70,46 @@ def fold_state(graphs: Sequence[Graph], preserved: Set[Place]) -> None:
     stay |= _written(graphs)
     for graph in graphs:
         bind_state(graph, stay)
+        _bind_containers(graph, stay)
     held: dict[int, torch.Tensor] = {}
     for graph in graphs:
         _hold_tensors(graph, held)
+
+
+def _bind_containers(graph: Graph, stay: Set[Place]) -> None:
+    """Build containers that the graph only reads where it reads them; what is asked for their
+    length alone becomes a number.
+    """
+    for node, place, value in list(_reads(graph)):
+        if place in stay or not isinstance(value, list | tuple | dict):
+            continue
+        builder = Builder.before(node)
+        if all(user.name == "aten::len" for user, _ in node.output.uses):
+            for user, _ in list(node.output.uses):
+                user.output.replace_all_uses_with(builder.const(len(value)))
+                user.erase()
+        elif is_only_read(node.output) and _has_form(value):
+            made = _built(builder, value, node.output.type)
+            node.output.replace_all_uses_with(made)
+        if not node.output.uses:
+            node.erase()
+
+
+def _has_form(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_has_form, value))
+    return value is None or isinstance(value, bool | int | float | str | torch.Tensor)
+
+
+def _built(builder: Builder, value: Any, type_: Type) -> Value:
+    """A value of a declared type, put together from constants."""
+    match value, type_:
+        case list(), ListType(element=element):
+            return builder.list_([_built(builder, item, element) for item in value], element)
+        case tuple(), TupleType(elements=elements):
+            pairs = zip(value, elements, strict=True)
+            return builder.tuple_([_built(builder, *pair) for pair in pairs], type_)
+    return builder.const(value, type_ if isinstance(value, torch.Tensor) else None)
 
 
 def object_of(value: Value) -> Any:
