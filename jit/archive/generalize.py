@@ -28,7 +28,6 @@ from ir import (
     ClassKind,
     CompileError,
     DictType,
-    DType,
     Field,
     FutureType,
     Graph,
@@ -44,12 +43,15 @@ from ir import (
     UnionType,
     Value,
     class_of,
+    dtypes,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call
 from jit.archive.names import ROOT, Names, qualified_name
+from jit.archive.retype import retype
+from jit.archive.script_classes import ScriptClasses, is_script_class
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
@@ -67,6 +69,7 @@ class Generalizer:
     def __init__(self) -> None:
         self.program = Program()
         self.names = Names()
+        self.classes = ScriptClasses(self.graph, self.generic_type)
         self._functions: dict[Graph, str] = {}
         self._known: dict[Hashable, str] = {}
         self._python: dict[type, ClassDef] = {}
@@ -134,6 +137,8 @@ class Generalizer:
         elif issubclass(cls, enum.Enum):
             definition.kind = ClassKind.ENUM
             definition.members = {name: member.value for name, member in cls.__members__.items()}
+        elif is_script_class(cls):
+            self.classes.describe(cls, definition)
         else:
             raise CompileError(
                 f"Could not export objects of class {cls.__qualname__}: "
@@ -194,6 +199,7 @@ class Generalizer:
         cut(graph)
         for value in values_of(graph.block):
             value.type = self.generic_type(value.type)
+        retype(graph, self.classes)
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)
@@ -225,8 +231,8 @@ class Generalizer:
 
     def _rewrite_constant(self, node: Node) -> None:
         value = node.attrs.get("value")
-        if isinstance(value, DType):
-            node.attrs["value"] = value.code
+        if node.output.type == INT and value is not None and not isinstance(value, int):
+            node.attrs["value"] = dtypes.code_of(value)
         elif is_context(type(value)):
             make_context(node, self.class_of(type(value)))
 

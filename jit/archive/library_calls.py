@@ -82,6 +82,19 @@ def portable_function(name: str) -> Callable[..., object] | None:
     return LIBRARY.get(name) if is_portable else None
 
 
+def operator_value(node: Node, name: str) -> Value | None:
+    """What the operator of a function of the library gives in front of a call of it; None without
+    an operator for these types.
+    """
+    if name not in _OPERATORS:
+        return None
+    try:
+        made = Builder.before(node).op(_OPERATORS[name], *node.inputs)
+    except (CompileError, TypeMismatch):
+        return None
+    return made if isinstance(made, Value) else None
+
+
 def _lower_to(node: Node, operator: str) -> None:
     builder = Builder.before(node)
     try:

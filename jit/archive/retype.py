@@ -1,0 +1,231 @@
+"""Objects of user classes in archives: what the front end leaves to Python, as their fields may
+hold anything there, has the types of the class here.
+
+    prim::PythonOp[getattr](%p, "x")              %x : int = prim::GetAttr[name="x"](%p)
+    prim::PythonOp[call_method](%p, "norm", [])   %n : int = prim::CallMethod[name="norm"](%p)
+    %s : Any = prim::PythonOp[operator_add]       %s : int = aten::add(%x, %n)
+
+Types are followed forward. A loop's variable is taken to keep the type that it starts with, which
+the end of the body then must have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ir import (
+    ANY,
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INT,
+    STR,
+    Block,
+    Builder,
+    ClassDef,
+    CompileError,
+    Graph,
+    Node,
+    Type,
+    Value,
+    is_subtype,
+    join,
+)
+from jit.archive.library_calls import operator_value
+from jit.script.library import library_name
+
+_IMMUTABLE = (BOOL, INT, FLOAT, COMPLEX, STR)
+
+
+class Classes(Protocol):
+    """Where the classes of objects are described."""
+
+    def class_of_objects(self, type_: Type) -> ClassDef | None:
+        """The class of a type's objects if they are made of fields, None for other types."""
+        ...
+
+    def method_result(
+        self, definition: ClassDef, name: str, types: Sequence[Type]
+    ) -> tuple[str, Type] | None:
+        """The name in the class and the type of the result of a method for argument types; None
+        without such a method.
+        """
+        ...
+
+    def property_getter(self, definition: ClassDef, name: str) -> bool:
+        """Whether a name is that of a property."""
+        ...
+
+    def left_out(self, definition: ClassDef, name: str, count: int) -> list[Any]:
+        """The default values that a call of a method with `count` arguments takes."""
+        ...
+
+    def declare_field(self, definition: ClassDef, name: str, type_: Type) -> Type | None:
+        """The type of a field; a new one is declared by its class's `__init__` only."""
+        ...
+
+
+def retype(graph: Graph, classes: Classes) -> None:
+    """Change a graph in place; CompileError for an object that has no fixed types."""
+    if any(classes.class_of_objects(v.type) for v in _values(graph.block)):
+        _Retyper(classes).block(graph.block)
+
+
+def _values(block: Block) -> list[Value]:
+    found = [*block.params]
+    for node in block.walk():
+        found += node.outputs
+    return found
+
+
+class _Retyper:
+    def __init__(self, classes: Classes) -> None:
+        self.classes = classes
+
+    def block(self, block: Block) -> None:
+        """Every node, in the order of the run."""
+        for node in list(block.nodes):
+            match node.name:
+                case "prim::If":
+                    self._if(node)
+                case "prim::Loop":
+                    self._loop(node)
+                case "prim::unchecked_cast" if node.inputs[0].type == node.output.type:
+                    _replace(node, node.inputs[0])
+                case "prim::SetAttr":
+                    self._set(node, node.attrs["name"], *node.inputs)
+                case "prim::PythonOp":
+                    self._python(node)
+
+    def _if(self, node: Node) -> None:
+        for block in node.blocks:
+            self.block(block)
+        for position, output in enumerate(node.outputs):
+            if output.type == ANY:
+                output.type = join(*(block.returns[position].type for block in node.blocks)) or ANY
+
+    def _loop(self, node: Node) -> None:
+        (body,) = node.blocks
+        opened = [i for i, v in enumerate(node.outputs) if v.type == ANY]
+        for i in opened:
+            body.params[i + 1].type = node.outputs[i].type = node.inputs[i + 2].type
+        self.block(body)
+        for i in opened:
+            start, end = node.outputs[i].type, body.returns[i + 1].type
+            if not is_subtype(end, start):
+                raise CompileError(
+                    f"Could not export a loop whose variable starts as {start} and becomes {end}: "
+                    "give it one type",
+                    node.span,
+                )
+
+    def _python(self, node: Node) -> None:
+        name = library_name(node.attrs["function"]) or ""
+        owner = self.classes.class_of_objects(node.inputs[0].type) if node.inputs else None
+        if owner is not None and name in _ON_OBJECTS:
+            _ON_OBJECTS[name](self, node, owner)
+        elif owner is not None and name.startswith("operator_"):
+            self._operator(node, owner, name.removeprefix("operator_").strip("_"))
+        elif node.outputs and node.output.type == ANY:
+            _lower(node, name)
+        elif node.outputs and name == "bool" and node.inputs[0].type == BOOL:
+            _replace(node, node.inputs[0])
+
+    def _get(self, node: Node, definition: ClassDef) -> None:
+        name = _text(node.inputs[1])
+        builder = Builder.before(node)
+        if name in definition.fields:
+            type_ = definition.fields[name].type
+            made = builder.node("prim::GetAttr", node.inputs[:1], [type_], {"name": name}).output
+            made.name = name
+            _replace(node, made)
+        elif self.classes.property_getter(definition, name):
+            self._call(node, definition, name, node.inputs[:1])
+        else:
+            raise _refused(node, definition, f"has no field {name!r}")
+
+    def _setattr(self, node: Node, definition: ClassDef) -> None:
+        owner, name, value = node.inputs
+        builder = Builder.before(node)
+        made = builder.node("prim::SetAttr", [owner, value], (), {"name": _text(name)})
+        node.erase()
+        self._set(made, _text(name), owner, value)
+
+    def _set(self, node: Node, name: str, owner: Value, value: Value) -> None:
+        definition = self.classes.class_of_objects(owner.type)
+        if definition is None:
+            return
+        type_ = self.classes.declare_field(definition, name, value.type)
+        if type_ is None:
+            raise _refused(node, definition, f"gets the field {name!r} outside of __init__")
+        if type_ == FLOAT and value.type == INT:
+            node.replace(1, Builder.before(node).op("aten::Float", value))
+        elif not is_subtype(value.type, type_):
+            raise _refused(node, definition, f"has a {type_} in {name!r}, not a {value.type}")
+
+    def _call_method(self, node: Node, definition: ClassDef) -> None:
+        owner, name, keys, *args = node.inputs
+        if keys.node is None or keys.node.inputs:
+            raise _refused(node, definition, f"has {_text(name)!r} called with keywords")
+        self._call(node, definition, _text(name), [owner, *args])
+
+    def _operator(self, node: Node, definition: ClassDef, name: str) -> None:
+        names = (name, name[1:]) if name.startswith("i") else (name,)
+        for candidate in names:
+            if self._try_call(node, definition, f"__{candidate}__", node.inputs):
+                return
+
+    def _call(self, node: Node, definition: ClassDef, name: str, inputs: Sequence[Value]) -> None:
+        if not self._try_call(node, definition, name, inputs):
+            raise _refused(node, definition, f"has no method {name!r} with Python source")
+
+    def _try_call(
+        self, node: Node, definition: ClassDef, name: str, inputs: Sequence[Value]
+    ) -> bool:
+        builder = Builder.before(node)
+        defaults = self.classes.left_out(definition, name, len(inputs))
+        given = [*inputs, *map(builder.const, defaults)]
+        found = self.classes.method_result(definition, name, [v.type for v in given[1:]])
+        if found is None:
+            return False
+        method, type_ = found
+        made = builder.node("prim::CallMethod", given, [type_], {"name": method}).output
+        if node.outputs:
+            _replace(node, made)
+        else:
+            node.erase()
+        return True
+
+
+_ON_OBJECTS = {
+    "getattr": _Retyper._get,
+    "setattr": _Retyper._setattr,
+    "call_method": _Retyper._call_method,
+}
+
+
+def _lower(node: Node, name: str) -> None:
+    """An operator on values that turn out to have types."""
+    if any(v.type == ANY for v in node.inputs) or not node.inputs:
+        return
+    plain = name.replace("operator_i", "operator_", 1)
+    is_plain = name.startswith("operator_i") and node.inputs[0].type in _IMMUTABLE
+    made = operator_value(node, plain if is_plain else name)
+    if made is not None:
+        _replace(node, made)
+
+
+def _text(value: Value) -> str:
+    known = value.node.attrs.get("value") if value.node is not None else None
+    return known if isinstance(known, str) else ""
+
+
+def _refused(node: Node, definition: ClassDef, what: str) -> CompileError:
+    name = definition.name.rpartition(".")[2]
+    return CompileError(f"Could not export objects of class {name}: one {what}", node.span)
+
+
+def _replace(node: Node, value: Value) -> None:
+    node.output.replace_all_uses_with(value)
+    node.erase()
