@@ -247,3 +247,6 @@ LISTS: Mapping[str, str] = {
     }.items()
 }
 """What operators do to lists, for code that has them in memory of its own."""
+
+IDENTITY = {"aten::__is__": False, "aten::__isnot__": True}
+"""Tests for the same object, and what they give for None and something that never is None."""

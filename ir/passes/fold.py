@@ -19,6 +19,7 @@ from ir.dims import Sym
 from ir.dtypes import DType
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
+from ir.ops.methods import IDENTITY
 from ir.torch_bridge import reference
 from ir.types import ANY, NONE, ListType, ObjectType, OptionalType, Type, UnionType
 
@@ -51,8 +52,8 @@ def _is_foldable(type_: Type) -> bool:
 
 
 def _evaluate(node: Node, known: Known) -> Sequence[Any]:
-    if node.name in _IDENTITY and _is_none_apart(node):
-        return (node.name == "aten::__isnot__",)
+    if node.name in IDENTITY and _is_none_apart(node):
+        return (IDENTITY[node.name],)
     inputs = [known.abstract(v) for v in node.inputs]
     results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
     if all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
@@ -103,5 +104,4 @@ def _replace(value: Value, result: Any, known: Known) -> bool:
     return not value.uses
 
 
-_IDENTITY = ("aten::__is__", "aten::__isnot__")
 _SCALARS = (bool, int, float, complex, str, type(None), DType)
