@@ -147,7 +147,7 @@ def assign(body: Body, target: ast.expr, operand: Operand) -> None:
     with body.at(target):
         match target:
             case ast.Name(id=name):
-                if isinstance(operand, Value) and operand.name is None and operand.node:
+                if isinstance(operand, Value) and operand.name is None:
                     operand.name = spelled(name)
                 body.scope[name] = operand
             case ast.Tuple(elts=targets) | ast.List(elts=targets):
