@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import calls, elementwise, latency, reductions, scalars
-from jit.compare import PEERS, use_cores
+from jit.comparison import PEERS, use_cores
 from jit.report import SUBJECT, Comparison, versions, write
 from jit.workload import Workload
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from examples import black_scholes, layer_norm, masked_softmax, newton, photo
-from jit.compare import PEERS, use_cores
+from jit.comparison import PEERS, use_cores
 from jit.report import SUBJECT, Comparison, save_png, to_json, write
 from jit.workload import Workload, find_all
 

@@ -20,6 +20,7 @@ gc.disable()  # importing makes much and drops little: collecting torch's heap f
 try:
     from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
     from jit.api import export_opnames, jit, script, script_if_tracing
+    from jit.compilation_unit import CompilationUnit
     from jit.function import ScriptFunction
     from jit.fusion import (
         StrictFusionError,
@@ -62,20 +63,18 @@ if TYPE_CHECKING:
     from jit.archive.load import load
     from jit.archive.save import save
     from jit.comparison import compare
-    from jit.compilation_unit import CompilationUnit
     from jit.explanation import explain
-    from jit.frozen import freeze, optimize_for_inference, run_frozen_optimizations
+    from jit.frozen.freeze import freeze, optimize_for_inference, run_frozen_optimizations
 
 _LATER = {
     "ArchiveError": "archive.errors",
-    "CompilationUnit": "compilation_unit",
     "compare": "comparison",
     "explain": "explanation",
-    "freeze": "frozen",
+    "freeze": "frozen.freeze",
     "inspect": "archive.inspect",
     "load": "archive.load",
-    "optimize_for_inference": "frozen",
-    "run_frozen_optimizations": "frozen",
+    "optimize_for_inference": "frozen.freeze",
+    "run_frozen_optimizations": "frozen.freeze",
     "save": "archive.save",
 }
 

@@ -16,8 +16,8 @@ import torch
 from jit import report, workload
 from jit.archive import shell
 from jit.archive.errors import ArchiveError
-from jit.compare import PEERS, WARM_CALLS, use_cores
-from jit.explain import explain
+from jit.comparison import PEERS, WARM_CALLS, use_cores
+from jit.explanation import explain
 from jit.workload import NotFound, Workload
 
 DESCRIPTION = "Times and explains functions compiled with @jit, and looks into archives."

@@ -1,33 +1,19 @@
-"""Modules of our own that are loaded at their first use: `import jit` does not wait for what only
-compiling needs. Only a package's facade uses this, for modules below it.
+"""Modules of our own that are imported at their first use: `import jit` does not wait for what only
+compiling, saving or explaining needs. The module that holds one has functions in front of it, with
+the types that callers see.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import threading
-from collections.abc import Callable
-from types import ModuleType
-
-_LOCK = threading.RLock()
+from importlib import import_module
+from typing import Any
 
 
-def lazy_module(name: str) -> ModuleType:
-    """The module `name`, which is executed when an attribute of it is first asked for."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.loader is not None
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+class LazyModule:
+    """The functions of a module, which is imported when one is first asked for."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
 
-def load(module: ModuleType, name: str) -> Callable[..., object]:
-    """A function of a lazy module; threads that ask first at once load it once."""
-    with _LOCK:
-        found: Callable[..., object] = getattr(module, name)
-        return found
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)

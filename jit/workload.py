@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jit.compare import PEERS, compare
+from jit.comparison import PEERS, compare
 from jit.peers import OWN_SOURCE, Function
 from jit.report import Comparison
 

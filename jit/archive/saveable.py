@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ir import PASSES, Graph
-from jit.archive.container import Target
 from jit.archive.form import Form
-from jit.archive.save import Extra, code_of, save, save_to_buffer
+from jit.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from jit.archive.container import Target
+    from jit.archive.save import Extra
+
+_SAVE = LazyModule("jit.archive.save")
+
+
+def code_of(m: Any) -> tuple[str, dict[str, Any]]:
+    """The source of what would be saved, without the class around it, and its constants."""
+    code, constants = _SAVE.code_of(m)
+    return code, constants
 
 
 class Saveable:
@@ -21,11 +32,13 @@ class Saveable:
 
     def save(self, f: Target, _extra_files: Extra | None = None) -> None:
         """Write to a path or file object, as `jit.save` does."""
-        save(self, f, _extra_files)
+        _SAVE.save(self, f, _extra_files)
 
     def save_to_buffer(self, _extra_files: Extra | None = None) -> bytes:
         """The bytes that `save` writes."""
-        return save_to_buffer(self, _extra_files)
+        made = _SAVE.save_to_buffer(self, _extra_files)
+        assert isinstance(made, bytes)
+        return made
 
     @property
     def code(self) -> str:

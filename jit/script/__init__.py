@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ir import Type
-from jit.lazy import lazy_module, load
+from jit.lazy import LazyModule
 from jit.script.compiled import CompiledMethod, CompiledSource
 from jit.script.state import COMPILED_HOOKS, DECLARED, DEFINED, DEPENDENTS, is_state
 
-_COMPILE = lazy_module("jit.script.compile")
-_CHECK_CLASS = lazy_module("jit.script.check_class")
-_EXAMPLES = lazy_module("jit.script.examples")
-_OVERLOADS = lazy_module("jit.script.overloads")
+_COMPILE = LazyModule("jit.script.compile")
+_CHECK_CLASS = LazyModule("jit.script.check_class")
+_EXAMPLES = LazyModule("jit.script.examples")
+_OVERLOADS = LazyModule("jit.script.overloads")
 
 
 def compile_function(
@@ -34,7 +34,7 @@ def compile_function(
     untyped: Mapping[str, Type] | None = None,
 ) -> CompiledSource:
     """Compile a function (see `jit.script.compile`, which is loaded by the first call)."""
-    made = load(_COMPILE, "compile_function")(
+    made = _COMPILE.compile_function(
         fn, arg_types, name=name, bound=bound, reads_state=reads_state, untyped=untyped
     )
     assert isinstance(made, CompiledSource)
@@ -43,19 +43,19 @@ def compile_function(
 
 def check_class(cls: type) -> None:
     """Check that the methods of a class compile (see `jit.script.check_class`)."""
-    load(_CHECK_CLASS, "check_class")(cls)
+    _CHECK_CLASS.check_class(cls)
 
 
 def undeclared_types(fn: Any) -> dict[str, Type]:
     """Types of parameters that declare none (see `jit.script.overloads`)."""
-    found = load(_OVERLOADS, "undeclared_types")(fn)
+    found = _OVERLOADS.undeclared_types(fn)
     assert isinstance(found, dict)
     return found
 
 
 def example_types(fn: Any, examples: Sequence[Sequence[Any]]) -> dict[str, Type]:
     """Types of parameters from examples (see `jit.script.examples`)."""
-    found = load(_EXAMPLES, "example_types")(fn, examples)
+    found = _EXAMPLES.example_types(fn, examples)
     assert isinstance(found, dict)
     return found
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from jit.agreement import Mismatch, Reference
-from jit.compare import compare
+from jit.comparison import compare
 from jit.measure import Quartiles, Runner, interleaved
 from jit.report import bar, duration
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import jit
-from jit.explain import LineReport
+from jit.explanation import LineReport
 from tests.jit.support import run_warm
 
 

@@ -1,31 +1,67 @@
-"""What `import jit` loads, and what it leaves for later."""
+"""`import jit` is quick because it leaves out what only compiling, saving or reporting needs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import jit
 
-ROOT = Path(__file__).resolve().parents[2]
-LATER = ("llvmlite", "rich", "matplotlib", "numba", "codegen.plan", "torch._dynamo")
-PROGRAM = f"""
-import gc, sys, torch
-before = set(sys.modules)
-import jit
-print(gc.isenabled(), [m for m in {LATER} if m in sys.modules and m not in before])
-"""
+OURS = (
+    "jit.archive.save",
+    "jit.archive.load",
+    "jit.archive.inspect",
+    "jit.archive.source",
+    "jit.comparison",
+    "jit.explanation",
+    "jit.frozen",
+    "jit.report",
+    "jit.script.compile",
+    "codegen.lower",
+    "codegen.mathlib",
+    "codegen.plan",
+)
+HEAVY = (*OURS, "llvmlite", "matplotlib", "numba", "rich", "torch._dynamo")
 
 
-def test_heavy_modules_wait() -> None:
-    out = subprocess.run(
-        [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True
+def run(program: str) -> set[str]:
+    """The words that a program prints, run in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert out.stdout.strip() == "True []"
+    return set(done.stdout.split())
 
 
-def test_functions_win_over_modules_of_their_name() -> None:
-    for name in ("compare", "explain", "jit", "script", "stats", "trace"):
-        assert callable(getattr(jit, name)), name
-    assert set(jit.__all__) <= set(vars(jit))
+def test_import_leaves_out_what_is_heavy() -> None:
+    program = (
+        "import sys, torch; known = {*sys.modules}; import jit; print(*{*sys.modules} - known)"
+    )
+    loaded = run(program)
+    assert "jit.function" in loaded
+    assert not {name for name in loaded for heavy in HEAVY if f"{name}.".startswith(f"{heavy}.")}
+
+
+def test_our_heavy_modules_exist() -> None:
+    """Else the test above could not fail."""
+    program = f"import sys\nfor name in {OURS}: __import__(name)\nprint(*sys.modules)"
+    assert run(program) >= {*OURS}
+
+
+def test_garbage_is_collected_again() -> None:
+    assert run("import gc, jit; print(gc.isenabled())") == {"True"}
+    assert run("import gc; gc.disable(); import jit; print(gc.isenabled())") == {"False"}
+
+
+def test_every_public_name_is_listed() -> None:
+    assert {*jit.__all__} <= {*dir(jit)}
+
+
+def test_no_module_hides_a_public_name() -> None:
+    """Though some are named like the function in them, and imported before it is asked for."""
+    program = f"import inspect\nfor name in {OURS}: __import__(name)\nimport jit.trace, jit.stats\n"
+    found = run(program + "for n in jit.__all__: print(n, inspect.ismodule(getattr(jit, n)))")
+    assert found == {*jit.__all__, "False"}
+
+
+def test_no_other_name_is_found() -> None:
+    assert not hasattr(jit, "no_such_name")
