@@ -1,0 +1,142 @@
+"""Objects of user classes in archives: made, passed, changed, in containers; exceptions."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+import jit
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+class Point:
+    def __init__(self, x: int, y: int = 2) -> None:
+        self.x = x
+        self.y = y
+
+    def norm(self) -> int:
+        return self.x * self.x + self.y * self.y
+
+    def scaled(self, factor: int = 3) -> Point:
+        return Point(self.x * factor, self.y * factor)
+
+    def __add__(self, other: Point) -> Point:
+        return Point(self.x + other.x, self.y + other.y)
+
+    @property
+    def double(self) -> int:
+        return self.x * 2
+
+
+@dataclass
+class Rate:
+    count: int
+    seconds: float = 2.0
+
+    def per_second(self) -> float:
+        return self.count / self.seconds
+
+
+class Rejected(Exception):
+    pass
+
+
+def made(n: int) -> int:
+    point = Point(n) + Point(1, 1)
+    point.x += 3
+    return point.norm()
+
+
+def passed(p: Point) -> int:
+    p.x += 1
+    return p.norm() + p.double + p.scaled().y + p.scaled(2).x
+
+
+def listed(n: int) -> int:
+    points = [Point(i, i) for i in range(n)]
+    total = 0
+    for point in points:
+        total += point.norm()
+    return total + (points[0] + points[1]).x
+
+
+def optional(n: int) -> int | None:
+    point: Point | None = None
+    if n > 1:
+        point = Point(n, n)
+    if point is None:
+        return None
+    return point.norm()
+
+
+def of_dataclass(rates: list[Rate]) -> float:
+    rates.append(Rate(3))
+    return rates[0].per_second() + rates[1].seconds
+
+
+def returned(n: int) -> Point:
+    return Point(n, n + 1)
+
+
+CASES: list[tuple[Callable[..., Any], Callable[[], tuple[Any, ...]]]] = [
+    (made, lambda: (2,)),
+    (passed, lambda: (Point(1, 2),)),
+    (listed, lambda: (3,)),
+    (optional, lambda: (2,)),
+    (optional, lambda: (1,)),
+    (of_dataclass, lambda: ([Rate(4)],)),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments"), CASES)
+def test_objects_give_the_same(function: Callable[..., Any], arguments: Any) -> None:
+    data = jit.script(function).save_to_buffer()
+    expected = function(*arguments())
+    assert jit.load(io.BytesIO(data))(*arguments()) == expected
+    if function is not of_dataclass:  # torch takes lists of classes that it has scripted only
+        assert torch.jit.load(io.BytesIO(data))(*arguments()) == expected
+    assert jit.load(io.BytesIO(data)).save_to_buffer() == data
+
+
+def test_returned_objects_have_their_fields() -> None:
+    found = jit.load(io.BytesIO(jit.script(returned).save_to_buffer()))(3)
+    assert (found.x, found.y) == (3, 4)
+
+
+def untyped_field(n: int) -> Point:
+    point = Point(n)
+    point.x = "text"  # type: ignore[assignment]
+    return point
+
+
+def new_field(p: Point) -> int:
+    p.z = 1  # type: ignore[attr-defined]
+    return p.x
+
+
+@pytest.mark.parametrize(
+    ("function", "message"), [(untyped_field, "has a int in 'x'"), (new_field, "'z' outside of")]
+)
+def test_objects_without_fixed_types_are_refused(function: Any, message: str) -> None:
+    with pytest.raises(jit.CompileError, match=message):
+        jit.script(function).save_to_buffer()
+
+
+def rejects(n: int) -> int:
+    if n > 0:
+        raise Rejected(f"not {n}")
+    return n
+
+
+def test_exceptions_of_users() -> None:
+    data = jit.script(rejects).save_to_buffer()
+    with pytest.raises(Rejected, match="not 1"):
+        jit.load(io.BytesIO(data))(1)
+    with pytest.raises(torch.jit.Error, match="Rejected: not 1"):
+        torch.jit.load(io.BytesIO(data))(1)
