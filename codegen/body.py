@@ -15,8 +15,9 @@ Where a value lives
 
 Leaving
     While nothing visible was done, a failed guard starts over in the interpreter: lists are private
-    copies, which are written back to the arguments at the very end. After a callback with effects
-    the node that failed is called back instead, so that Python raises its own exception.
+    copies, which are written back to the arguments at the very end, and where an error propagates.
+    After a callback with effects the node that failed is called back instead, so that Python raises
+    its own exception.
 """
 
 from __future__ import annotations
@@ -120,12 +121,23 @@ class Body:
         for value, bound in zip(graph.params, bounds, strict=True):
             self.objects[value] = bound.obj
             self.bind(value, bound)
+        if any(self._written_lists()):
+            with self.entry.unwinding():
+                self.write_back()
         self.block(graph.block)
         result = self.result(graph.returns)
-        for param in graph.params:
-            if param in self.lists and self.plan.aliases.is_written(param):
-                list_ops.write_back(self, self.lists[param], self.objects[param])
+        self.write_back()
         self.entry.finish(result)
+
+    def _written_lists(self) -> Iterator[Value]:
+        """List arguments that the plan changes."""
+        written = self.plan.aliases.is_written
+        return (v for v in self.plan.graph.params if v in self.lists and written(v))
+
+    def write_back(self) -> None:
+        """Give the caller's lists what their native twins hold."""
+        for param in self._written_lists():
+            list_ops.write_back(self, self.lists[param], self.objects[param])
 
     def result(self, returns: Sequence[Value]) -> Owned:
         """What the plan returns: None for nothing, several values as a tuple."""

@@ -155,7 +155,7 @@ class EntryBuilder:
         self._body = self.function.append_basic_block("guards")
         self.builder.branch(self._body)  # the entry block stays open for stack slots
         self._target = self._miss = self.function.append_basic_block("miss")
-        self._error = self.function.append_basic_block("error")
+        self._error = self._failed = self.function.append_basic_block("error")
         self.builder.position_at_end(self._body)
         unboxer = Unboxer(self, self._hold)
         self.symbols: dict[Symbol, ll.Value] = unboxer.symbols
@@ -205,6 +205,18 @@ class EntryBuilder:
         """Return the error that a called function has set, when the condition holds."""
         self._branch_unless(self.builder.not_(condition), self._error)
 
+    @contextmanager
+    def unwinding(self) -> Iterator[None]:
+        """Emit what errors from here on do on their way out."""
+        b, block = self.builder, self.function.append_basic_block("unwind")
+        with b.goto_block(block):
+            error = [stack(b, PTR) for _ in range(3)]
+            call(b, "PyErr_Fetch", *error)
+            yield
+            call(b, "PyErr_Restore", *(b.load(part, typ=PTR) for part in error))
+            b.branch(self._failed)
+        self._error = block
+
     def finish(self, result: Owned) -> None:
         """Return an owned object; everything else that is owned is released."""
         b = self.builder
@@ -220,7 +232,7 @@ class EntryBuilder:
         following = b.load(self._next, typ=ENTRY_TYPE.as_pointer())
         args = (self._callable, self._args, self._nargs, self._names)
         b.ret(b.call(following, args, tail=True))
-        b.position_at_end(self._error)
+        b.position_at_end(self._failed)
         self._release_all()
         b.ret(NULL)
         self._slots.operands = [i32(max(len(self._owned), 1))]

@@ -7,16 +7,19 @@ A list is native together with everything that may be the same list, or none of 
 set (`ir.alias`) whose members are lists of numbers, or of such lists, and whose users are operators
 on lists, control flow, results, and calls that only read. Such a call is given a copy.
 
+So what the interpreter runs must neither change a native list nor hand one on: where partitioning
+leaves it an operator that does, the set is given up (`Lists.give_up`). And a list that somebody
+outside may know is an object wherever a graph calls out.
+
 A set that nothing but construction and reading touches stays the structure of its elements: the
 parameters of views are of that kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from codegen.operands import Known
 from ir import (
     BOOL,
     FLOAT,
@@ -58,6 +61,7 @@ FLAT_ONLY = (
 """Operators on lists of numbers that lists of lists leave to the interpreter."""
 _RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
 _DROPPING = ("set", "pop", "remove", "delete", "clear")
+_CHANGING = (*_RESIZING, *_DROPPING, "sort", "reverse")
 _CONTROL = ("prim::If", "prim::Loop")
 _BUILT = ("prim::ListConstruct", "prim::Constant", "prim::Uninitialized")
 
@@ -91,6 +95,24 @@ class Lists:
         """Whether a node reads or gives a native list."""
         return any(v in self.native for v in (*node.inputs, *node.outputs))
 
+    def needed_by(self, node: Node) -> Iterator[Value]:
+        """Native lists that must be objects for the interpreter to run a node: a copy would not
+        do.
+        """
+        if node.name in _CONTROL:
+            values = (v for b in node.blocks for v in (*b.params, *b.returns))
+            yield from (v for v in (*node.outputs, *values) if v in self.native)
+            for block in node.blocks:
+                for inner in block.nodes:
+                    yield from self.needed_by(inner)
+        elif verb_of(node) in _CHANGING and node.inputs[0] in self.native:
+            yield node.inputs[0]
+
+    def give_up(self, members: Iterable[Value]) -> None:
+        """Lists that are objects after all."""
+        for table in (self.native, self.fixed, self.dropping):
+            table.difference_update(members)
+
 
 def verb_of(node: Node) -> str | None:
     """What a node does to lists; None when it is no operator on them."""
@@ -110,7 +132,7 @@ def element_of(value: Value) -> Type:
     return value.type.element
 
 
-def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
+def find_lists(graph: Graph, aliases: Aliases) -> Lists:
     """Choose the native lists of a graph."""
     found = Lists()
     seen: set[Value] = set()
@@ -120,7 +142,8 @@ def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
         members = aliases.members(value)
         seen.update(members)
         lists = [v for v in members if is_list(v.type)]
-        if _is_worth(lists) and all(_is_suitable(v, known) for v in members):
+        is_exposed = aliases.is_exposed(value)
+        if _is_worth(lists) and not is_exposed and all(map(_is_suitable, members)):
             found.native.update(lists)
             for type_ in {v.type for v in lists}:  # a list is no list of such lists
                 found.add([v for v in lists if v.type == type_])
@@ -140,7 +163,7 @@ def _is_worth(lists: Iterable[Value]) -> bool:
     return any(v.block is not None or any(verb_of(n) is not None for n, _ in v.uses) for v in lists)
 
 
-def _is_suitable(value: Value, known: Known) -> bool:
+def _is_suitable(value: Value) -> bool:
     if isinstance(value.type, TupleType):
         return (
             value.node is not None

@@ -18,7 +18,7 @@ from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, producer, shape
-from codegen.partition import REGISTERS, Facts, Group, Item, partition
+from codegen.partition import REGISTERS, Callback, Facts, Group, Item, partition
 from codegen.ranges import Ranges, ranges_of
 from codegen.schedule import Schedule, schedule
 from codegen.structured import Call, prepare_call
@@ -78,12 +78,23 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     reason when a plan cannot be made.
     """
     aliases = Aliases(graph)
-    lists = find_lists(graph, aliases, known)
-    facts = Facts(known, aliases, lists)
+    lists = find_lists(graph, aliases)
     ranges = ranges_of(graph, known)
-    plan = Prepared(graph, known, aliases, lists, ranges, facts, register_bytes)
-    _prepare_block(plan, graph.block, [])
-    return plan
+    while True:
+        facts = Facts(known, aliases, lists)
+        plan = Prepared(graph, known, aliases, lists, ranges, facts, register_bytes)
+        _prepare_block(plan, graph.block, [])
+        needed = _lists_as_objects(plan)
+        if not needed:
+            return plan
+        for value in needed:
+            lists.give_up(aliases.members(value))
+
+
+def _lists_as_objects(plan: Prepared) -> set[Value]:
+    """Lists taken for native that a callback changes or hands on."""
+    callbacks = (i for items in plan.items.values() for i in items if isinstance(i, Callback))
+    return {v for c in callbacks for node in c.nodes for v in plan.lists.needed_by(node)}
 
 
 def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, Buffer]]) -> None:

@@ -30,6 +30,7 @@ from codegen import (
     TensorParam,
 )
 from ir import (
+    ANY,
     BOOL,
     FLOAT,
     INT,
@@ -41,7 +42,11 @@ from ir import (
     Known,
     ListType,
     ObjectType,
+    OptionalType,
     TensorType,
+    TupleType,
+    Type,
+    UnionType,
     Value,
     autograd_nodes,
     constant_of,
@@ -51,6 +56,7 @@ from ir import (
 )
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
+from jit.packing import pack_weights
 from jit.profile import is_constant
 from jit.roles import Role
 
@@ -115,6 +121,7 @@ def specialize(
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
+    work.captured += pack_weights(work.graph, known, work.held)
     _name_values(work.graph)
     return Specialized(work.graph, work.params, work.captured, known, facts)
 
@@ -146,6 +153,7 @@ class _Specializer:
     params: list[Param] = field(default_factory=list)
     captured: list[Captured] = field(default_factory=list)
     known: dict[Value, Any] = field(default_factory=dict)
+    held: dict[Value, torch.Tensor] = field(default_factory=dict)
     builder: Builder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -166,7 +174,7 @@ class _Specializer:
             self.params.append(param)
         for parameter, source in zip(old, sources, strict=True):
             found = self.from_source(source, operands)
-            is_items = isinstance(found.type, ListType) and found.node is not None
+            is_items = found.node is not None and _holds_list(found.type)
             if is_items and not is_only_read(parameter):
                 raise Refused(
                     "argument type",
@@ -200,6 +208,7 @@ class _Specializer:
             param, value = self.tensor(tensor, extra.key)
             captured = Captured(extra.holder, extra.key, param)
             if extra.is_held:
+                self.held[value] = tensor
                 captured = Captured(tensor, extra.key, HeldParam(param))
             self.captured.append(captured)
             node.output.replace_all_uses_with(value)
@@ -268,10 +277,24 @@ def _name_values(graph: Graph) -> None:
 
 
 def is_only_read(value: Value) -> bool:
-    """Whether nobody changes a list argument or keeps it."""
-    return all(
+    """Whether nobody changes a list, keeps it, or does so to a list that it holds."""
+    item = value.type.element if isinstance(value.type, ListType) else value.type
+    taken = [v for n, _ in value.uses for v in n.outputs if _holds_list(item)]
+    return all(is_only_read(v) for v in taken if _holds_list(v.type)) and all(
         (user.op.is_pure or user.op.effect is Effect.RANDOM)
         and not user.blocks
         and user.name not in _HOLDERS
         for user, _ in value.uses
     )
+
+
+def _holds_list(type_: Type) -> bool:
+    """Whether a value may be a list, or a tuple that holds one."""
+    match type_:
+        case ListType():
+            return True
+        case OptionalType(element=element):
+            return _holds_list(element)
+        case TupleType(elements=types) | UnionType(members=types):
+            return any(map(_holds_list, types))
+    return type_ == ANY

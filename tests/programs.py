@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import linecache
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from types import FunctionType
@@ -263,11 +263,13 @@ def programs(draw: Draw) -> Program:
 _files = count()
 
 
-def load(source: str) -> FunctionType:
-    """The function of a program's text, whose source can be read like that of a file."""
+def load(source: str, more: Mapping[str, Any] | None = None) -> FunctionType:
+    """The function of a program's text, whose source can be read like that of a file; `more` are
+    globals that it uses.
+    """
     file = f"<generated {next(_files)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    names: dict[str, Any] = {"math": math, "torch": torch, "F": torch.nn.functional}
+    names: dict[str, Any] = {"math": math, "torch": torch, "F": torch.nn.functional, **(more or {})}
     exec(compile(source, file, "exec"), names)
     function: FunctionType = names["generated"]
     return function
