@@ -37,6 +37,7 @@ from ir import (
     ObjectType,
     OptionalType,
     Program,
+    SetType,
     TensorType,
     TupleType,
     Type,
@@ -46,9 +47,10 @@ from ir import (
     dtypes,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
+from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
-from jit.archive.library_calls import lower_call
+from jit.archive.library_calls import lower_call, resolve_text_method
 from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.retype import retype
 from jit.archive.script_classes import ScriptClasses, is_script_class
@@ -198,12 +200,23 @@ class Generalizer:
         """Bring a graph of our own into generic form."""
         cut(graph)
         for value in values_of(graph.block):
-            value.type = self.generic_type(value.type)
+            value.type = self._value_type(value)
         retype(graph, self.classes)
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)
         prune(graph)
+
+    def _value_type(self, value: Value) -> Type:
+        if isinstance(value.type, SetType):
+            nodes = (value.node, *(user for user, _ in value.uses))
+            spans = (node.span for node in nodes if node is not None)
+            raise CompileError(
+                f"Could not export a {value.type}: archives have no sets; "
+                "use a dict with the members as keys",
+                next(filter(None, spans), None),
+            )
+        return self.generic_type(value.type)
 
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
@@ -242,8 +255,8 @@ class Generalizer:
         if isinstance(function, type) and is_context(function):
             make_context(node, self.class_of(function))
             return
-        form = function.archive_form() if isinstance(function, Savable) else None
-        graph = form.graph if isinstance(form, FunctionForm) else substitute(node)
+        resolve_text_method(node)
+        graph = self._callee(node)
         if graph is None or len(graph.params) != len(node.inputs):
             lower_call(node, _is_enum)
             return
@@ -254,6 +267,15 @@ class Generalizer:
         for old, new in zip(node.outputs, call.outputs, strict=True):
             old.replace_all_uses_with(new)
         node.erase()
+
+
+    def _callee(self, call: Node) -> Graph | None:
+        """A graph with the meaning of a callback, None without one."""
+        function = call.attrs["function"]
+        if isinstance(function, Savable):
+            form = function.archive_form()
+            return form.graph if isinstance(form, FunctionForm) else None
+        return foreign_graph(function) or substitute(call)
 
 
 def _tested_types(given: Type, attrs: dict[str, Any]) -> list[Type]:

@@ -29,6 +29,7 @@ from ir import (
     Value,
     join,
 )
+from jit.archive.formats import lower_format, lower_percent
 from jit.archive.source_writer import ENDLESS, is_counted
 
 Rule = Callable[[Node], None]
@@ -104,13 +105,6 @@ def _power(node: Node) -> None:
     node.erase()
 
 
-def _percent(node: Node) -> None:
-    """Several values for `%` are one tuple."""
-    text, *values = node.inputs
-    if len(values) > 1:
-        node.set_inputs([text, Builder.before(node).tuple_(values)])
-
-
 def _cast(node: Node) -> None:
     """A cast of None to a wider type is a constant of that type; one to Optional, or to the type
     that the value has, is nothing: where it matters `_fit_block` casts.
@@ -178,7 +172,8 @@ _RULES: dict[str, Rule] = {
     "prim::RaiseException": _raise,
     "prim::Loop": _loop,
     "prim::unchecked_cast": _cast,
-    "aten::percentFormat": _percent,
+    "aten::format": lower_format,
+    "aten::percentFormat": lower_percent,
     "aten::pow": _power,
     "aten::Int": _int,
 }

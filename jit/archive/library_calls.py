@@ -29,6 +29,7 @@ _OPERATORS = {
     "operator_not_": "aten::__not__",
     "len": "aten::len",
     "str": "aten::str",
+    "OrderedDict": "aten::dict",
     "int": "aten::Int",
     "float": "aten::Float",
     "bool": "aten::Bool",
@@ -54,8 +55,8 @@ _PORTABLE = frozenset(
     (
         *("set_slice", "delete_slice", "get_slice", "sorted_by", "sorted_plain", "extreme_by"),
         *("tensor_getitem", "tensor_setitem", "int", "float", "round", "tuple", "as_size", "sum"),
-        *("min", "max", "any", "all", "repr", "ascii", "str_casefold", "str_removeprefix"),
-        *("str_removesuffix", "str_isascii"),
+        *("min", "max", "any", "all", "repr", "ascii", "format", "str_casefold"),
+        *("str_removeprefix", "str_removesuffix", "str_isascii"),
     )
 )
 _PORTABLE_PREFIXES = ("operator_", "math_", "cmath_")
@@ -137,8 +138,10 @@ def _sorted(node: Node) -> None:
     _replace(node, made)
 
 
-def _call_text(node: Node) -> None:
+def resolve_text_method(node: Node) -> None:
     """A method of str without an operator is a function of the library of its own."""
+    if node.attrs["function"] is not LIBRARY["call_method"]:
+        return
     owner, method, keys, *args = node.inputs
     known = method.node.attrs.get("value") if method.node is not None else None
     name = f"str_{known}"
@@ -150,7 +153,6 @@ def _call_text(node: Node) -> None:
 
 
 _SPECIAL: dict[str, Callable[[Node], None]] = {
-    "call_method": _call_text,
     "as_size": _as_list,
     "tuple": _as_list,
     "tolist": _to_list,

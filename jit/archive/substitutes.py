@@ -93,6 +93,14 @@ def broadcast_two(a, b):
     return made
 
 
+def removeprefix(text, part):
+    return text[len(part) :] if text.startswith(part) else text
+
+
+def removesuffix(text, part):
+    return text[: len(text) - len(part)] if part != "" and text.endswith(part) else text
+
+
 Test = Callable[[Sequence[Type]], bool]
 _SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
     "set_slice": (set_slice, lambda types: types[3] == NONE),
@@ -101,6 +109,8 @@ _SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
     "operator_mul": (repeat, lambda types: list(types) == [STR, INT]),
     "operator_eq": (equal_dicts, lambda types: all(isinstance(t, DictType) for t in types)),
     "operator_contains": (contains_text, lambda types: list(types) == [STR, STR]),
+    "str_removeprefix": (removeprefix, lambda types: list(types) == [STR, STR]),
+    "str_removesuffix": (removesuffix, lambda types: list(types) == [STR, STR]),
     "broadcast_shapes": (broadcast_two, lambda types: list(types) == [ListType(INT)] * 2),
     "math_prod": (product, lambda types: list(types) == [ListType(INT)]),
 }
