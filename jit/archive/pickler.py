@@ -38,33 +38,8 @@ from ir import (
 )
 from jit.archive.source.annotations import read_tag
 from jit.archive.spelling import annotation
+from jit.archive.tensors import storage_of_dtype
 
-_STORAGES = {
-    torch.uint8: "Byte",
-    torch.int8: "Char",
-    torch.int16: "Short",
-    torch.int32: "Int",
-    torch.int64: "Long",
-    torch.float16: "Half",
-    torch.float32: "Float",
-    torch.float64: "Double",
-    torch.complex64: "ComplexFloat",
-    torch.complex128: "ComplexDouble",
-    torch.bool: "Bool",
-    torch.bfloat16: "BFloat16",
-    torch.quint8: "QUInt8",
-    torch.qint8: "QInt8",
-    torch.qint32: "QInt32",
-    torch.quint4x2: "QUInt4x2",
-    torch.quint2x4: "QUInt2x4",
-    torch.uint16: "UInt16",
-    torch.uint32: "UInt32",
-    torch.uint64: "UInt64",
-    torch.float8_e4m3fn: "Float8_e4m3fn",
-    torch.float8_e4m3fnuz: "Float8_e4m3fnuz",
-    torch.float8_e5m2: "Float8_e5m2",
-    torch.float8_e5m2fnuz: "Float8_e5m2fnuz",
-}
 _BUILDERS = {
     INT: "build_intlist",
     FLOAT: "build_doublelist",
@@ -334,7 +309,7 @@ class Pickler:
             self.storages.append(storage)
         self._emit(b"(")
         self._push_text("storage")
-        self._push_global("torch", f"{_STORAGES[tensor.dtype]}Storage")
+        self._push_global("torch", storage_of_dtype(tensor.dtype))
         self._push_text(str(number))
         self._push_text(str(tensor.device))
         self._push_int(storage.nbytes() // tensor.element_size())

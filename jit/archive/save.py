@@ -9,7 +9,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from ir import ClassDef, Program, TupleType, to_torch
+from ir import (
+    BOOL,
+    COMPLEX,
+    DEVICE,
+    FLOAT,
+    INT,
+    STR,
+    TENSOR,
+    ClassDef,
+    DictType,
+    Program,
+    TupleType,
+    to_torch,
+)
 from jit.archive.class_writer import write_program
 from jit.archive.container import ContainerWriter, Target, open_container
 from jit.archive.form import FunctionForm, Savable
@@ -18,10 +31,11 @@ from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
 from jit.archive.source_writer import write_method
-from jit.archive.spelling import Constants
+from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
 from jit.reasons import JitWarning
 
+_KEYS = (INT, FLOAT, COMPLEX, STR, DEVICE, TENSOR, BOOL)  # of TorchScript's dicts
 Extra = Mapping[str, str | bytes]
 
 
@@ -84,11 +98,14 @@ class _Archive:
 
 def _warn_of_library(program: Program) -> None:
     """Say what torch does not read."""
-    calls = (n for m in program.methods() for n in m.graph.walk() if n.name == "prim::PythonOp")
-    names = sorted({f"ops.relume.{node.attrs['name']}" for node in calls})
-    if names:
+    nodes = [node for method in program.methods() for node in method.graph.walk()]
+    names = {f"ops.relume.{n.attrs['name']}" for n in nodes if n.name == "prim::PythonOp"}
+    types = {value.type for node in nodes for value in node.outputs}
+    dicts = {annotation(t) for t in types if isinstance(t, DictType) and t.key not in _KEYS}
+    if names or dicts:
         warnings.warn(
-            f"the archive calls {', '.join(names)}: jit.load reads it, torch.jit.load does not",
+            f"the archive uses {', '.join(sorted(names | dicts))}: jit.load reads it, "
+            "torch.jit.load does not",
             JitWarning,
             stacklevel=2,
         )

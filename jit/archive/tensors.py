@@ -45,6 +45,7 @@ _DTYPES: dict[str, torch.dtype] = {
                  "Float8_e5m2fnuz", "Float8_e8m0fnu")
     if hasattr(torch, name.lower())
 }  # fmt: skip
+_KINDS = {dtype: kind for kind, dtype in _DTYPES.items()}
 _BITS = {torch.quint4x2: 4, torch.quint2x4: 2}
 
 
@@ -62,6 +63,14 @@ def dtype_of_storage(kind: str) -> torch.dtype:
     found = _DTYPES.get(kind)
     if found is None:
         raise ValueError(f"torch.{kind} is not supported")
+    return found
+
+
+def storage_of_dtype(dtype: torch.dtype) -> str:
+    """The class of storages of a dtype; TypeError for one that archives do not have."""
+    found = _KINDS.get(dtype)
+    if found is None:
+        raise TypeError(f"archives cannot hold a tensor of {dtype}")
     return found
 
 
