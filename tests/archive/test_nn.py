@@ -72,6 +72,25 @@ def test_loaded_recurrent_modules_train(cls: type[nn.RNNBase]) -> None:
         torch.testing.assert_close(loaded.get_parameter(name).grad, parameter.grad)
 
 
+@pytest.mark.parametrize("info", module_db, ids=lambda info: info.name)
+def test_archives_of_torch_go_back(info: ModuleInfo) -> None:
+    (module, args, kwargs), *_ = samples(info, False, FEW)
+    file = io.BytesIO()
+    try:
+        torch.jit.save(torch.jit.script(copy.deepcopy(module)), file)
+    except Exception as error:  # noqa: BLE001  torch has no exception of its own for this
+        pytest.skip(f"torch does not script it: {error!s:.80}")
+    theirs, ours = load_both(file.getvalue())
+    name = "forward" if hasattr(theirs, "forward") else "forward__0"  # of overloads
+    data = ours.save_to_buffer()
+    with torch.no_grad():
+        expected = run(getattr(theirs, name), args, kwargs)
+        for loaded in (ours, *load_both(data)):
+            found = run(getattr(loaded, name), args, kwargs)
+            torch.testing.assert_close(found, expected, equal_nan=True, atol=1e-5, rtol=1e-4)
+    assert jit.load(io.BytesIO(data)).save_to_buffer() == data
+
+
 TRACED = [
     (nn.LSTM(3, 4), (5, 2, 3)),
     (nn.MultiheadAttention(4, 2), (5, 2, 4), (5, 2, 4), (5, 2, 4)),
