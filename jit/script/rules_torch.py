@@ -21,6 +21,7 @@ from jit.script.constants import UNKNOWN, constant_of
 from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.known import known_value
+from jit.script.library import LIBRARY
 from jit.script.rules import RULES, Rule, computed, rule
 from jit.script.scope import select
 from jit.script.values import Arguments, Items, Operand, PyObject
@@ -142,7 +143,7 @@ def _checkpoint(frame: Frame, given: Arguments) -> Operand:
 
 @rule(torch.manual_seed)
 def _manual_seed(frame: Frame, given: Arguments) -> Operand:
-    return frame.python(torch.manual_seed, [frame.require(a) for a in given.args], GENERATOR)
+    return frame.python(LIBRARY["manual_seed"], [frame.require(a) for a in given.args], GENERATOR)
 
 
 # torch functions whose Python source is not compiled
