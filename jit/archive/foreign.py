@@ -19,7 +19,8 @@ def foreign_graph(function: Any) -> Graph | None:
     """The graph of one of torch's compiled functions, None for anything else."""
     if not isinstance(function, torch.jit.ScriptFunction):
         return None
-    module = _LOAD.load(io.BytesIO(function.save_to_buffer()))
+    held: Any = function  # whose stubs ask for more arguments than there are
+    module = _LOAD.load(io.BytesIO(held.save_to_buffer()))
     graph: Graph = type(module).definition.methods["forward"].graph.copy()
     graph.name = getattr(function, "name", None) or graph.name
     graph.block.params.pop(0)  # the module, which has no state

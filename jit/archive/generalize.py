@@ -104,6 +104,11 @@ class Generalizer:
                 return self.class_of(cls, name).type
             case ObjectType(cls=ClassDef() as definition):
                 return self.adopt(definition).type
+            case SetType():
+                raise CompileError(
+                    f"Could not export a {type_}: archives have no sets; "
+                    "use a dict with the members as keys"
+                )
         return type_
 
     def _tuple(self, type_: TupleType) -> Type:
@@ -143,8 +148,8 @@ class Generalizer:
             self.classes.describe(cls, definition)
         else:
             raise CompileError(
-                f"Could not export objects of class {cls.__qualname__}: "
-                "archives have no code for the class"
+                f"Could not export objects of class {cls.__qualname__}: archives have classes with "
+                "fields of one type each and methods in Python, enums and named tuples"
             )
 
     def adopt(self, definition: ClassDef) -> ClassDef:
@@ -208,15 +213,14 @@ class Generalizer:
         prune(graph)
 
     def _value_type(self, value: Value) -> Type:
-        if isinstance(value.type, SetType):
+        """The type of a value; an error has the place of the value."""
+        try:
+            return self.generic_type(value.type)
+        except CompileError as error:
             nodes = (value.node, *(user for user, _ in value.uses))
             spans = (node.span for node in nodes if node is not None)
-            raise CompileError(
-                f"Could not export a {value.type}: archives have no sets; "
-                "use a dict with the members as keys",
-                next(filter(None, spans), None),
-            )
-        return self.generic_type(value.type)
+            span = error.span or next(filter(None, spans), None)
+            raise CompileError(error.message, span) from None
 
     def rewrite(self, node: Node) -> None:
         """One node in generic form."""
