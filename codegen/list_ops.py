@@ -20,6 +20,7 @@ from codegen.abi import DOUBLE, I1, I8, I64, NULL, PTR, call, i64, offset
 from codegen.entry import EntryBuilder, Owned
 from codegen.list_runtime import CAPACITY, DATA, HEADER_WORDS, LENGTH, OBJECT
 from codegen.lists import ELEMENTS, Lists, element_of, verb_of
+from codegen.loops import counted
 from codegen.ranges import Ranges
 from ir import BOOL, FLOAT, INT, ListType, Node, Type, Value
 
@@ -257,33 +258,6 @@ def write_back(body: Body, value: List, obj: ll.Value) -> None:
     made = box_copy(body, value)
     status = call(b, "PyList_SetSlice", obj, i64(0), i64(MAXIMUM), entry.peek(made))
     entry.propagate_if(b.icmp_signed("!=", status, ll.IntType(32)(0)))
-
-
-class counted:
-    """`with counted(b, n) as i:` emits a loop over 0 .. n - 1."""
-
-    def __init__(self, b: ll.IRBuilder, count: ll.Value) -> None:
-        self.b, self.count = b, count
-
-    def __enter__(self) -> ll.Value:
-        b = self.b
-        self.test, work, self.done = (
-            b.append_basic_block(f"each.{part}") for part in ("test", "body", "done")
-        )
-        before = b.block
-        b.branch(self.test)
-        b.position_at_end(self.test)
-        self.index = b.phi(I64)
-        self.index.add_incoming(i64(0), before)
-        b.cbranch(b.icmp_unsigned("<", self.index, self.count), work, self.done)
-        b.position_at_end(work)
-        return self.index
-
-    def __exit__(self, *_: object) -> None:
-        b = self.b
-        self.index.add_incoming(b.add(self.index, i64(1)), b.block)
-        b.branch(self.test)
-        b.position_at_end(self.done)
 
 
 # operators ----------------------------------------------------------------------------------------

@@ -1,0 +1,34 @@
+"""Counted loops in generated code."""
+
+from __future__ import annotations
+
+import llvmlite.ir as ll
+
+from codegen.abi import I64, i64
+
+
+class counted:
+    """`with counted(b, n) as i:` emits a loop over 0 .. n - 1."""
+
+    def __init__(self, b: ll.IRBuilder, count: ll.Value) -> None:
+        self.b, self.count = b, count
+
+    def __enter__(self) -> ll.Value:
+        b = self.b
+        self.test, work, self.done = (
+            b.append_basic_block(f"each.{part}") for part in ("test", "body", "done")
+        )
+        before = b.block
+        b.branch(self.test)
+        b.position_at_end(self.test)
+        self.index = b.phi(I64)
+        self.index.add_incoming(i64(0), before)
+        b.cbranch(b.icmp_unsigned("<", self.index, self.count), work, self.done)
+        b.position_at_end(work)
+        return self.index
+
+    def __exit__(self, *_: object) -> None:
+        b = self.b
+        self.index.add_incoming(b.add(self.index, i64(1)), b.block)
+        b.branch(self.test)
+        b.position_at_end(self.done)
