@@ -113,13 +113,14 @@ class ListParam:
 @dataclass(frozen=True, slots=True)
 class HeldParam:
     """A tensor of these sizes and strides, which are constants, that the plan itself holds: the
-    holder of a `Captured`. It is not guarded, as nothing but its elements ever changes.
+    holder of a `Captured`. It is not guarded, as nothing but its elements ever changes. None for
+    one in a layout of its own, which is handed to operators as it is.
     """
 
-    tensor: TensorParam
+    tensor: TensorParam | None
 
     def __str__(self) -> str:
-        return f"held {self.tensor}"
+        return f"held {self.tensor or 'in a layout of its own'}"
 
 
 Param = (

@@ -248,7 +248,7 @@ def _(param: TensorParam, obj: ll.Value, u: Unboxer) -> Bound:
 
 @_unbox.register
 def _(param: HeldParam, obj: ll.Value, u: Unboxer) -> Bound:
-    return u.held(param.tensor, obj)
+    return BoundObject(obj) if param.tensor is None else u.held(param.tensor, obj)
 
 
 @_unbox.register

@@ -47,6 +47,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.numpy_bridge",
         "jit.peers",
         "jit.modules.",
+        "jit.packing",
         "jit.plainness",
         "jit.profile",
         "jit.specialize",

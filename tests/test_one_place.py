@@ -11,10 +11,10 @@ from ir.op import Op, Opaque, Table
 from ir.schema import parse_schema
 from tests.imports import ROOT
 
-# Rows, rules that rewrite several ops at once (those of frozen graphs, too), front ends that choose ops and the language of
-# archives are about names.
-NAMING = ("ir/ops/", "ir/passes/rules", "jit/archive/", "jit/frozen/", "jit/script/",
-          "jit/trace/")
+# Rows, rules that rewrite several ops at once (those of frozen graphs, too), front ends that choose
+# ops and the language of archives are about names.
+NAMING = ("ir/ops/", "ir/passes/rules", "jit/archive/", "jit/frozen/", "jit/packing",
+          "jit/script/", "jit/trace/")
 # Conversions that the language itself inserts, and what the bridge knows about torch's own schemas.
 LANGUAGE = ("ir/resolve.py", "ir/torch_bridge.py")
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import jit
+from codegen.partition import Callback
 from ir import Graph
 from ir.verify import verify
 
@@ -458,3 +459,46 @@ def test_images_are_laid_out_channels_last() -> None:
 def test_misuse_is_named(call: Callable[[], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+# packed weights -----------------------------------------------------------------------------------
+def packed(module: Any) -> list[str]:
+    """The operators of oneDNN in the newest plan of a module, which calls nothing back."""
+    plan = module.forward.executor.compiled[-1].plan
+    items = [item for items in plan.prepared.items.values() for item in items]
+    assert not any(isinstance(item, Callback) for item in items)
+    return [n for n in names(plan.prepared.graph) if n.endswith("_pointwise")]
+
+
+def test_convolutions_run_on_packed_weights() -> None:
+    module = shake(convnet())
+    made = jit.optimize_for_inference(jit.script(module))
+    with torch.no_grad():
+        for batch in (2, 2, 5, 3, 1, 7):
+            x = torch.rand(batch, 3, 12, 12)
+            close(made(x), module(x))
+    assert packed(made) == ["_convolution_pointwise"] * 3
+    assert len(made.forward.executor.compiled) <= 3
+
+
+def test_large_products_run_on_packed_weights() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(384, 512), nn.Tanh(), nn.Linear(512, 384, bias=False)).eval()
+    frozen = jit.freeze(jit.script(module))
+    with torch.no_grad():
+        for shape in ((8, 384), (8, 384), (3, 7, 384), (3, 7, 384)):
+            x = torch.rand(shape)
+            close(frozen(x), module(x))
+        assert packed(frozen) == ["_linear_pointwise"] * 2
+        strided = torch.rand(384, 8).t()
+        close(frozen(strided), module(strided))
+
+
+def test_weights_that_are_not_frozen_are_not_packed() -> None:
+    module = nn.Linear(512, 512).eval().requires_grad_(False)
+    scripted, x = jit.script(module), torch.rand(8, 512)
+    for _ in range(CALLS):
+        scripted(x)
+        module.weight.mul_(0.5)
+    close(scripted(x), module(x))
+    assert not packed(scripted)
