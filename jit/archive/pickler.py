@@ -34,7 +34,6 @@ from ir import (
     UnionType,
     constant_of,
     erased_type_of,
-    to_torch,
 )
 from jit.archive.source.annotations import read_tag
 from jit.archive.spelling import annotation
@@ -347,8 +346,3 @@ def storage_bytes(storage: torch.UntypedStorage) -> memoryview:
         return memoryview(b"")
     flat = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
     return memoryview(flat.cpu().numpy())  # type: ignore[arg-type]
-
-
-def constant_value(value: Any, type_: Type) -> Any:
-    """What a constant of the IR stands for."""
-    return to_torch(value, type_)
