@@ -14,7 +14,7 @@ The result names sources, not values, so that the same choice serves graphs (`Bu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -137,19 +137,59 @@ def resolve(
     span: Span | None = None,
 ) -> Resolution:
     """Choose an overload of `name` (`aten::add.Tensor` names one); TypeMismatch when none fits."""
+    named = kwargs or {}
     base, _, overload = name.partition(".")
-    candidates = [op for op in overloads(base) if not overload or op.qualified == name]
+    known = overloads(base)
+    key = (name, tuple(map(_shape, args)), tuple((k, _shape(a)) for k, a in named.items()))
+    choice = _choices.get(key)
+    if choice is not None and choice.among is known:
+        result = bind(choice.op, args, named, choice.level)
+        assert isinstance(result, Resolution)
+        return result
+    candidates = [op for op in known if not overload or op.qualified == name]
     if not candidates:
         raise TypeMismatch(f"no operator is called {name}", span)
     misfits: list[tuple[Misfit, Op]] = []
     for level in Level:
         misfits.clear()
         for op in candidates:
-            result = bind(op, args, kwargs or {}, level)
+            result = bind(op, args, named, level)
             if isinstance(result, Resolution):
+                _remember(key, _Choice(known, op, level))
                 return result
             misfits.append((result, op))
-    raise TypeMismatch(_explain(name, args, kwargs or {}, misfits), span)
+    raise TypeMismatch(_explain(name, args, named, misfits), span)
+
+
+# choices made before ------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The first overload, of those that a name had then, and the level at which it fits."""
+
+    among: Sequence[Op]
+    op: Op
+    level: Level
+
+
+_MOST_CHOICES = 4096
+_choices: dict[Hashable, _Choice] = {}
+
+
+def _remember(key: Hashable, choice: _Choice) -> None:
+    if len(_choices) >= _MOST_CHOICES:
+        _choices.clear()
+    _choices[key] = choice
+
+
+def _shape(given: Actual) -> Hashable:
+    """All of an argument that overload choice looks at: of values, the items of sequences and
+    whether an int is the code of a dtype, layout or memory format.
+    """
+    if not given.is_known:
+        return given.type
+    if _is_sequence(given.type):
+        return (given.type, tuple(map(_shape, _items(given))))
+    return (T.INT, given.value) if given.type == T.INT and given.value in _CODES else given.type
 
 
 def _explain(
@@ -355,6 +395,9 @@ _CODED: dict[T.Type, Mapping[int, object]] = {  # in TorchScript's programs thes
     T.LAYOUT: {code: code for code in range(8)},
     T.MEMORY_FORMAT: {code: code for code in range(4)},
 }
+
+
+_CODES = frozenset(code for codes in _CODED.values() for code in codes)
 
 
 def convert(formal: T.Type, given: Actual, level: Level) -> Source | None:

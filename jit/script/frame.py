@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 from ir import (
     TENSOR,
@@ -236,16 +236,19 @@ class Frame:
 
     def evaluate(self, node: ast.expr, hint: Type | None = None) -> Operand:
         """What an expression means; `hint` types empty displays."""
-        handler = EXPRESSIONS.get(type(node))
-        with self.at(node):
-            if handler is None:
-                raise self.unsupported(_refusal(node))
+        handler = EXPRESSIONS.get(type(node), _refuse)
+        outer = self._enter(node)
+        try:
             self.hint = hint
             return handler(self, node)
+        finally:
+            self.span = outer
 
     def value(self, node: ast.expr, hint: Type | None = None) -> Value:
         """A run-time value of an expression."""
         operand = self.evaluate(node, hint)
+        if isinstance(operand, Value):
+            return operand
         with self.at(node):
             return self.require(operand)
 
@@ -255,10 +258,8 @@ class Frame:
 
     def execute(self, node: ast.stmt) -> None:
         """Compile one statement."""
-        handler = STATEMENTS.get(type(node))
+        handler = STATEMENTS.get(type(node), _refuse)
         with self.at(node):
-            if handler is None:
-                raise self.unsupported(_refusal(node))
             handler(self, node)
 
     def require(self, operand: Operand) -> Value:
@@ -375,13 +376,18 @@ class Frame:
     @contextmanager
     def at(self, node: ast.AST) -> Iterator[None]:
         """Give nodes and errors the position of `node`."""
-        outer = self.span
-        if self.caller_span is None and hasattr(node, "lineno"):
-            self.span = self.source.span(node)
+        outer = self._enter(node)
         try:
             yield
         finally:
             self.span = outer
+
+    def _enter(self, node: ast.AST) -> Span:
+        """Move to the position of `node`; gives the one before."""
+        outer = self.span
+        if self.caller_span is None and hasattr(node, "lineno"):
+            self.span = self.source.span(node)
+        return outer
 
     def unsupported(self, message: str) -> UnsupportedError:
         """A construct outside the language, at the current position."""
@@ -458,10 +464,10 @@ _WAYS_OUT = {
 }
 
 
-def _refusal(node: ast.AST) -> str:
+def _refuse(frame: Frame, node: ast.AST) -> NoReturn:
     way_out = _WAYS_OUT.get(type(node).__name__)
     text = f"{_describe(node)} is not supported in compiled code"
-    return f"{text}: {way_out}" if way_out else text
+    raise frame.unsupported(f"{text}: {way_out}" if way_out else text)
 
 
 def _describe(node: ast.AST) -> str:

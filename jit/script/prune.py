@@ -13,24 +13,26 @@ _STRUCTURE = ("prim::If", "prim::Loop")
 
 
 def prune(graph: Graph) -> None:
-    """Remove unread outputs, last node first, until nothing changes."""
-    while _prune_block(graph.block):
-        pass
+    """Remove unread outputs, last node first: whatever reads a value was decided on before it,
+    except for the next iteration of a loop.
+    """
+    _prune_block(graph.block)
 
 
-def _prune_block(block: Block) -> bool:
-    changed = False
+def _prune_block(block: Block) -> None:
     for node in reversed(list(block.nodes)):
         if node.name == "prim::If":
-            changed |= _prune_if(node)
-        elif node.name == "prim::Loop":
-            changed |= _prune_loop(node)
-        for inner in node.blocks:
-            changed |= _prune_block(inner)
+            _prune_if(node)
+        _prune_inner(node)
+        while node.name == "prim::Loop" and _prune_loop(node):
+            _prune_inner(node)
         if _is_unused(node):
             node.erase()
-            changed = True
-    return changed
+
+
+def _prune_inner(node: Node) -> None:
+    for block in node.blocks:
+        _prune_block(block)
 
 
 def _is_unused(node: Node) -> bool:
@@ -41,18 +43,17 @@ def _is_unused(node: Node) -> bool:
     return bool(node.outputs) and node.op.is_pure and not node.blocks
 
 
-def _prune_if(node: Node) -> bool:
+def _prune_if(node: Node) -> None:
     dead = [i for i, v in enumerate(node.outputs) if not v.uses]
     for position in reversed(dead):
         for block in node.blocks:
             _remove_return(block, position)
         node.remove_output(position)
-    return bool(dead)
 
 
 def _prune_loop(node: Node) -> bool:
-    """A carried value is dead when nothing reads the output, and the parameter only feeds its own
-    return.
+    """Whether there were dead carried values: nothing reads the output, and the parameter only
+    feeds its own return.
     """
     (block,) = node.blocks
     dead = []

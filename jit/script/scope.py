@@ -38,6 +38,7 @@ from jit.script.frame import DEAD, LIVE, OBJECT, RESULT, RETURNED, SKIP, STOP, B
 from jit.script.values import ChoiceOf, Instance, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
+_LASTING = frozenset((*FLAGS, RESULT))
 _MOST = 6  # alternatives of a union; a type that grows in a loop must end
 _SCALARS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 
@@ -93,7 +94,7 @@ class Branch:
 
 def _outlives(name: str) -> bool:
     """Whether a variable matters after a return: flags, the result, fields of objects."""
-    return name in (*FLAGS, RESULT) or name.startswith(OBJECT)
+    return name in _LASTING or name.startswith(OBJECT)
 
 
 def run_branch(frame: Frame, node: Node, before: Scope, body: Callable[[], None]) -> Branch:
@@ -178,13 +179,16 @@ class _Merger:
 
     def merge_name(self, name: str, after: Scope) -> None:
         """Decide what `name` means after the If."""
+        left, right = self.a.scope.get(name), self.b.scope.get(name)
+        if left is right and left is not None:
+            after[name] = left
+            return
         for branch, other in ((self.a, self.b), (self.b, self.a)):
             gone = branch.is_dead if _outlives(name) else branch.is_spent
             if gone:
                 if name in other.scope:
                     after[name] = self._from_one(name, other, branch)
                 return
-        left, right = self.a.scope.get(name), self.b.scope.get(name)
         if left is None or right is None:
             self._half_bound(name, after)
         else:
@@ -203,7 +207,7 @@ class _Merger:
         return self._export(binding.type, binding, branch, None, other)
 
     def _both(self, name: str, left: Binding, right: Binding) -> Binding:
-        if left is right or (not isinstance(left, Value) and left == right):
+        if not isinstance(left, Value) and left == right:
             return left
         before = self.before.get(name)
         if isinstance(left, Value) and isinstance(right, Value) and isinstance(before, Value):
