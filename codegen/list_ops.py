@@ -435,10 +435,31 @@ def _reverse(body: Body, node: Node) -> None:
 
 
 def _sort(body: Body, node: Node) -> None:
-    value = _list(body, node)
+    """Where NaNs end up, only Python's own way of comparing tells."""
+    b, value = body.b, _list(body, node)
     is_falling = body.number(node.inputs[1]) if len(node.inputs) > 1 else I1(0)
-    name = f"relume_list_sort_{kind_of(value.element)}"
-    body.leave_unless(call(body.b, name, value.header, is_falling), node)
+    kind = kind_of(value.element)
+    is_sorted = call(b, f"relume_list_sort_{kind}", value.header, is_falling)
+    if value.element != FLOAT:
+        body.leave_unless(is_sorted, node)
+        return
+    with b.if_then(b.not_(is_sorted), likely=False):
+        entry = body.entry
+        items, reverse = entry.peek(box_copy(body, value)), entry.peek(entry.box_bool(is_falling))
+        ordered = entry.call_python(entry.constant(_sorted), [items, reverse])
+        other = call(b, f"relume_list_unbox_{kind}", body.chain, ordered)
+        body.leave_unless(b.icmp_unsigned("!=", other, NULL), node)
+        call(
+            b,
+            "memcpy",
+            data_of(body, value),
+            load_field(body, other, DATA, PTR),
+            b.shl(length_of(body, value), shift_of(FLOAT)),
+        )
+
+
+def _sorted(items: list[float], reverse: bool) -> list[float]:
+    return sorted(items, reverse=reverse)
 
 
 def _copy(body: Body, node: Node) -> None:

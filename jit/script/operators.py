@@ -251,6 +251,11 @@ def as_list(frame: Frame, operand: Operand) -> Value:
     return make_list(frame, parts, element)
 
 
+def is_sortable(value: Value) -> bool:
+    """Whether an op sorts a list as Python does: its items compare without code of the user's."""
+    return isinstance(value.type, ListType) and value.type.element in (INT, FLOAT, BOOL, STR)
+
+
 def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) -> Operand | None:
     """`+` and `*` of tuples and lists, and whatever mixes static sequences; None when this is not
     such a case.

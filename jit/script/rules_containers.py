@@ -364,3 +364,6 @@ def _sorted(frame: Frame, given: Arguments) -> Operand:
         keys = frame.require(comprehend(frame, "[function(x) for x in source]", items, key))
         return frame.python(sorted_by, [items, keys, reverse], items.type)
     return frame.python(sorted_plain, [items, reverse], items.type)
+    if operators.is_sortable(items) and reverse.type == BOOL:
+        frame.op("aten::sort", items, reverse)
+        return items
