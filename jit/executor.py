@@ -34,6 +34,7 @@ from codegen import Refused
 from ir import Graph, Span, TypeRuleError
 from jit.call import Binding, Call, Source
 from jit.captures import Extra, are_current, guards
+from jit.collector import paused
 from jit.config import Config
 from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_strict, note_compiled
 from jit.plainness import bailout_reason
@@ -258,15 +259,16 @@ class Executor:
         history = site.histories[kind]
         start = time.perf_counter()
         try:
-            specialized = self._specialize(site, call, values, history, measures)
-            plan = codegen.compile_plan(
-                specialized.graph,
-                specialized.params,
-                specialized.known,
-                specialized.facts,
-                keywords=call.binding.shape[1],
-                captured=specialized.captured,
-            )
+            with paused():
+                specialized = self._specialize(site, call, values, history, measures)
+                plan = codegen.compile_plan(
+                    specialized.graph,
+                    specialized.params,
+                    specialized.known,
+                    specialized.facts,
+                    keywords=call.binding.shape[1],
+                    captured=specialized.captured,
+                )
         except TypeRuleError as error:
             self.log(f"not compiled: {error}")
             return "eager refuses"

@@ -16,6 +16,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError, Value
+from jit.collector import paused
 from jit.script import (
     calls,
     comprehensions,
@@ -98,7 +99,8 @@ def compile_function(
     unit = Unit(SERVICES, reads_state)
     while True:
         try:
-            return _compile(unit, fn, arg_types, name, known, untyped or {})
+            with paused():
+                return _compile(unit, fn, arg_types, name, known, untyped or {})
         except Restart as again:
             unit = Unit(
                 SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
