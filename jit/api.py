@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ir import Graph, Node
 from jit.config import DEFAULT
+from jit.declared import is_variadic
 from jit.function import ScriptFunction
 from jit.modules import is_module, script_module, swap_forward
 from jit.script import check_class, compile_function, example_types
@@ -65,6 +66,8 @@ def script(
         check_class(obj)
         return obj
     examples = example_inputs[obj] if isinstance(example_inputs, Mapping) else example_inputs
+    if is_variadic(obj):
+        return ScriptFunction(obj, is_strict=True)  # a graph for each shape and types of a call
     types = example_types(obj, examples) if examples else {}
     return ScriptFunction(obj, compile_function(obj, untyped=types).graph, is_strict=True)
 

@@ -8,7 +8,6 @@ classes are scripted for the types that calls bring, and run in Python where tha
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from types import FunctionType, MethodType
 from typing import Any
@@ -17,13 +16,13 @@ import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from ir import CompileError
+from jit.declared import is_variadic
 from jit.function import ScriptFunction
 from jit.modules.watched import depend
 from jit.reasons import JitWarning
 from jit.script import CompiledMethod, compile_function
 
 Module = torch.nn.Module
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class ModuleMethod(CompiledMethod):
@@ -67,14 +66,10 @@ def is_uninitialized(module: Module) -> bool:
 
 def compile_method(method: Any, is_entry: bool) -> ScriptFunction:
     """A bound method, compiled; CompileError when it is an entry outside of the language."""
-    if not is_entry or _is_variadic(method):
+    if not is_entry or is_variadic(method):
         return ScriptFunction(method, is_strict=is_entry, reads_state=True)
     graph = compile_function(method, reads_state=True).graph
     return ScriptFunction(method, graph, is_strict=True, reads_state=True)
-
-
-def _is_variadic(method: Any) -> bool:
-    return any(p.kind in _VARIADIC for p in inspect.signature(method).parameters.values())
 
 
 def methods_of(cls: type) -> dict[str, ModuleMethod]:

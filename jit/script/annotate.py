@@ -65,6 +65,8 @@ _PLAIN: dict[Any, Type] = {
 
 _LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
           collections.abc.Collection)  # fmt: skip
+# Containers whose operations are Python's own.
+_OBJECTS = (collections.defaultdict, collections.Counter, collections.deque, collections.ChainMap)
 _DICTS = (dict, collections.OrderedDict, collections.abc.Mapping, collections.abc.MutableMapping)
 _SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _UNIONS = (typing.Union, types.UnionType)
@@ -84,10 +86,6 @@ def type_of_annotation(annotation: Any, span: Span | None = None) -> Type:
         return type_of_annotation(annotation.__supertype__, span)
     if isinstance(annotation, typing.TypeVar):
         return type_of_annotation(annotation.__bound__ or Any, span)
-    if (
-        type(annotation).__name__ == "BroadcastingListCls"
-    ):  # BroadcastingList2[int] is an object of its own
-        return ListType(INT)
     return _generic_type(annotation, span)
 
 
@@ -104,7 +102,9 @@ def _class_type(cls: type, span: Span | None) -> Type:
         return named_tuple_type(cls)
     if issubclass(cls, enum.Enum):
         return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
-    if cls is tuple or cls.__module__ in ("typing", "collections.abc"):
+    if cls is tuple:
+        return ANY  # of elements that only the run knows
+    if cls.__module__ in ("typing", "collections.abc"):
         raise _unknown(cls, span)
     return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
 
@@ -138,6 +138,8 @@ def _generic_type(annotation: Any, span: Span | None) -> Type:
         return ANY
     if origin is typing.Literal:
         return _union([type_of_annotation(type(a), span) for a in args])
+    if origin in _OBJECTS:
+        return ANY
     if origin in (Future, torch.futures.Future, torch.jit.Future):
         return FutureType(inner(0))
     raise _unknown(annotation, span)

@@ -32,7 +32,7 @@ from ir import (
     TypeMismatch,
     Value,
 )
-from jit.script import library, methods, modules, operators
+from jit.script import library, methods, modules, operators, polyfills
 from jit.script.attributes import get_attribute, has_op
 from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift, make_list
@@ -158,7 +158,8 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
 
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
-    """Call a live Python object."""
+    """Call a live Python object; of what `torch.compile` gave, the original."""
+    obj = getattr(obj, "_torchdynamo_orig_callable", obj)
     rule = rule_of(obj)
     if rule is not None:
         return rule(frame, given)
@@ -329,7 +330,7 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
 
 # Tensor methods without an op, and what they give.
 _TENSOR_RESULTS: dict[str, Type] = {
-    **dict.fromkeys(("apply_", "map_", "map2_", "share_memory_", "as_subclass"), TENSOR),
+    **dict.fromkeys(("map2_", "share_memory_", "as_subclass"), TENSOR),
     **dict.fromkeys(("data_ptr", "element_size", "storage_offset", "get_device"), INT),
     "type": ANY,
 }
@@ -339,6 +340,8 @@ def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> O
     """A method of Tensor: the op of its name, or the Python source of methods written in Python."""
     method = getattr(torch.Tensor, name)
     full = Arguments([owner, *given.args], given.kwargs)
+    if name in polyfills.METHODS:
+        return polyfills.METHODS[name](frame, full)
     if isinstance(method, types.FunctionType) and name not in METHODS_AS_OPS:
         return frame.unit.services.call_function(frame, method, full)
     if has_dynamic([*given.args, *given.kwargs.values()]):

@@ -1,21 +1,51 @@
 """Nested functions and lambdas that become values: handed to Python, stored or returned.
 
-Inside compiled code a nested function is compiled in place wherever it is called. As a value it is
-a Python function made from its source, which closes over what its free names hold at that point.
+Inside compiled code a nested function is compiled in place wherever it is called; for the time of
+the call it has the variables that nested functions declare `nonlocal`. As a value it is a Python
+function made from its source, which closes over what its free names hold at that point.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ir import ANY, Value
-from jit.script.frame import Frame
-from jit.script.names import loaded_names, local_names
+from jit.script.frame import Frame, Scope
+from jit.script.names import loaded_names, local_names, shared_names
 from jit.script.values import Closure
 
 _LOOPS = (ast.For, ast.While, ast.comprehension)
+
+
+@contextmanager
+def lending(frame: Frame, inner: Frame) -> Iterator[None]:
+    """Lend a nested function the variables of enclosing ones that nested functions assign, and take
+    them back as it leaves them. Who calls has them from its own call, or is where they are defined.
+    """
+    outer = inner.parent
+    assert outer is not None
+    inner.lent = (outer.lent | shared_names(outer.source.node)) - inner.locals
+    if not inner.lent:
+        yield
+        return
+    if frame is not outer and not inner.lent <= frame.lent:
+        raise frame.unsupported(
+            "a nested function that shares variables by nonlocal is called outside of the function "
+            "that defines it; return the value and assign it there"
+        )
+    inner.scope.update(_variables(frame, inner.lent))
+    yield
+    for name in inner.lent:
+        frame.scope.pop(f"{name}?", None)
+    frame.scope.update(_variables(inner, inner.lent))
+
+
+def _variables(frame: Frame, names: frozenset[str]) -> Scope:
+    keys = (key for name in names for key in (name, f"{name}?"))
+    return {key: frame.scope[key] for key in keys if key in frame.scope}
 
 
 def materialize_closure(frame: Frame, closure: Closure) -> Value:

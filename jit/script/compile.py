@@ -24,6 +24,7 @@ from jit.script import (
     control,
     expressions,
     functions,
+    rules_autograd,
     matching,
     rules_containers,
     rules_jit,
@@ -50,7 +51,10 @@ from jit.script.values import Arguments, Closure, Instance, Operand, PyObject, S
 HANDLERS = (
     calls, comprehensions, contexts, control, expressions, functions, matching, statements, trying,
 )  # fmt: skip
-RULES = (rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects, rules_torch)
+RULES = (
+    rules_autograd, rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects,
+    rules_torch,
+)  # fmt: skip
 
 
 def _materialize(frame: Frame, operand: Static) -> Value:

@@ -33,7 +33,7 @@ from jit.script.frame import (
     statement,
 )
 from jit.script.iteration import Indexed, iteration
-from jit.script.names import loaded_names, stored_names
+from jit.script.names import loaded_names, shared_names, stored_names
 from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
 from jit.script.targets import assign
 from jit.script.values import Instance, Operand, Unbound
@@ -232,7 +232,8 @@ class Loop:
     def emit(self) -> None:
         """Compile the loop; the frame's scope is then the one after it."""
         self.before = self.frame.scope
-        self.stored = stored_names(self.statements)
+        shared = (*shared_names(self.frame.source.node), *self.frame.lent)
+        self.stored = list(dict.fromkeys((*stored_names(self.statements), *sorted(shared))))
         for name in self.stored:
             for key in (name, f"{name}?"):
                 binding = self.before.get(key)
@@ -367,7 +368,8 @@ class Loop:
         """
         if name in (RETURNED, RESULT):
             return self._carry(name, type_)
-        if name not in loaded_names(self.frame.source.node, outside=self.node):
+        is_loaded = name in loaded_names(self.frame.source.node, outside=self.node)
+        if not is_loaded and name not in self.frame.unbound:
             return False
         self._carry(f"{name}?", BOOL)
         return self._carry(name, type_)

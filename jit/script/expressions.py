@@ -12,7 +12,6 @@ import ast
 from ir import (
     STR,
     TENSOR,
-    CompileError,
     DictType,
     ListType,
     OptionalType,
@@ -38,6 +37,7 @@ from jit.script.indexing import getitem, read_index
 from jit.script.modules import live_object
 from jit.script.scope import select
 from jit.script.templates import comprehend
+from jit.script.unbound import unbound_local, undefined_global
 from jit.script.values import (
     Closure,
     Instance,
@@ -65,11 +65,11 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
     if local is not None:
         return local
     if node.id in frame.locals:
-        raise CompileError(f"local variable {node.id!r} is read before it is assigned", frame.span)
+        return unbound_local(frame, node.id)
     try:
         obj = frame.resolver.lookup(node.id)
     except KeyError:
-        raise CompileError(f"name {node.id!r} is not defined", frame.span) from None
+        return undefined_global(frame, node.id)
     holder = frame.resolver.holder(node.id)
     if (id(holder), node.id) in frame.unit.assigned:
         return live_object(frame, obj)

@@ -183,6 +183,7 @@ class Unit:
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     watches: list[Watch] = field(default_factory=list)  # of try bodies, the innermost last
     objects: int = 0  # objects of user classes made so far
+    undefined: set[tuple[str, int, str]] = field(default_factory=set)  # file, line, global name
     refined: dict[Value, Value] = field(
         default_factory=dict
     )  # result of a refining cast -> what it was made from
@@ -221,6 +222,8 @@ class Frame:
         self.handling: list[Value] = []  # exceptions whose handlers are being compiled
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.locals = local_names(source.node)
+        self.lent: frozenset[str] = frozenset()  # variables of enclosing functions, while it runs
+        self.unbound: set[str] = set()  # locals that were read before anything assigned them
         self.span = caller_span or source.span(source.node)
 
     @property
@@ -455,7 +458,6 @@ _WAYS_OUT = {
     "YieldFrom": "extend a list and return it, or keep the generator outside",
     "Await": "wait for the result outside and pass it in",
     "Global": "pass the value in and return it",
-    "Nonlocal": "return the value from the nested function and assign it where it is called",
     "ClassDef": "define the class at module level",
     "AsyncFunctionDef": "make it a plain function",
     "AsyncFor": "iterate outside and pass a list in",
@@ -478,7 +480,6 @@ def _describe(node: ast.AST) -> str:
         "Await": "await",
         "TryStar": "try/except*",
         "Global": "global",
-        "Nonlocal": "nonlocal",
         "ClassDef": "a class definition inside a function",
         "AsyncFor": "async for",
         "AsyncWith": "async with",

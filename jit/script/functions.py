@@ -10,6 +10,7 @@ instead.
 from __future__ import annotations
 
 import ast
+import typing
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -30,7 +31,9 @@ from ir import (
     Value,
     is_subtype,
 )
+from jit.declared import annotations_of
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
+from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
@@ -142,26 +145,44 @@ def declared_types(
         params = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
         return dict(zip(params[len(params) - len(types) :], types, strict=True)), result
     spec = node.args
+    annotations = annotations_of(fn)
     found = {
-        arg.arg: _annotation(fn.__annotations__[arg.arg], frame, arg)
+        arg.arg: _annotation(annotations[arg.arg], frame, arg)
         for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)
-        if arg.arg in fn.__annotations__
+        if arg.arg in annotations
     }
     return found, _result_annotation(fn, source, frame)
 
 
 def _result_annotation(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
     returns = getattr(source.node, "returns", None)
-    if returns is None or "return" not in fn.__annotations__:
+    annotations = annotations_of(fn)
+    if returns is None or "return" not in annotations:
         return None
-    return _annotation(fn.__annotations__["return"], frame, returns)
+    return _annotation(annotations["return"], frame, returns)
 
 
 def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
     with frame.at(node):
+        if isinstance(annotation, typing.ForwardRef):
+            annotation = annotation.__forward_arg__
         while isinstance(annotation, str):
             annotation = evaluate_annotation(annotation, frame.annotation_names(), frame.span)
+        if annotation is None and isinstance(node, ast.arg):
+            return _broadcasting(node.annotation, frame)
         return type_of_annotation(annotation, frame.span)
+
+
+def _broadcasting(node: ast.expr | None, frame: Frame) -> Type:
+    """What an annotation that evaluates to None says: torch's `BroadcastingList2[int]` does."""
+    if not isinstance(node, ast.Subscript):
+        return NONE
+    names = frame.annotation_names()
+    cls = evaluate_annotation(ast.unparse(node.value), names, frame.span)
+    if type(cls).__name__ != "BroadcastingListCls":
+        return NONE
+    element = evaluate_annotation(ast.unparse(node.slice), names, frame.span)
+    return ListType(type_of_annotation(element, frame.span))
 
 
 def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
@@ -387,8 +408,9 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
     inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))
     _lend_objects(frame, inner)
-    inner.run(inner.source.body)
-    result = function_result(inner)
+    with lending(frame, inner):
+        inner.run(inner.source.body)
+        result = function_result(inner)
     _propagate(frame, inner)
     return result
 

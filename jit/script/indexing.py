@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import EnumMeta
 
-from ir import ANY, NONE, STR, DictType, ListType, TensorType, TupleType, Value
+from ir import ANY, NONE, STR, DictType, ListType, ObjectType, TensorType, TupleType, Value
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.dynamic import is_dynamic, slice_of
@@ -65,6 +66,8 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
             return _object_item(frame, owner, part)
     value = frame.require(owner)
     if isinstance(value.type, TupleType):
+    if isinstance(part, Value) and is_dynamic(part.type) and not isinstance(value.type, DictType):
+        return frame.python(operator.getitem, [value, part], ANY)  # a slice, say
         return _tuple_item(frame, value, part)
     if is_dynamic(value.type):
         return _dynamic_item(frame, value, part)
@@ -120,6 +123,9 @@ def _keyword(frame: Frame, owner: Keywords, part: Operand | Slice) -> Operand:
         raise frame.mismatch(f"there is no keyword argument {key!r}")
     return owner.items[key]
 
+    if key is UNKNOWN and isinstance(owner.obj, EnumMeta) and isinstance(part, Value):
+        member = ObjectType(f"{owner.obj.__module__}.{owner.obj.__qualname__}", owner.obj)
+        return frame.python(operator.getitem, [frame.require(owner), part], member)
 
 def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operand:
     key = _constant_index(part)

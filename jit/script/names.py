@@ -43,7 +43,32 @@ def _walrus_targets(node: ast.AST) -> Iterator[str]:
 
 @lru_cache(maxsize=1024)
 def local_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
-    """Parameters and assigned names of a function."""
+    """Parameters and assigned names of a function, without those of an enclosing one."""
+    return _bound_names(function) - _nonlocal_names(function)
+
+
+@lru_cache(maxsize=1024)
+def shared_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
+    """Names that functions nested in this one declare `nonlocal`."""
+    inner = [n for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function]
+    return frozenset().union(*map(_nonlocal_names, inner))
+
+
+def _nonlocal_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
+    if isinstance(function, ast.Lambda):
+        return frozenset()
+    return frozenset(_declared_nonlocal(function.body))
+
+
+def _declared_nonlocal(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Nonlocal):
+            yield from node.names
+        elif not isinstance(node, _SCOPES):
+            yield from _declared_nonlocal(ast.iter_child_nodes(node))
+
+
+def _bound_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
     spec = function.args
     params = (*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg)
     body = function.body if isinstance(function.body, list) else [function.body]

@@ -4,12 +4,12 @@ those of the first `typing.overload`, else an optional tensor where the default 
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Callable
 from typing import Any
 
 from ir import TENSOR, Type, optional
+from jit.declared import annotations_of, signature_of
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 
 
@@ -18,10 +18,10 @@ def undeclared_types(function: Callable[..., Any]) -> dict[str, Type]:
     whose annotation has no type.
     """
     stubs = typing.get_overloads(function)
-    declared = stubs[0].__annotations__ if stubs else {}
+    declared = annotations_of(stubs[0]) if stubs else {}
     names = {**vars(typing), **getattr(stubs[0], "__globals__", {})} if stubs else {}
     found: dict[str, Type] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in signature_of(function).parameters.items():
         if parameter.annotation is not parameter.empty:
             continue
         if name in declared:

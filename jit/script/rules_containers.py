@@ -9,6 +9,7 @@ import collections
 import functools
 import itertools
 import operator
+from enum import EnumMeta
 
 from ir import (
     ANY,
@@ -172,6 +173,8 @@ def _next(frame: Frame, given: Arguments) -> Operand:
 def _len(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
     special = call_special(frame, "__len__", operand)
+    if isinstance(operand, PyObject) and isinstance(operand.obj, EnumMeta):
+        return frame.constant(len(operand.obj))
     if special is not None:
         return special
     if operators.is_tuple(operand):
@@ -248,6 +251,7 @@ def _tuple(frame: Frame, given: Arguments) -> Operand:
 def _dict(frame: Frame, given: Arguments) -> Operand:
     """From keywords, from pairs, or a copy."""
     if given.args:
+    hint = frame.hint
         (operand,) = given.args
         if isinstance(operand, Value) and isinstance(operand.type, DictType):
             return _with_keywords(frame, frame.op("aten::copy", operand), given)
@@ -261,7 +265,8 @@ def _dict(frame: Frame, given: Arguments) -> Operand:
         pairs = []
     pairs += [[frame.constant(k), v] for k, v in given.kwargs.items()]
     if not pairs:
-        empty = frame.node("prim::DictConstruct", (), [DictType(STR, TensorType())]).output
+        wanted = hint if isinstance(hint, DictType) else DictType(STR, TensorType())
+        empty = frame.node("prim::DictConstruct", (), [wanted]).output
         frame.unit.untyped.add(empty)
         return empty
     return make_dict(

@@ -12,6 +12,7 @@ import numpy as np
 from ir import Value
 from jit.script import operators
 from jit.script.attributes import has_op
+from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.rules import RULES, Rule, computed, finder
 from jit.script.rules_numbers import math_rule
@@ -20,17 +21,16 @@ from jit.script.values import Arguments, Operand
 RULES[np.dtype] = computed(np.dtype)
 
 
-def _numpy_like(name: str) -> Rule:
+def _numpy_like(name: str, function: Any) -> Rule:
     def apply(frame: Frame, given: Arguments) -> Operand:
-        if (
-            given.args
-            and isinstance(given.args[0], Value)
-            and not operators.is_tensor(given.args[0])
-            and len(given.args) == 1
-        ):
-            known = math_rule(getattr(math, name, None))
+        passed = [*given.args, *given.kwargs.values()]
+        if not any(map(operators.is_tensor, passed)):
+            first = passed[0] if len(passed) == 1 and name in _OF_FLOATS else None
+            is_number = isinstance(first, Value) and first.type in operators.NUMBERS
+            known = math_rule(getattr(math, name, None)) if is_number else None
             if known is not None:
                 return known(frame, given)
+            return call_python(frame, function, given, function.__name__)
         names = {"axis": "dim", "keepdims": "keepdim"}
         return frame.op(
             f"aten::{name}", *given.args, **{names.get(k, k): v for k, v in given.kwargs.items()}
@@ -38,6 +38,14 @@ def _numpy_like(name: str) -> Rule:
 
     return apply
 
+
+# Those that give a float for a number, as their namesakes in `math` do.
+_OF_FLOATS = frozenset(
+    """
+    exp exp2 expm1 log log2 log10 log1p sqrt sin cos tan sinh cosh tanh asin acos atan asinh acosh
+    atanh
+    """.split()  # noqa: SIM905
+)
 
 # numpy's functions whose meaning is torch's, where the names differ; the others are found by their
 # own name.
@@ -93,4 +101,4 @@ def _find(obj: Any) -> Rule | None:
         return None
     name = obj.__name__
     known = _NUMPY_NAMES.get(name) or (name if name in _NUMPY_SAME else None)
-    return None if known is None or not has_op(f"aten::{known}") else _numpy_like(known)
+    return None if known is None or not has_op(f"aten::{known}") else _numpy_like(known, obj)

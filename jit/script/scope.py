@@ -92,9 +92,11 @@ class Branch:
         return self.scope[SKIP] is True and not self.is_dead
 
 
-def _outlives(name: str) -> bool:
-    """Whether a variable matters after a return: flags, the result, fields of objects."""
-    return name in _LASTING or name.startswith(OBJECT)
+def _outlives(frame: Frame, name: str) -> bool:
+    """Whether a variable matters after a return: flags, the result, fields of objects, variables
+    of an enclosing function.
+    """
+    return name in _LASTING or name.startswith(OBJECT) or name.removesuffix("?") in frame.lent
 
 
 def run_branch(frame: Frame, node: Node, before: Scope, body: Callable[[], None]) -> Branch:
@@ -157,7 +159,7 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
     names = [n for n in dict.fromkeys((*a.scope, *b.scope)) if n != DEAD]
     spent = a.is_spent and b.is_spent
     for name in names:
-        if spent and not _outlives(name):
+        if spent and not _outlives(frame, name):
             if name in before:
                 after[name] = before[name]
         else:
@@ -184,7 +186,7 @@ class _Merger:
             after[name] = left
             return
         for branch, other in ((self.a, self.b), (self.b, self.a)):
-            gone = branch.is_dead if _outlives(name) else branch.is_spent
+            gone = branch.is_dead if _outlives(self.frame, name) else branch.is_spent
             if gone:
                 if name in other.scope:
                     after[name] = self._from_one(name, other, branch)

@@ -38,6 +38,11 @@ def _pass(frame: Frame, node: ast.Pass) -> None:
 
 
 @statement(ast.Expr)
+@statement(ast.Nonlocal)
+def _nonlocal(frame: Frame, node: ast.Nonlocal) -> None:
+    """The call of the nested function has lent the variables already (see `functions`)."""
+
+
 def _expression(frame: Frame, node: ast.Expr) -> None:
     if not isinstance(node.value, ast.Constant):  # a docstring
         frame.evaluate(node.value)
