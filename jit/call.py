@@ -40,6 +40,10 @@ class Binding:
     sources: tuple[Source, ...]
     names: tuple[str, ...]
 
+    def flat(self) -> Binding:
+        """The binding of a function of which each value passed is a parameter."""
+        return Binding(self.shape, tuple(range(len(self.names))), self.names)
+
     def values(self, passed: Sequence[Any]) -> tuple[Any, ...]:
         """The value of each parameter, given what was passed."""
         return tuple(_value(source, passed) for source in self.sources)
@@ -64,6 +68,22 @@ def bind(signature: inspect.Signature, shape: Shape) -> Binding:
     found = signature.bind(*range(positional), **positions).arguments
     sources = tuple(found.get(p.name, _missing(p)) for p in signature.parameters.values())
     return Binding(shape, sources, _position_names(signature, sources, positional + len(keywords)))
+
+
+def own_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of a function itself, whatever it wraps."""
+    return inspect.signature(function, follow_wrapped=False)
+
+
+def is_open(function: Callable[..., Any] | None) -> bool:
+    """Whether a function tells calls of different shapes apart: it takes any keywords, or hands its
+    arguments on to the function that it wraps.
+    """
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    if code is None:
+        return False
+    is_wrapper = hasattr(function, "__wrapped__") and code.co_flags & inspect.CO_VARARGS
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS or is_wrapper)
 
 
 def _missing(parameter: inspect.Parameter) -> Source:

@@ -33,7 +33,7 @@ from ir import (
 )
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
-from jit.call import Binding, Call, Shape, bind
+from jit.call import Binding, Call, Shape, bind, is_open, own_signature
 from jit.captures import split
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
@@ -47,7 +47,9 @@ from jit.script import CompiledSource, compile_function, undeclared_types
 from jit.state import Place, bind_state
 from jit.trace import call_graph, is_tracing
 
-Key = tuple[object, ...] | None  # types of arguments; None: those of a graph of fixed types
+# Types of arguments, of an open function with the shape of the call; None: those of a graph of
+# fixed types.
+Key = tuple[object, ...] | None
 _SIGNATURES = 64  # combinations of argument types that one function is scripted for
 
 
@@ -89,9 +91,10 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         self._reads_state = reads_state
         self._is_frozen = is_frozen
         self._signature = signature or (
-            inspect.signature(function) if function is not None else _signature_of(graph)
+            own_signature(function) if function is not None else _signature_of(graph)
         )
         self._bindings: dict[Shape, Binding] = {}
+        self._is_open = graph is None and is_open(function)
         self._sites: dict[Key, list[Site]] = {}
         self._refused: dict[Key, Refusal] = {}
         self._varying: set[Place] = set()
@@ -141,12 +144,13 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         found = self._bindings.get(shape)
         if found is None:
             try:
-                found = self._bindings[shape] = bind(self._signature, shape)
+                found = bind(self._signature, shape)
             except TypeError as error:
                 self.executor.counters.count("call refused")
                 if self._function is not None:
                     self._function(*args, **kwargs)  # raises, and says it in Python's own words
                 raise TypeError(f"{self.__name__}() {error}") from None
+            found = self._bindings[shape] = found.flat() if self._is_open else found
         return found
 
     def _fall_back(self, call: Call) -> Any:
@@ -156,7 +160,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         if self._names_numpy and isinstance(site := self._site(call), Site):
             return Interpreter(site.graph).run(*call.bound)
         assert self._function is not None
-        return self._function(*call.args, **call.kwargs)
+        function = self._target if self._graph is None else self._function
+        return function(*call.args, **call.kwargs)
 
     def _serve(self, *args: Any, **kwargs: Any) -> Any:
         """The fallback for arguments as they come."""
@@ -195,16 +200,19 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         """
         bound = call.bound
         is_fixed = self._graph is not None and call.fits
-        key = None if is_fixed else tuple(map(_type_key, bound))
+        key: Key = None if is_fixed else tuple(map(_type_key, bound))
+        binding = call.binding if self._is_open else None
+        if binding is not None:
+            key = (*map(_flag_or_type_key, bound), binding.shape)
         for site in self._sites.get(key, ()):
             if site.is_current():
                 return site
         if key in self._refused:
             return self._refused[key].reason
         with self._lock:
-            return self._make_site(key, bound)
+            return self._make_site(key, bound, binding)
 
-    def _make_site(self, key: Key, bound: Sequence[Any]) -> Site | str:
+    def _make_site(self, key: Key, bound: Sequence[Any], binding: Binding | None) -> Site | str:
         if key not in self._sites and len(self._sites) >= _SIGNATURES:
             return "plan limit"
         sites = self._sites.setdefault(key, [])
@@ -214,7 +222,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         if len(sites) >= self.executor.config.respecialize and not self._loosen(sites):
             return "capture limit"
         try:
-            source = self._compile(key, bound)
+            source = self._compile(key, bound, binding)
         except CompileError as error:
             if self._is_strict:
                 raise
@@ -241,22 +249,26 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         PASSES["inline"].run(graph)  # called graphs hold tensors, too
         state = bind_state(graph, self._varying)
         extras, captures = split(graph, source.captures, state.extras, self._is_frozen)
-        is_held = [isinstance(k, _Identity) for k in key] if key else [False] * arity
+        is_held = [isinstance(k, _Identity) for k in key[:arity]] if key else [False] * arity
         captures += state.captures
         return Site(graph, captures, extras, roles(graph), is_held, state.captures)
 
-    def _compile(self, key: Key, bound: Sequence[Any]) -> CompiledSource:
+    def _compile(
+        self, key: Key, bound: Sequence[Any], binding: Binding | None
+    ) -> CompiledSource:
         """Script the function for argument types; objects are known while compiling."""
         if key is None:
             assert self._graph is not None
             return CompiledSource(self._graph, ())
         types_ = [k for k in key if isinstance(k, Type)]
-        names = self._signature.parameters
+        names = self._signature.parameters if binding is None else binding.names
         known = {
-            n: v for n, k, v in zip(names, key, bound, strict=True) if isinstance(k, _Identity)
+            n: v
+            for n, k, v in zip(names, key[: len(bound)], bound, strict=True)
+            if isinstance(k, _Identity)
         }
         return compile_function(
-            self._function, types_, bound=known, reads_state=self._reads_state
+            self._function, types_, bound=known, reads_state=self._reads_state, binding=binding
         )
 
     def _refuse(self, key: Key, reason: str, error: Exception) -> str:
@@ -388,6 +400,11 @@ def _type_key(value: object) -> object:
         if isinstance(type_, ObjectType) and not isinstance(value, enum.Enum)
         else type_
     )
+
+
+def _flag_or_type_key(value: object) -> object:
+    """The same for an open function, whose flags decide what it does with other arguments."""
+    return _Identity(value) if isinstance(value, bool) else _type_key(value)
 
 
 def _signature_of(graph: Graph | None) -> inspect.Signature:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ir import Type
+from jit.call import Binding
 from jit.lazy import LazyModule
 from jit.script.compiled import CompiledMethod, CompiledSource
 from jit.script.state import COMPILED_HOOKS, DECLARED, DEFINED, DEPENDENTS, is_state
@@ -32,10 +33,17 @@ def compile_function(
     bound: Mapping[str, Any] | None = None,
     reads_state: bool = False,
     untyped: Mapping[str, Type] | None = None,
+    binding: Binding | None = None,
 ) -> CompiledSource:
     """Compile a function (see `jit.script.compile`, which is loaded by the first call)."""
     made = _COMPILE.compile_function(
-        fn, arg_types, name=name, bound=bound, reads_state=reads_state, untyped=untyped
+        fn,
+        arg_types,
+        name=name,
+        bound=bound,
+        reads_state=reads_state,
+        untyped=untyped,
+        binding=binding,
     )
     assert isinstance(made, CompiledSource)
     return made

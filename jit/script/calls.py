@@ -168,15 +168,15 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         if has_dynamic([*given.args, *given.kwargs.values()]):
             return call_python(frame, obj, given, name, result_of_op(op))
         return _apply_if_reached(frame, op, given)
+    found = modules.call_bound(frame, obj, name, given)
+    if found is not None:
+        return found
     if is_standard(obj) and not isinstance(obj, logging.Logger):
         if any(isinstance(a, StarOf) for a in given.args):
             return _spread_call(frame, obj, name, given)
         return call_python(frame, obj, given, name)
     if isinstance(obj, torch.nn.Module):
         return modules.call_module(frame, obj, name, given)
-    found = modules.call_bound(frame, obj, name, given)
-    if found is not None:
-        return found
     if isinstance(obj, types.MethodType):
         return _bound(frame, obj, name, given)
     if isinstance(obj, types.FunctionType) and _is_open_call(obj, given):

@@ -10,13 +10,12 @@ longer holds.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
 
 from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError, Value
-from jit.collector import paused
+from jit.call import Binding, own_signature
 from jit.script import (
     calls,
     comprehensions,
@@ -38,7 +37,7 @@ from jit.script import (
 from jit.script.classes import materialize_instance
 from jit.script.closures import materialize_closure
 from jit.script.compiled import CompiledSource
-from jit.script.constants import materialize
+from jit.script.constants import lift, materialize
 from jit.script.frame import Callee, Frame, Freeze, Restart, Services, Unit
 from jit.script.prune import prune
 from jit.script.pysource import read_function
@@ -83,14 +82,16 @@ def compile_function(
     bound: Mapping[str, Any] | None = None,
     reads_state: bool = False,
     untyped: Mapping[str, Type] | None = None,
+    binding: Binding | None = None,
 ) -> CompiledSource:
     """Compile a function (or bound method).
 
     `arg_types` gives a type to each parameter in order, `*args` counting as one of a tuple type;
     parameters in `bound` are objects known while compiling, such as `self`, and become no
     parameters of the graph. Without `arg_types`, `untyped` has types for parameters that declare
-    none. With `reads_state` the data attributes of modules are read when the
-    graph runs, otherwise they are captures.
+    none. With `binding` the function is compiled for calls of its shape: types and graph have the
+    values passed, not the parameters. With `reads_state` the data attributes of modules are read
+    when the graph runs, otherwise they are captures.
     """
     known = dict(bound or {})
     if isinstance(fn, MethodType):
@@ -103,8 +104,7 @@ def compile_function(
     unit = Unit(SERVICES, reads_state)
     while True:
         try:
-            with paused():
-                return _compile(unit, fn, arg_types, name, known, untyped or {})
+            return _compile(unit, fn, arg_types, name, known, untyped or {}, binding)
         except Restart as again:
             unit = Unit(
                 SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
@@ -121,14 +121,18 @@ def _compile(
     name: str | None,
     known: Mapping[str, Any],
     untyped: Mapping[str, Type],
+    binding: Binding | None,
 ) -> CompiledSource:
     """One try: attributes and names in `unit.assigned` are no constants."""
     graph = Graph(name or fn.__name__)
     frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
-    types = _declare(frame, fn, arg_types, known, untyped)
+    types = _declare(frame, fn, arg_types, known, untyped, binding)
     key = (fn, len(types), (), tuple(("value", t) for t in types.values()))
     unit.callees[key] = root = Callee(graph, result=frame.declared)
-    _bind_parameters(frame, fn, types, known)
+    if binding is None:
+        _bind_parameters(frame, fn, types, known)
+    else:
+        _bind_passed(frame, fn, types, known, binding)
     unit.active.append(fn)
     with functions.freezing(frame):
         frame.run(frame.source.body)
@@ -149,9 +153,11 @@ def _declare(
     given: Sequence[Type] | None,
     known: Mapping[str, Any],
     untyped: Mapping[str, Type],
+    binding: Binding | None,
 ) -> dict[str, Type]:
     """The type of every parameter that the graph is to have."""
-    names = [n for n in inspect.signature(fn).parameters if n not in known]
+    found = own_signature(fn).parameters if binding is None else binding.names
+    names = [n for n in found if n not in known]
     spec = frame.source.node.args
     frame.enforces = given is None
     if given is not None:
@@ -172,16 +178,27 @@ def _bind_parameters(
     operands: dict[str, Operand] = {n: PyObject(obj, n) for n, obj in known.items()}
     for name, type_ in types.items():
         operands[name] = frame.builder.block.add_param(type_, name)
-    if hasattr(fn, "__wrapped__"):  # a wrapper shows the parameters of what it wraps
-        given = _as_call(inspect.signature(fn), operands)
-        spec = frame.source.node.args
-        operands = functions.bind_arguments(frame, fn.__name__, spec, given, {})
     frame.scope.update(operands)
 
 
-def _as_call(signature: inspect.Signature, operands: Mapping[str, Operand]) -> Arguments:
-    """The arguments of a call that passes every parameter."""
-    keyword_only = inspect.Parameter.KEYWORD_ONLY
-    named = {p.name for p in signature.parameters.values() if p.kind is keyword_only}
-    args = [operand for name, operand in operands.items() if name not in named]
-    return Arguments(args, {name: operands[name] for name in named})
+def _bind_passed(
+    frame: Frame,
+    fn: FunctionType,
+    types: Mapping[str, Type],
+    known: Mapping[str, Any],
+    binding: Binding,
+) -> None:
+    """The same for calls of one shape: the graph's parameters are what they pass."""
+    spec = frame.source.node.args
+    count, keywords = binding.shape
+    objects = {n: lift(frame, obj, n) for n, obj in known.items()}
+    receiver = [o for n, o in objects.items() if n not in binding.names]
+    passed: list[Operand] = [
+        objects[n] if n in known else frame.builder.block.add_param(types[n], n)
+        for n in binding.names
+    ]
+    given = Arguments(
+        [*receiver, *passed[:count]], dict(zip(keywords, passed[count:], strict=True))
+    )
+    defaults = functions.function_defaults(frame, fn, spec)
+    frame.scope.update(functions.bind_arguments(frame, fn.__name__, spec, given, defaults))

@@ -39,7 +39,16 @@ from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.instances import Verdict, isinstance_of
 from jit.script.scope import select
-from jit.script.values import Instance, Items, Narrowed, Operand, PyObject, Static, Unbound
+from jit.script.values import (
+    Instance,
+    Items,
+    Keywords,
+    Narrowed,
+    Operand,
+    PyObject,
+    Static,
+    Unbound,
+)
 
 Refinements = dict[str, Type]
 
@@ -253,7 +262,7 @@ def truth(frame: Frame, operand: Operand) -> bool | Value:
             return truth(frame, found)
     if isinstance(operand, PyObject):
         return bool(operand.obj)
-    if isinstance(operand, Items):
+    if isinstance(operand, Items | Keywords):
         return bool(operand.items)
     if isinstance(operand, Unbound) or not isinstance(operand, Value):
         return True

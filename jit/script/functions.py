@@ -88,7 +88,7 @@ def bind_arguments(
             raise frame.mismatch(f"{name}() got an unexpected keyword argument {key!r}")
         (bound if key in named else rest)[key] = operand
     if spec.kwarg:
-        bound[spec.kwarg.arg] = Keywords(rest)
+        bound[spec.kwarg.arg] = Keywords(rest, frame.builder.block)
     for key in (*positional, *(a.arg for a in spec.kwonlyargs)):
         if key not in bound:
             if key not in defaults:

@@ -14,6 +14,7 @@ from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.dynamic import is_dynamic, slice_of
 from jit.script.frame import Frame
+from jit.script.keywords import delete_keyword, get_keyword, set_keyword
 from jit.script.library import delete_slice, set_slice
 from jit.script.modules import choose_item
 from jit.script.operators import as_list, is_tuple, rebuild
@@ -60,14 +61,14 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
     match owner:
         case Items(items):
             return _static_item(frame, items, part)
-        case Keywords():
-            return _keyword(frame, owner, part)
+        case Keywords() if not isinstance(part, Slice):
+            return get_keyword(frame, owner, part)
         case PyObject():
             return _object_item(frame, owner, part)
     value = frame.require(owner)
-    if isinstance(value.type, TupleType):
     if isinstance(part, Value) and is_dynamic(part.type) and not isinstance(value.type, DictType):
         return frame.python(operator.getitem, [value, part], ANY)  # a slice, say
+    if isinstance(value.type, TupleType):
         return _tuple_item(frame, value, part)
     if is_dynamic(value.type):
         return _dynamic_item(frame, value, part)
@@ -133,6 +134,8 @@ def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operan
     if chosen is not None:
         return chosen
     if key is UNKNOWN:
+    if isinstance(owner.obj, Mapping):
+        frame.resolver.record_item(owner.name, owner.obj, key)
         raise frame.unsupported(
             f"{owner.describe()} is known only while compiling: index it with a constant"
         )
@@ -142,6 +145,11 @@ def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operan
         raise frame.mismatch(f"{owner.describe()} has no item {key!r}: {error}") from error
     return lift(frame, found, f"{owner.name}[{key!r}]")
 
+    if isinstance(owner, Keywords):
+        key = _single(frame, index)
+        if not isinstance(key, Slice):
+            set_keyword(frame, owner, key, item)
+            return
 
 def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand) -> None:
     """`owner[index] = item`."""
@@ -169,7 +177,11 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
 
 def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
     """`del owner[index]`."""
-    value, part = frame.require(owner), _single(frame, index)
+    part = _single(frame, index)
+    if isinstance(owner, Keywords) and not isinstance(part, Slice):
+        delete_keyword(frame, owner, part)
+        return
+    value = frame.require(owner)
     frame.change(value)
     if isinstance(part, Slice):
         frame.python(delete_slice, [value, *part.values(frame)], NONE)

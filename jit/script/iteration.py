@@ -12,7 +12,16 @@ from jit.script.constants import constant_of, lift
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.operators import as_list, elements, is_tuple
-from jit.script.values import CountOf, Items, Operand, PyObject, RangeOf, ReversedOf, ZipOf
+from jit.script.values import (
+    CountOf,
+    Items,
+    Keywords,
+    Operand,
+    PyObject,
+    RangeOf,
+    ReversedOf,
+    ZipOf,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,8 @@ class Indexed:
     length: Value | None
     element: Callable[[Value], Operand]
 
+
+_SHORT = 16
 
 Iteration = Indexed | Sequence[Operand]
 
@@ -46,11 +57,27 @@ def iteration(frame: Frame, operand: Operand) -> Iteration:
             return Indexed(None, lambda i: _plus(frame, i, start))
         case ReversedOf(part):
             return _reversed(frame, part)
+        case Keywords(items):
+            return [frame.constant(key) for key in items]
         case PyObject(obj, name):
             return _object(frame, obj, name)
     if is_tuple(operand):
         return elements(frame, operand)
-    return _value(frame, frame.require(operand))
+    names = _names(operand)
+    return names if names is not None else _value(frame, frame.require(operand))
+
+
+def _names(operand: Operand) -> Sequence[Value] | None:
+    """The items of a list of constant strings that nothing has changed, such as names of
+    attributes, which are of more use as constants.
+    """
+    if not isinstance(operand, Value) or operand.type != ListType(STR) or operand.node is None:
+        return None
+    items = operand.node.inputs
+    is_display = operand.node.name == "prim::ListConstruct" and 0 < len(items) <= _SHORT
+    if not is_display or any(not user.op.is_pure for user, _ in operand.uses):
+        return None
+    return items if all(isinstance(constant_of(i), str) for i in items) else None
 
 
 def _plus(frame: Frame, index: Value, start: Value) -> Value:

@@ -38,13 +38,15 @@ from jit.script.annotate import named_tuple_type
 from jit.script.attributes import has_op, is_enum, python_class
 from jit.script.classes import construct as construct_instance
 from jit.script.classes import is_compiled_class
-from jit.script.constants import constant_of, lift, unpack
+from jit.script.constants import UNKNOWN, lift, unpack
 from jit.script.dynamic import call_on, call_python
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
+from jit.script.keywords import call_keywords
+from jit.script.known import known_value
 from jit.script.library import set_slice
 from jit.script.scope import merge_types
-from jit.script.values import Arguments, Items, Keywords, Operand, PyObject, Static
+from jit.script.values import Arguments, Keywords, Operand, PyObject, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
@@ -87,9 +89,7 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
         case ListType() if name == "sort":
             return _sort
         case TupleType() if name in ("index", "count"):
-            return lambda frame, owner, given: frame.op(
-                f"aten::{name}", operators.as_list(frame, owner), *given.args
-            )
+            return _search(name)
         case TupleType(fields=fields) if name == "_replace" and fields:
             return _replace
         case SetType() if hasattr(set, name):
@@ -101,6 +101,18 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
         case ObjectType() | OptionalType():
             return None
     return None
+
+
+def _search(name: str) -> MethodRule:
+    """`index` and `count` of a tuple."""
+
+    def apply(frame: Frame, owner: Value, given: Arguments) -> Operand:
+        known = [known_value(o) for o in (owner, *given.args)]
+        if UNKNOWN not in known and (name == "count" or known[1] in known[0]):
+            return frame.constant(getattr(known[0], name)(*known[1:]))
+        return frame.op(f"aten::{name}", operators.as_list(frame, owner), *given.args)
+
+    return apply
 
 
 METHODS_OF_FUTURES: dict[str, MethodRule] = {}
@@ -270,6 +282,10 @@ def call_builtin(frame: Frame, owner: Value, name: str, given: Arguments) -> Ope
     if owner.type in operators.NUMBERS:
         result = owner.type if name == "conjugate" else _NUMBER_RESULTS.get(name, ANY)
         return call_on(frame, owner, name, given, result)
+    if owner.type == STR:
+        folded = _fold_method(frame, owner, name, given)
+        if folded is not None:
+            return folded
     result = _STR_RESULTS.get(name, ANY) if owner.type == STR else ANY
     if not has_op(f"aten::{name}") or isinstance(owner.type, SetType):
         return call_on(frame, owner, name, given, result)
@@ -279,6 +295,18 @@ def call_builtin(frame: Frame, owner: Value, name: str, given: Arguments) -> Ope
         if name in _CHANGES:
             raise
         return call_on(frame, owner, name, given, result)
+
+
+def _fold_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand | None:
+    """A method of a constant string on constants: computed now."""
+    known = [known_value(a) for a in (owner, *given.args)]
+    if UNKNOWN in known or given.kwargs or name not in _STR_RESULTS:
+        return None
+    text, *args = known
+    try:
+        return lift(frame, getattr(text, name)(*args), name)
+    except (TypeError, ValueError):
+        return None  # it is raised when control comes here
 
 
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:
@@ -344,15 +372,6 @@ def _object_of(cls: type) -> Type:
 def call_static(frame: Frame, owner: Operand, name: str, given: Arguments) -> Operand:
     """Methods of sequences and keyword arguments known while compiling."""
     if isinstance(owner, Keywords):
-        match name, given.args:
-            case "get", [key, *default]:
-                fallback = default[0] if default else frame.constant(None)
-                return owner.items.get(str(constant_of(key)), fallback)
-            case "items", []:
-                return Items(tuple(Items((frame.constant(k), v)) for k, v in owner.items.items()))
-            case "keys", []:
-                return Items(tuple(frame.constant(k) for k in owner.items))
-            case "values", []:
-                return Items(tuple(owner.items.values()))
+        return call_keywords(frame, owner, name, given)
     assert isinstance(owner, Static)
     raise frame.unsupported(f"{owner.describe()} has no method {name!r} in compiled code")

@@ -21,7 +21,7 @@ import torch
 from ir import INT, STR, TENSOR, ListType, ObjectType, TupleType, Type, Value, erased_type_of
 from jit.script.compiled import CompiledMethod
 from jit.script.conditions import truth
-from jit.script.constants import constant_of, lift, unpack
+from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
@@ -238,7 +238,12 @@ def call_bound(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand |
     owner = getattr(obj, "__self__", None)
     if not isinstance(owner, Mapping | list | tuple) or obj.__name__ not in _READ_ONLY:
         return None
-    return lift(frame, obj(*(known_value(a) for a in given.args)), name)
+    args = [known_value(a) for a in given.args]
+    if any(a is UNKNOWN for a in args):
+        return None
+    if obj.__name__ == "get" and isinstance(owner, Mapping):
+        frame.resolver.record_item(name, owner, args[0])
+    return lift(frame, obj(*args), name)
 
 
 # dynamic choice -----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -337,7 +337,9 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
     """`left op right` for `== != < <= > >= in not in`."""
     if isinstance(op, ast.In | ast.NotIn):
         found = _as_bool(frame, contains(frame, right, left))
-        return found if isinstance(op, ast.In) else frame.op("aten::__not__", found)
+        if isinstance(op, ast.In):
+            return found
+        return fold(frame, operator.not_, found) or frame.op("aten::__not__", found)
     name, function, swapped = COMPARISONS[type(op)]
     special = call_special(frame, f"__{function.__name__}__", left, right)
     if special is not None:
@@ -424,10 +426,15 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
         known = item.obj if isinstance(item, PyObject) else constant_of(item)
         if known is UNKNOWN:
             raise frame.unsupported(f"`in` {container.describe()} needs a constant on the left")
+        if isinstance(container.obj, Mapping):
+            frame.resolver.record_item(container.name, container.obj, known)
         return frame.constant(known in container.obj)
     if is_tuple(container):
         return _in_tuple(frame, elements(frame, container), item)
     value = frame.require(container)
+    folded = fold(frame, operator.contains, value, item) if value.type == STR else None
+    if folded is not None:
+        return folded
     if is_tensor(value):
         return frame.op("aten::Bool", frame.op("aten::any", compare(frame, ast.Eq(), value, item)))
     if is_dynamic(value.type):

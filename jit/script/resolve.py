@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,19 @@ class Capture:
     def holds(self) -> bool:
         """Whether the name still means what was compiled."""
         return _same(self.read(), self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """An entry of a mapping that is no dict, as an attribute."""
+
+    mapping: Mapping[Any, Any]
+    key: Any
+
+    @property
+    def found(self) -> Any:
+        """What the mapping has; a unique object when it has nothing."""
+        return self.mapping.get(self.key, _MISSING)
 
 
 def _same(now: Any, then: Any) -> bool:
@@ -85,17 +98,31 @@ class Resolver:
 
     def record(self, name: str, holder: Any, key: str, value: Any) -> None:
         """Note that the compiled code depends on `holder`'s entry: for a method, which is made
-        anew whenever it is read, on that of the class.
+        anew whenever it is read, on that of the class that defines it.
         """
-        if isinstance(value, types.MethodType) and value.__self__ is holder:
-            kind = type(holder)
-            if getattr(kind, key, None) is value.__func__:
+        if isinstance(value, types.MethodType):
+            kinds = type(value.__self__).__mro__
+            kind = next((c for c in kinds if vars(c).get(key) is value.__func__), None)
+            if kind is not None:
                 holder, value = kind, value.__func__
+            elif isinstance(value.__self__, type):
+                return  # a class method, which only its class could replace
         if not is_stable(value) and not (
             isinstance(holder, types.ModuleType) and is_stable(holder)
         ):
             self.captures.setdefault(
                 (id(holder), key), Capture(name, holder, key, _snapshot(value))
+            )
+
+    def record_item(self, name: str, mapping: Mapping[Any, Any], key: Any) -> None:
+        """Note that the compiled code depends on an entry of a mapping; those of dicts are part of
+        what their names hold.
+        """
+        if not isinstance(mapping, dict):
+            entry = Lookup(mapping, key)
+            place = (id(mapping), f"[{key!r}]")
+            self.captures.setdefault(
+                place, Capture(f"{name}[{key!r}]", entry, "found", entry.found)
             )
 
     def names(self) -> dict[str, Any]:

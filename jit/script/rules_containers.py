@@ -39,6 +39,7 @@ from jit.script.values import (
     CountOf,
     Items,
     Keywords,
+    Method,
     Operand,
     PyObject,
     RangeOf,
@@ -172,9 +173,9 @@ def _next(frame: Frame, given: Arguments) -> Operand:
 @rule(len)
 def _len(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
-    special = call_special(frame, "__len__", operand)
     if isinstance(operand, PyObject) and isinstance(operand.obj, EnumMeta):
         return frame.constant(len(operand.obj))
+    special = call_special(frame, "__len__", operand)
     if special is not None:
         return special
     if operators.is_tuple(operand):
@@ -250,14 +251,17 @@ def _tuple(frame: Frame, given: Arguments) -> Operand:
 @rule(dict)
 def _dict(frame: Frame, given: Arguments) -> Operand:
     """From keywords, from pairs, or a copy."""
-    if given.args:
     hint = frame.hint
+    if given.args:
         (operand,) = given.args
         if isinstance(operand, Value) and isinstance(operand.type, DictType):
             return _with_keywords(frame, frame.op("aten::copy", operand), given)
         if isinstance(operand, Value) and is_dynamic(operand.type):
             return _with_keywords(frame, frame.python(dict, [operand], ANY), given)
-        over = iteration(frame, operand)
+        over = iteration(
+            frame,
+            frame.call(Method(operand, "items")) if isinstance(operand, Keywords) else operand,
+        )
         if isinstance(over, Indexed):
             return _dict_of_pairs(frame, operand, given)
         pairs = [operators.elements(frame, item) for item in over]
@@ -368,7 +372,7 @@ def _sorted(frame: Frame, given: Arguments) -> Operand:
         key = given.kwargs["key"]
         keys = frame.require(comprehend(frame, "[function(x) for x in source]", items, key))
         return frame.python(sorted_by, [items, keys, reverse], items.type)
-    return frame.python(sorted_plain, [items, reverse], items.type)
     if operators.is_sortable(items) and reverse.type == BOOL:
         frame.op("aten::sort", items, reverse)
         return items
+    return frame.python(sorted_plain, [items, reverse], items.type)

@@ -21,9 +21,23 @@ from jit.script.frame import Frame
 from jit.script.modules import super_of
 from jit.script.rules import RULES, computed, rule
 from jit.script.targets import set_attribute
-from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject
+from jit.script.values import Arguments, Closure, Instance, Method, Operand, PartialOf, PyObject
 
-RULES.update({f: computed(f) for f in (issubclass, callable, inspect.signature)})
+RULES.update({f: computed(f) for f in (issubclass, inspect.signature)})
+
+
+@rule(callable)
+def _callable(frame: Frame, given: Arguments) -> Operand:
+    (operand,) = given.args
+    if isinstance(operand, Value) and is_dynamic(operand.type):
+        return frame.python(callable, [operand], BOOL)
+    if isinstance(operand, PyObject | Instance):
+        return frame.constant(
+            callable(operand.obj)
+            if isinstance(operand, PyObject)
+            else hasattr(operand.cls, "__call__")  # noqa: B004  of its objects
+        )
+    return frame.constant(isinstance(operand, Closure | Method | PartialOf))
 
 
 @rule(getattr)

@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from ir import (
+    ANY,
     NONE,
     ListType,
     ObjectType,
@@ -29,7 +30,7 @@ from jit.script.indexing import delitem, getitem, read_index, setitem
 from jit.script.scope import conditional, merge_types, raise_exception
 from jit.script.targets import assign, forget_items
 from jit.script.tensor_index import update_item
-from jit.script.values import Closure, Operand, PyObject, Unbound
+from jit.script.values import Closure, Operand, PartialOf, PyObject, Unbound
 
 
 @statement(ast.Pass)
@@ -37,7 +38,6 @@ def _pass(frame: Frame, node: ast.Pass) -> None:
     pass
 
 
-@statement(ast.Expr)
 @statement(ast.Nonlocal)
 def _nonlocal(frame: Frame, node: ast.Nonlocal) -> None:
     """The call of the nested function has lent the variables already (see `functions`)."""
@@ -96,8 +96,9 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
     subtype.
     """
     if not isinstance(operand, Value):
-        if isinstance(type_, ObjectType):
-            return operand  # an interface: what is known while compiling says more
+        is_function = isinstance(operand, PyObject | Closure | PartialOf) and type_ == ANY
+        if isinstance(type_, ObjectType) or is_function:
+            return operand  # an interface, a Callable: what is known while compiling says more
         operand = frame.require(operand)
     actual = operand.type
     if actual == type_ or (actual in operators.NUMBERS and type_ in operators.NUMBERS):
@@ -203,9 +204,7 @@ def _under_declaration(frame: Frame, operand: Operand) -> Operand:
     declared = frame.declared
     if declared is None or not isinstance(operand, Value):
         return operand
-    if frame.enforces or is_subtype(operand.type, declared):
-        return conform(frame, operand, declared)
-    return operand
+    return conform(frame, operand, declared) if frame.enforces else operand
 
 
 @statement(ast.Delete)

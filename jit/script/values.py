@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ir import Type, Value
+from ir import Block, Type, Value
 
 
 class Static:
@@ -169,9 +169,12 @@ class ChoiceOf(Static):
 
 @dataclass(frozen=True, slots=True)
 class Keywords(Static):
-    """The `**kwargs` of a function under compilation: names known, each an operand."""
+    """The `**kwargs` of a function under compilation: names known, each an operand; made in
+    `block`.
+    """
 
     items: dict[str, Operand]
+    block: Block = field(compare=False)
 
     def describe(self) -> str:
         return "keyword arguments"

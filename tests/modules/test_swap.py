@@ -82,3 +82,37 @@ def test_copies_are_compiled_for_themselves(module: Net, again: object) -> None:
         for _ in range(3):
             torch.testing.assert_close(each(X), eager(each))
     assert not torch.equal(other(X), module(X))
+
+
+class Refused(nn.Module):
+    """A forward outside the language, around layers that are inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([Net(), Net()])
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        class Local:
+            pass
+
+        for layer in self.layers:
+            x = layer(x)
+        return self.head(x)
+
+
+def test_parts_of_a_refused_forward_are_compiled() -> None:
+    module = Refused().eval().requires_grad_(False)
+    expected = module(X)
+    jit.jit(module)
+    with pytest.warns(jit.JitWarning, match="runs in eager mode"):
+        torch.testing.assert_close(module(X), expected)
+    for _ in range(3):
+        torch.testing.assert_close(module(X), expected)
+    parts = module.forward.parts  # type: ignore[operator, union-attr]
+    assert list(parts) == ["layers.0", "layers.1"]  # a single operator of torch's is left alone
+    assert all(jit.stats(part).native for part in parts.values())
+
+
+def test_parts_are_left_alone_where_the_whole_compiles(module: Net) -> None:
+    assert not getattr(module.forward, "parts", {}) and "forward" not in vars(module.fc)

@@ -1,0 +1,97 @@
+"""The `**kwargs` of a function under compilation: a dict whose keys are known.
+
+A change makes a new operand, which takes the old one's place under every name that holds it; so
+paths that meet see different operands, as with any variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ir import Block, Node
+from jit.script.constants import constant_of
+from jit.script.frame import Frame
+from jit.script.values import Arguments, Items, Keywords, Operand
+
+
+def call_keywords(frame: Frame, owner: Keywords, name: str, given: Arguments) -> Operand:
+    """A method of dict."""
+    items = owner.items
+    match name, given.args:
+        case "get", [key, *default]:
+            return items.get(_name(frame, key), default[0] if default else frame.constant(None))
+        case "pop", [key, *default]:
+            return _pop(frame, owner, _name(frame, key), default)
+        case "setdefault", [key, *default]:
+            if _name(frame, key) not in items:
+                set_keyword(frame, owner, key, default[0] if default else frame.constant(None))
+            return items.get(_name(frame, key), default[0] if default else frame.constant(None))
+        case "update", [Keywords(items=more)]:
+            _replace(frame, owner, {**items, **more, **given.kwargs})
+            return frame.constant(None)
+        case "update", []:
+            _replace(frame, owner, {**items, **given.kwargs})
+            return frame.constant(None)
+        case "copy", []:
+            return Keywords(dict(items), frame.builder.block)
+        case "items", []:
+            return Items(tuple(Items((frame.constant(k), v)) for k, v in items.items()))
+        case "keys", []:
+            return Items(tuple(frame.constant(k) for k in items))
+        case "values", []:
+            return Items(tuple(items.values()))
+    raise frame.unsupported(f"{owner.describe()} has no method {name!r} in compiled code")
+
+
+def get_keyword(frame: Frame, owner: Keywords, key: Operand) -> Operand:
+    """`kwargs[key]`."""
+    name = _name(frame, key)
+    if name not in owner.items:
+        raise frame.mismatch(f"there is no keyword argument {name!r}")
+    return owner.items[name]
+
+
+def set_keyword(frame: Frame, owner: Keywords, key: Operand, item: Operand) -> None:
+    """`kwargs[key] = item`."""
+    _replace(frame, owner, {**owner.items, _name(frame, key): item})
+
+
+def delete_keyword(frame: Frame, owner: Keywords, key: Operand) -> None:
+    """`del kwargs[key]`."""
+    _pop(frame, owner, _name(frame, key), [])
+
+
+def _name(frame: Frame, key: Operand) -> str:
+    name = constant_of(key)
+    if not isinstance(name, str):
+        raise frame.unsupported("a keyword argument is found by a constant string")
+    return name
+
+
+def _pop(frame: Frame, owner: Keywords, name: str, default: list[Operand]) -> Operand:
+    if name in owner.items:
+        _replace(frame, owner, {k: v for k, v in owner.items.items() if k != name})
+        return owner.items[name]
+    if not default:
+        raise frame.mismatch(f"there is no keyword argument {name!r}")
+    return default[0]
+
+
+def _replace(frame: Frame, owner: Keywords, items: dict[str, Operand]) -> None:
+    """Let a changed dict take the place of `owner`."""
+    if any(node.name == "prim::Loop" for node in _owners(frame.builder.block, owner.block)):
+        raise frame.unsupported("keyword arguments cannot be changed in a loop of compiled code")
+    made = Keywords(items, owner.block)
+    holder: Frame | None = frame
+    while holder is not None:
+        for name in [n for n, binding in holder.scope.items() if binding is owner]:
+            holder.bind(name, made)
+        holder = holder.parent
+
+
+def _owners(block: Block, outer: Block) -> Iterator[Node]:
+    """The nodes whose blocks `block` is in, as far as `outer`."""
+    node = None if block is outer else block.owner
+    while node is not None:
+        yield node
+        node = None if node.block in (outer, None) else node.block.owner
