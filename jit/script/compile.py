@@ -16,6 +16,7 @@ from typing import Any
 
 from ir import TENSOR, Builder, Graph, Type, TypeMismatch, UnsupportedError, Value
 from jit.call import Binding, own_signature
+from jit.collector import paused
 from jit.script import (
     calls,
     comprehensions,
@@ -23,8 +24,8 @@ from jit.script import (
     control,
     expressions,
     functions,
-    rules_autograd,
     matching,
+    rules_autograd,
     rules_containers,
     rules_jit,
     rules_numbers,
@@ -104,7 +105,8 @@ def compile_function(
     unit = Unit(SERVICES, reads_state)
     while True:
         try:
-            return _compile(unit, fn, arg_types, name, known, untyped or {}, binding)
+            with paused():
+                return _compile(unit, fn, arg_types, name, known, untyped or {}, binding)
         except Restart as again:
             unit = Unit(
                 SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
