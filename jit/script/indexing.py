@@ -118,24 +118,15 @@ def _tuple_item(frame: Frame, value: Value, part: Operand | Slice) -> Operand:
     return _static_item(frame, tuple(unpack(frame, value)), part)
 
 
-def _keyword(frame: Frame, owner: Keywords, part: Operand | Slice) -> Operand:
-    key = _constant_index(part)
-    if not isinstance(key, str) or key not in owner.items:
-        raise frame.mismatch(f"there is no keyword argument {key!r}")
-    return owner.items[key]
-
-    if key is UNKNOWN and isinstance(owner.obj, EnumMeta) and isinstance(part, Value):
-        member = ObjectType(f"{owner.obj.__module__}.{owner.obj.__qualname__}", owner.obj)
-        return frame.python(operator.getitem, [frame.require(owner), part], member)
-
 def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operand:
     key = _constant_index(part)
     chosen = choose_item(frame, owner, part) if isinstance(part, Value) and key is UNKNOWN else None
     if chosen is not None:
         return chosen
+    if key is UNKNOWN and isinstance(owner.obj, EnumMeta) and isinstance(part, Value):
+        member = ObjectType(f"{owner.obj.__module__}.{owner.obj.__qualname__}", owner.obj)
+        return frame.python(operator.getitem, [frame.require(owner), part], member)
     if key is UNKNOWN:
-    if isinstance(owner.obj, Mapping):
-        frame.resolver.record_item(owner.name, owner.obj, key)
         raise frame.unsupported(
             f"{owner.describe()} is known only while compiling: index it with a constant"
         )
@@ -143,19 +134,21 @@ def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operan
         found = owner.obj[key]
     except (KeyError, IndexError, TypeError) as error:
         raise frame.mismatch(f"{owner.describe()} has no item {key!r}: {error}") from error
+    if isinstance(owner.obj, Mapping):
+        frame.resolver.record_item(owner.name, owner.obj, key)
     return lift(frame, found, f"{owner.name}[{key!r}]")
 
-    if isinstance(owner, Keywords):
-        key = _single(frame, index)
-        if not isinstance(key, Slice):
-            set_keyword(frame, owner, key, item)
-            return
 
 def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand) -> None:
     """`owner[index] = item`."""
     if isinstance(owner, Instance):
         key = _single(frame, index)
         if not isinstance(key, Slice) and call_special(frame, "__setitem__", owner, key, item):
+            return
+    if isinstance(owner, Keywords):
+        key = _single(frame, index)
+        if not isinstance(key, Slice):
+            set_keyword(frame, owner, key, item)
             return
     value = frame.require(owner)
     if isinstance(value.type, TensorType):

@@ -228,6 +228,9 @@ def _extend(frame: Frame, owner: Value, given: Arguments) -> Operand:
 
 
 def _sort(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    reverse = frame.require(given.kwargs.get("reverse") or frame.constant(False))
+    if operators.is_sortable(owner) and "key" not in given.kwargs and reverse.type == BOOL:
+        return frame.op("aten::sort", owner, reverse)
     frame.change(owner)
     ordered = frame.call(PyObject(sorted, "sorted"), owner, **given.kwargs)
     nothing = frame.constant(None)
@@ -240,9 +243,6 @@ def _update(frame: Frame, owner: Value, given: Arguments) -> Operand:
     addition = frame.require(frame.call(PyObject(dict, "dict"), *given.args, **given.kwargs))
     if owner in frame.unit.untyped and addition not in frame.unit.untyped:
         frame.unit.untyped.settle(owner, addition.type)
-    reverse = frame.require(given.kwargs.get("reverse") or frame.constant(False))
-    if operators.is_sortable(owner) and "key" not in given.kwargs and reverse.type == BOOL:
-        return frame.op("aten::sort", owner, reverse)
     return frame.op("aten::update", owner, addition)
 
 

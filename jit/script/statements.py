@@ -43,6 +43,7 @@ def _nonlocal(frame: Frame, node: ast.Nonlocal) -> None:
     """The call of the nested function has lent the variables already (see `functions`)."""
 
 
+@statement(ast.Expr)
 def _expression(frame: Frame, node: ast.Expr) -> None:
     if not isinstance(node.value, ast.Constant):  # a docstring
         frame.evaluate(node.value)
