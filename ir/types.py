@@ -56,7 +56,7 @@ class TensorType(Type):
     device: str | None = None
 
     def __eq__(self, other: object) -> bool:
-        return (
+        return self is other or (
             isinstance(other, TensorType)
             and self._key() == other._key()
             and (same_each(self.dims, other.dims) and same_each(self.strides, other.strides))
@@ -263,7 +263,7 @@ def optional(element: Type) -> Type:
 
 def is_subtype(a: Type, b: Type) -> bool:
     """Whether a value of type `a` may be used where `b` is expected, without conversion."""
-    if a == b or b == ANY:
+    if a is b or a == b or b == ANY:
         return True
     match a, b:
         case TensorType(), TensorType():

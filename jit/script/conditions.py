@@ -75,10 +75,15 @@ class Condition:
         return frame.constant(self.value) if isinstance(self.value, bool) else self.value
 
 
+_NAMED = (ast.Name, ast.NamedExpr, ast.Attribute, ast.Subscript)
+
+
 def path_of(node: ast.expr) -> str | None:
     """The key under which facts about an expression are kept: a name, attributes and constant
     subscripts of one.
     """
+    if not isinstance(node, _NAMED):
+        return None
     match node:
         case ast.Name(id=name) | ast.NamedExpr(target=ast.Name(id=name)):
             return name

@@ -54,6 +54,7 @@ class FunctionSource:
         return span_of(node, self.file)
 
 
+@lru_cache(maxsize=4096)
 def span_of(node: ast.AST, file: str) -> Span:
     """The span of an ast node that carries positions of `file`; a node of several lines ends with
     its first.
