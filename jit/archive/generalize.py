@@ -72,6 +72,7 @@ class Generalizer:
         self.program = Program()
         self.names = Names()
         self.classes = ScriptClasses(self.graph, self.generic_type)
+        self.results: dict[Graph, list[Type]] = {}  # types before they were made generic
         self._functions: dict[Graph, str] = {}
         self._known: dict[Hashable, str] = {}
         self._python: dict[type, ClassDef] = {}
@@ -203,6 +204,7 @@ class Generalizer:
 
     def generalize(self, graph: Graph) -> None:
         """Bring a graph of our own into generic form."""
+        self.results[graph] = [v.type for v in graph.returns]
         cut(graph)
         for value in values_of(graph.block):
             value.type = self._value_type(value)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ir import STR, Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
+from ir import INT, STR, Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
 from jit.script.library import LIBRARY, library_name
 
 # Library name -> operator; the first overload that fits is taken.
@@ -120,6 +120,13 @@ def _as_list(node: Node) -> None:
         _replace(node, value)
 
 
+def _as_int(node: Node) -> None:
+    """Dtypes are ints in archives."""
+    (value,) = node.inputs
+    if value.type == INT:
+        _replace(node, value)
+
+
 def _to_list(node: Node) -> None:
     (tensor,) = node.inputs
     made = Builder.before(node).node("prim::tolist", [tensor], [node.output.type])
@@ -155,6 +162,7 @@ def resolve_text_method(node: Node) -> None:
 _SPECIAL: dict[str, Callable[[Node], None]] = {
     "as_size": _as_list,
     "tuple": _as_list,
+    "dtype_of": _as_int,
     "tolist": _to_list,
     "sorted_plain": _sorted,
 }

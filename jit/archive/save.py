@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -30,6 +31,7 @@ from jit.archive.generalize import PLACEHOLDER, Generalizer, placeholder
 from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
+from jit.archive.results import MEMBER, results_of
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
@@ -77,6 +79,7 @@ class _Archive:
         constants = Constants()
         self.files = write_program(program, constants)
         _warn_of_library(program)
+        self.results = results_of(definition, program, generalizer.results)
         self.version = program_version(program)
         self.constants = Pickler(class_at)
         values = tuple(map(to_torch, constants.values, constants.types))
@@ -91,6 +94,8 @@ class _Archive:
         for name, text in self.files.items():
             writer.add(name, text.encode())
         _write_pickle(writer, "constants", self.constants, self.constants_pickle)
+        if self.results:
+            writer.add(MEMBER, json.dumps(self.results).encode())
         name = "version" if self.version < MOVED else ".data/version"
         writer.add(name, f"{self.version}\n".encode())
         writer.add("byteorder", b"little")
