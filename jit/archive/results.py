@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from ir import (
     DTYPE,
     INT,
@@ -39,8 +37,8 @@ Kind = str | list["Kind"] | None  # what a value is; of a tuple, what its elemen
 
 
 @library
-def dtype_of(code: int | torch.dtype) -> Any:
-    """A dtype by its number in archives."""
+def dtype_of(code: Any) -> Any:
+    """A dtype by its number in archives; a dtype itself, as callers may pass one for an int."""
     return to_torch(dtypes.by_code(code), DTYPE) if isinstance(code, int) else code
 
 
