@@ -27,7 +27,13 @@ from ir.ops.control import WAIT
 from ir.ops.memory import UNMARKED
 
 _CALLS = (
-    "prim::CallFunction", "prim::CallMethod", "prim::PythonOp", "prim::Try", "prim::fork", WAIT.name)
+    "prim::CallFunction",
+    "prim::CallMethod",
+    "prim::PythonOp",
+    "prim::Try",
+    "prim::fork",
+    WAIT.name,
+)
 _HARMLESS = ("prim::RaiseException", "prim::Print", "prim::If", "prim::Loop")
 
 

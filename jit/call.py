@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jit.declared import signature_of
+
 Shape = tuple[int, tuple[str, ...]]
 
 
@@ -72,7 +74,7 @@ def bind(signature: inspect.Signature, shape: Shape) -> Binding:
 
 def own_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The signature of a function itself, whatever it wraps."""
-    return inspect.signature(function, follow_wrapped=False)
+    return signature_of(function, follow_wrapped=False)
 
 
 def is_open(function: Callable[..., Any] | None) -> bool:

@@ -83,7 +83,7 @@ class _Inference:
         return seen
 
     def _branch(self, node: Node, condition: Any) -> Sequence[Any]:
-        """The block that is never run may not even fit what is known: None where it reads an int."""
+        """The block that never runs may not even fit what is known: None where it reads an int."""
         if isinstance(condition, bool):
             return self.block(node.blocks[0 if condition else 1])
         taken, other = (self.block(block) for block in node.blocks)

@@ -70,7 +70,7 @@ def _field(
         return value
     form: Value = builder.const(spec)
     if "{" in spec:
-        nested = [next(rest) for _ in range(spec.count("{"))]
+        nested = [next(rest) for character in spec if character == "{"]
         form = nested[0] if spec == "{}" else builder.op("aten::format", form, *nested)
     return _call(builder, "format", value, form)
 

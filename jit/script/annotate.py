@@ -56,7 +56,8 @@ from ir import (
 )
 
 _PLAIN: dict[Any, Type] = {
-    None: NONE, type(None): NONE, int: INT, torch.SymInt: INT, float: FLOAT, bool: BOOL, complex: COMPLEX, str: STR,
+    None: NONE, type(None): NONE, int: INT, torch.SymInt: INT, float: FLOAT, bool: BOOL,
+    complex: COMPLEX, str: STR,
     torch.Tensor: TENSOR, np.ndarray: TENSOR, torch.device: DEVICE, torch.dtype: DTYPE,
     torch.layout: LAYOUT, torch.memory_format: MEMORY_FORMAT, torch.Generator: GENERATOR, Any: ANY,
     object: ANY, numbers.Number: NUMBER, torch.Size: SIZE, range: RANGE,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
-from ir import Interpreter, UnsupportedError
+from ir import Interpreter
 from tests.script.support import agree, compiled
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple, Optional
 import pytest
 import torch
 
-from ir import Interpreter, erased_type_of
+import jit
+from ir import Interpreter
 from jit.script import compile_function
 from tests.script.support import agree, compiled
 
@@ -313,10 +314,8 @@ def with_comment(x, n):  # type: ignore[no-untyped-def]
 
 
 def test_wrappers_are_compiled_as_they_are() -> None:
-    types = [erased_type_of(a) for a in (torch.ones(1), 2, 1.5)]
-    run = Interpreter(compile_function(decorated, types).graph).run
     x = torch.ones(2, requires_grad=True)
-    result = run(x, 3, 2.0)
+    result = jit.script(decorated)(x, 3, scale=2.0)
     assert torch.equal(result, torch.full((2,), 6.0)) and not result.requires_grad
     agree(lambda x: decorated(x, scale=3.0), torch.ones(2))
 
