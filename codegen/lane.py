@@ -621,6 +621,16 @@ class LaneBuilder:
             halves.append(Lane(self, self.builder.shuffle_vector(x.value, y.value, mask), x.dtype))
         return halves[0], halves[1]
 
+    def transposed(self, rows: Sequence[Lane]) -> list[Lane]:
+        """A square of as many vectors as they have elements, rows as columns: log2(W) rounds of
+        interleaving row i with row i + W/2.
+        """
+        found, half = list(rows), len(rows) // 2
+        for _ in range(len(found).bit_length() - 1):
+            pairs = [self.interleaved(found[i], found[i + half]) for i in range(half)]
+            found = [lane for pair in pairs for lane in pair]
+        return found
+
     def joined(self, parts: Sequence[Lane]) -> Lane:
         """Vectors of equal width, one after the other."""
         lanes = list(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import llvmlite.ir as ll
 
 from codegen.abi import I64, i64
@@ -32,3 +34,26 @@ class counted:
         self.index.add_incoming(b.add(self.index, i64(1)), b.block)
         b.branch(self.test)
         b.position_at_end(self.done)
+
+
+def carried(
+    b: ll.IRBuilder,
+    count: ll.Value,
+    start: Sequence[ll.Value],
+    body: Callable[[ll.Value, Sequence[ll.Value]], Sequence[ll.Value]],
+) -> Sequence[ll.Value]:
+    """A loop over 0 .. n - 1 whose every turn makes new values of those of the turn before; gives
+    the last ones.
+    """
+    before = b.block
+    loop = counted(b, count)
+    with loop as index:
+        inside = b.block
+        b.position_after(loop.index)
+        values = [b.phi(x.type) for x in start]
+        b.position_at_end(inside)
+        following = body(index, values)
+        for phi, first, next_ in zip(values, start, following, strict=True):
+            phi.add_incoming(first, before)
+            phi.add_incoming(next_, b.block)
+    return values

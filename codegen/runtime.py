@@ -38,7 +38,7 @@ import os
 import sys
 from functools import cache
 
-from codegen import list_runtime, torch_abi
+from codegen import gemm, list_runtime, torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -488,6 +488,9 @@ def resolve(name: str) -> int | None:
     if name in _list_source().exports:
         with LOCK:
             return _lists().address(name)
+    if gemm.is_symbol(name):
+        with LOCK:
+            return _product(name).address(name)
     return torch_abi.address(name)
 
 
@@ -515,6 +518,12 @@ def _list_source() -> Source:
 def _lists() -> Library:
     """The runtime of native lists, loaded when a plan uses it for the first time."""
     return engine().load(_list_source())
+
+
+@cache
+def _product(name: str) -> Library:
+    """A function of generated products, made when something uses it for the first time."""
+    return engine().load(gemm.module_of(name, engine().target))
 
 
 def is_loaded() -> bool:

@@ -13,9 +13,10 @@ from typing import Protocol
 
 import llvmlite.ir as ll
 
-from codegen import blas, shim
+from codegen import shim
 from codegen.abi import offset
 from codegen.lower import dense_strides, lower_copy, readable
+from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, tensors_of
 from codegen.product import Product, is_readable, product_of
@@ -63,15 +64,10 @@ def is_called(node: Node, known: Known) -> bool:
 
 
 def _is_native(node: Node) -> bool:
-    """Whether BLAS does it."""
+    """Whether it is a product that we do, or BLAS."""
     rule, type_ = node.op.rule, node.outputs[0].type
     is_product = isinstance(rule, Structured) and rule.is_product
-    return (
-        is_product
-        and isinstance(type_, TensorType)
-        and type_.dtype is not None
-        and blas.routine(type_.dtype) is not None
-    )
+    return is_product and isinstance(type_, TensorType) and can_multiply(type_.dtype)
 
 
 def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call:
@@ -139,9 +135,8 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
     allocate_call(body, call)
     for nest in call.copies:
         body.nest(nest)
-    left, right = (_pointer(body, operand) for operand in call.operands)
-    result = body.pointers[call.node.output]
-    blas.emit_product(body.entry, call.product, call.operands[0].dtype, left, right, result)
+    places = [*(_pointer(body, x) for x in call.operands), body.pointers[call.node.output]]
+    emit_product(body.entry, call.product, call.operands[0].dtype, places)
 
 
 def _pointer(body: Body, buffer: Buffer) -> ll.Value:

@@ -122,13 +122,4 @@ class TileEmitter(Evaluator):
             for k in range(self.width):
                 offset = self.b.add(base, self.b.mul(step, I64(k)))
                 rows.append(self.s.load(self.pointer(buffer, offset), buffer.dtype))
-            return self._transpose(rows)
-
-    def _transpose(self, rows: list[Lane]) -> list[Lane]:
-        """log2(W) rounds of interleaving row i with row i + W/2."""
-        half = len(rows) // 2
-        rounds = len(rows).bit_length() - 1
-        for _ in range(rounds):
-            pairs = [self.s.interleaved(rows[i], rows[i + half]) for i in range(half)]
-            rows = [lane for pair in pairs for lane in pair]
-        return rows
+            return self.s.transposed(rows)

@@ -1,0 +1,214 @@
+"""The inner functions of a generated product: the tile, and the packing of what it reads.
+
+A tile is `height` rows of C, one vector wide, whose sums stay in registers while k runs: a step
+along k loads one vector of B's panel and broadcasts one element of each of A's rows.
+
+    tile(a, row step, k step, panel, panel step, depth, c, c step, rows, width, adds)
+    pack(source, source step, panel, depth, width)          panel[depth][one vector] of B
+
+Steps are bytes. `rows` may be more than the tile has; rows that are missing repeat the last one, so
+that reading and storing them changes nothing. Columns beyond `width` are computed and not stored:
+in a packed panel they are there. `adds` says whether the sums are added to what C holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import llvmlite.ir as ll
+
+from codegen.abi import I1, I8, I32, I64, PTR, VOID, i32, i64, offset
+from codegen.lanes import Lane, Lanes
+from codegen.loops import carried, counted
+from codegen.target import Target
+from ir import DType
+
+ALIGNMENT = 64
+DEPTH = 128  # a panel stays in the level 1 cache with the rows of A that are multiplied with it
+GROUP = 8  # panels that are packed together from rows along k: a step reads as many cache lines
+AHEAD = 16  # steps along k whose rows are on their way: each may be on a page of its own
+TILE_TYPE = ll.FunctionType(VOID, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, I1))
+PACK_TYPE = ll.FunctionType(VOID, (PTR, I64, PTR, I64, I64))
+
+
+class Emitter:
+    """Emits the functions for one dtype and one machine into a module."""
+
+    def __init__(self, module: ll.Module, dtype: DType, target: Target) -> None:
+        self.module, self.dtype, self.target = module, dtype, target
+        self.lanes = target.lanes(dtype.bits)
+        self.vector_bytes = self.lanes * dtype.itemsize
+        self.panel_bytes = DEPTH * self.vector_bytes
+
+    @contextmanager
+    def function(self, name: str, kind: ll.FunctionType) -> Iterator[tuple[Lanes, ll.Function]]:
+        """A function that ends where the context ends."""
+        function = ll.Function(self.module, kind, name)
+        b = ll.IRBuilder(function.append_basic_block("entry"))
+        yield Lanes(b, self.lanes, self.target.instructions), function
+        b.ret_void()
+
+    def prefetch(self, b: ll.IRBuilder, base: ll.Value, distance: ll.Value) -> None:
+        """Fetch a cache line that will be read soon; it need not exist."""
+        name = "llvm.prefetch.p0"
+        kind = ll.FunctionType(VOID, (PTR, I32, I32, I32))
+        function = self.module.globals.get(name) or ll.Function(self.module, kind, name)
+        read, keep, data = i32(0), i32(3), i32(1)
+        b.call(function, [offset(b, base, distance), read, keep, data])
+
+    # the tile -------------------------------------------------------------------------------------
+    def tile(self, name: str, height: int) -> None:
+        """A tile of so many rows."""
+        with self.function(name, TILE_TYPE) as (s, function):
+            a, a_step, k_step, panel, panel_step, depth, c, c_step, rows, width, adds = (
+                function.args
+            )
+            b = s.builder
+            rows = smaller(b, rows, i64(height))
+            last = b.sub(rows, i64(1))
+            numbers = [smaller(b, i64(k), last) for k in range(height)]
+            starts = [offset(b, a, b.mul(k, a_step)) for k in numbers]
+            sums = self._sums(s, starts, k_step, panel, panel_step, depth)
+            is_whole = b.icmp_signed(">=", width, i64(self.lanes))
+            with b.if_else(is_whole) as (whole, part):
+                with whole:
+                    self._store(s, sums, [offset(b, c, b.mul(k, c_step)) for k in numbers], adds)
+                with part:
+                    self._store_part(s, sums, c, c_step, rows, width, adds)
+
+    def _sums(
+        self,
+        s: Lanes,
+        starts: Sequence[ll.Value],
+        k_step: ll.Value,
+        panel: ll.Value,
+        panel_step: ll.Value,
+        depth: ll.Value,
+    ) -> list[Lane]:
+        """The products of rows and panel, summed along k in registers."""
+        b = s.builder
+        zero = s.splat(s.const(0.0, self.dtype)).value
+
+        def step(k: ll.Value, sums: Sequence[ll.Value]) -> Sequence[ll.Value]:
+            at = b.mul(k, k_step)
+            y = s.load(offset(b, panel, b.mul(k, panel_step)), self.dtype)
+            self.prefetch(b, panel, b.mul(b.add(k, i64(AHEAD)), panel_step))
+            elements = [s.load_scalar(offset(b, start, at), self.dtype) for start in starts]
+            return [
+                s.fma(s.splat(x), y, Lane(s, total, self.dtype)).value
+                for x, total in zip(elements, sums, strict=True)
+            ]
+
+        return [Lane(s, x, self.dtype) for x in carried(b, depth, [zero] * len(starts), step)]
+
+    def _store(
+        self, s: Lanes, sums: Sequence[Lane], rows: Sequence[ll.Value], adds: ll.Value
+    ) -> None:
+        """A whole tile: all of C is read before any is written, as rows may repeat."""
+        b = s.builder
+        before = b.block
+        with b.if_then(adds):
+            added = [x + s.load(p, self.dtype) for x, p in zip(sums, rows, strict=True)]
+            inside = b.block
+        results = []
+        for x, y in zip(sums, added, strict=True):
+            phi = b.phi(x.value.type)
+            phi.add_incoming(x.value, before)
+            phi.add_incoming(y.value, inside)
+            results.append(Lane(s, phi, self.dtype))
+        for x, p in zip(results, rows, strict=True):
+            s.store(p, x, self.dtype)
+
+    def _store_part(
+        self,
+        s: Lanes,
+        sums: Sequence[Lane],
+        c: ll.Value,
+        c_step: ll.Value,
+        rows: ll.Value,
+        width: ll.Value,
+        adds: ll.Value,
+    ) -> None:
+        """A tile with fewer columns: by way of the frame, row by row under a mask."""
+        b = s.builder
+        scratch = frame(b, len(sums) * self.vector_bytes)
+        for k, x in enumerate(sums):
+            s.store(offset(b, scratch, k * self.vector_bytes), x, self.dtype)
+        mask = s.tail_mask(width)
+        kept = s.tail_mask(b.select(adds, width, i64(0)))
+        with counted(b, rows) as k:
+            x = s.load(offset(b, scratch, b.mul(k, i64(self.vector_bytes))), self.dtype)
+            row = offset(b, c, b.mul(k, c_step))
+            s.store(row, x + s.load(row, self.dtype, kept), self.dtype, mask)
+
+    # packing --------------------------------------------------------------------------------------
+    def pack(self, name: str, is_transposed: bool) -> None:
+        with self.function(name, PACK_TYPE) as (s, function):
+            (self._pack_columns if is_transposed else self._pack_rows)(s, *function.args)
+
+    def _pack_rows(
+        self,
+        s: Lanes,
+        source: ll.Value,
+        step: ll.Value,
+        panel: ll.Value,
+        depth: ll.Value,
+        width: ll.Value,
+    ) -> None:
+        """From rows along k: copied, several panels in one pass over the rows."""
+        b = s.builder
+        left = [b.sub(width, i64(j * self.lanes)) for j in range(GROUP)]
+        masks = [s.tail_mask(larger(b, smaller(b, n, i64(self.lanes)), i64(0))) for n in left]
+        with counted(b, depth) as k:
+            row = offset(b, source, b.mul(k, step))
+            for j, mask in enumerate(masks):
+                place = offset(b, row, j * self.vector_bytes)
+                part = s.load(place, self.dtype, mask)
+                self.prefetch(b, place, b.mul(i64(AHEAD // 2), step))
+                to = offset(
+                    b, panel, b.add(b.mul(k, i64(self.vector_bytes)), i64(j * self.panel_bytes))
+                )
+                s.store(to, part, self.dtype)
+
+    def _pack_columns(
+        self,
+        s: Lanes,
+        source: ll.Value,
+        step: ll.Value,
+        panel: ll.Value,
+        depth: ll.Value,
+        width: ll.Value,
+    ) -> None:
+        """From columns along k: squares of one vector's size, transposed in registers. Columns
+        that are missing repeat the last one; the panel has room for whole squares.
+        """
+        b, n = s.builder, self.lanes
+        last = b.sub(width, i64(1))
+        starts = [offset(b, source, b.mul(smaller(b, i64(i), last), step)) for i in range(n)]
+        with counted(b, b.udiv(b.add(depth, i64(n - 1)), i64(n))) as block:
+            k = b.mul(block, i64(n))
+            mask = s.tail_mask(b.sub(depth, k))
+            at = b.mul(k, i64(self.dtype.itemsize))
+            square = [s.load(offset(b, start, at), self.dtype, mask) for start in starts]
+            to = offset(b, panel, b.mul(k, i64(self.vector_bytes)))
+            for i, row in enumerate(s.transposed(square)):
+                s.store(offset(b, to, i * self.vector_bytes), row, self.dtype)
+
+
+def smaller(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:
+    return b.select(b.icmp_signed("<", x, y), x, y)
+
+
+def larger(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:
+    return b.select(b.icmp_signed(">", x, y), x, y)
+
+
+def frame(b: ll.IRBuilder, size: int) -> ll.Value:
+    """Bytes in the function's frame."""
+    with b.goto_entry_block():
+        room = b.alloca(ll.ArrayType(I8, size))
+        room.align = ALIGNMENT
+        place = b.gep(room, [i64(0)], source_etype=I8)
+        place.type = PTR  # llvmlite keeps the type of what it points to
+        return place
