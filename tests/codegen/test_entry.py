@@ -235,7 +235,7 @@ def _identity(entry: EntryBuilder) -> None:
         (SequenceParam((IntParam(), FloatParam())), [(1, 2.0)], [(1,), [1, 2.0], (1, 2), 3]),
         (SequenceParam((AnyParam(),), is_list=True), [[3]], [[], [1, 2], (3,)]),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, Param) else str(len(value)),
 )
 def test_scalars(param: Param, good: list[object], bad: list[object]) -> None:
     function = plan([param], _identity)
