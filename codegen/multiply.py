@@ -16,37 +16,35 @@ from collections.abc import Sequence
 
 import llvmlite.ir as ll
 
-from codegen import blas, gemm
+from codegen import blas
 from codegen.abi import I64, RANGE_TYPE, i64, offset, stack
 from codegen.entry import EntryBuilder
 from codegen.product import Product
+from codegen.product_form import DTYPES, Form, height
 from codegen.target import Target, host
 from codegen.threads import emit_parallel_for
 from ir import Dim, DType, hint, size_max
 
 MEASURED = frozenset({"znver4"})
 SMALL = 1 << 15  # multiplications: done before BLAS has found its way
+DOTS = 8  # rows up to which transposing a panel costs more than folding dot products
 GIL_WORK = 1 << 16  # multiplications that are worth letting other threads of Python run
 THREAD_WORK = 1 << 17  # multiplications that are worth a thread
 
 
 def can_multiply(dtype: DType | None) -> bool:
     """Whether there is native code for products of a dtype."""
-    return dtype in gemm.DTYPES
+    return dtype in DTYPES
 
 
-def form_of(product: Product, dtype: DType, target: Target) -> gemm.Form | None:
+def form_of(product: Product, dtype: DType, target: Target) -> Form | None:
     """The form of generated code that computes a product; None when BLAS does."""
     is_faster = target.cpu in MEASURED or hint(product.work) <= SMALL
     if blas.routine(dtype) is not None and not is_faster:
         return None
-    return gemm.Form(
-        dtype,
-        gemm.height(hint(product.m)),
-        product.a.is_transposed,
-        product.b.is_transposed,
-        len(product.batch),
-    )
+    rows, is_a, is_b = hint(product.m), product.a.is_transposed, product.b.is_transposed
+    has_dots = is_b and not is_a and rows <= DOTS
+    return Form(dtype, height(rows), is_a, is_b, len(product.batch), has_dots)
 
 
 def emit_product(
@@ -73,7 +71,7 @@ def emit_product(
             builder.call(function, [i64(0), end, record])
 
 
-def _units(product: Product, form: gemm.Form) -> Dim:
+def _units(product: Product, form: Form) -> Dim:
     """How many units a form's function has to do."""
     width = form.group * host().lanes(form.dtype.bits)
     panels = (product.n + (width - 1)) // width

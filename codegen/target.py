@@ -56,6 +56,11 @@ class Target:
         """
         return self.vector_bytes == 64 and self.cpu in _HALVED
 
+    @property
+    def registers(self) -> int:
+        """How many vector registers it has."""
+        return 16 if self.triple.startswith("x86") and self.vector_bytes < 64 else 32
+
     def lanes(self, bits: int) -> int:
         """Elements of `bits` bits in one vector register."""
         return max(self.vector_bytes * 8 // bits, 1)

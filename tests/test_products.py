@@ -16,8 +16,8 @@ from torch import Tensor
 
 from codegen import gemm, multiply
 from codegen.engine import compile_object
-from codegen.gemm import Form
 from codegen.microkernel import DEPTH
+from codegen.product_form import TALLEST, Form, height
 from codegen.target import Target, describe, host
 from ir import dtypes, lookup
 from tests.native_ops import Specialization
@@ -159,8 +159,9 @@ MACHINES = [
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.cpu)
 def test_other_machines(who: str, machine: Target) -> None:
-    form = Form(dtypes.float32, gemm.TALLEST, False, True, 1)
-    for name in (form.symbol, form.tile, form.pack):
+    form = Form(dtypes.float32, TALLEST, False, True, 1)
+    few = Form(dtypes.float32, 3, False, True, 1, has_dots=True)
+    for name in (form.symbol, form.tile, form.pack, few.symbol, few.tile):
         assert gemm.is_symbol(name)
         module = gemm.module_of(name, machine)
         defined = [f.name for f in module.functions if not f.is_declaration]
@@ -169,7 +170,7 @@ def test_other_machines(who: str, machine: Target) -> None:
 
 
 def test_tiles_leave_few_rows_over() -> None:
-    assert [gemm.height(rows) for rows in (0, 1, 7, 8, 9, 16, 17, 64)] == [1, 1, 7, 8, 5, 8, 6, 8]
+    assert [height(rows) for rows in (0, 1, 7, 8, 9, 16, 17, 64)] == [1, 1, 7, 8, 5, 8, 6, 8]
 
 
 def test_names_of_others_are_not_ours() -> None:
