@@ -10,7 +10,7 @@ from ir import Graph, Node
 from jit.config import DEFAULT
 from jit.declared import is_variadic
 from jit.function import ScriptFunction
-from jit.modules import is_module, script_module, swap_forward
+from jit.modules import compiled_module, is_module, script_module
 from jit.script import check_class, compile_function, example_types
 from jit.trace import is_tracing
 from jit.tracing import TracedFunction
@@ -29,8 +29,8 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
     to the sizes that calls bring. NumPy arrays in give NumPy arrays out. A call that plans cannot
     serve (one that needs gradients, say) behaves as the undecorated function; `jit.stats(f)` counts
     why. With `strict`, source outside the compiled language is an error instead of a warning. Other
-    keywords are the knobs of `jit.config.Config`. A module is given back itself, its `forward`
-    compiled.
+    keywords are the knobs of `jit.config.Config`. For a module, one of the same state is made, its
+    `forward` compiled; the module itself stays eager.
     """
     config = DEFAULT.with_(**knobs)
     if function is None:
@@ -38,7 +38,7 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
     if config.disable or isinstance(function, ScriptFunction):
         return function
     if is_module(function):
-        return swap_forward(function, config, strict)
+        return compiled_module(function, config, strict)
     return ScriptFunction(function, config=config, is_strict=strict)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jit.function import ScriptFunction
-from jit.modules import ScriptModule
+from jit.modules import is_module
 from jit.reasons import REASONS
 from jit.tracing import TracedFunction
 
@@ -77,7 +77,7 @@ def stats(f: Callable[..., Any]) -> Stats:
 
 def compiled_function(f: Callable[..., Any]) -> ScriptFunction:
     """The compiled function behind a callable; TypeError when there is none."""
-    f = f.forward if isinstance(f, ScriptModule) else f
+    f = getattr(f, "forward", f) if is_module(f) else f
     found = f.compiled if isinstance(f, TracedFunction) else getattr(f, "__func__", f)
     if not isinstance(found, ScriptFunction):
         raise TypeError(

@@ -1,18 +1,19 @@
-"""Modules: `jit.script(module)`, and modules whose forward was swapped for a compiled one.
+"""Modules: `jit.script(module)` and `jit.jit(module)`.
 
 module ── recursive: copies by reference ──► ScriptModule ── methods: compiled when asked for
    │                                             └── watched: what changes makes them compiled anew
-   └── swap: the same object, its forward compiled
+   └── compiled_module: the same state, the forward compiled
 """
 
+from jit.modules.compiled_module import CompiledModule, compiled_module, is_module
 from jit.modules.recursive import script_module
 from jit.modules.script_module import RecursiveScriptModule, ScriptModule
-from jit.modules.swap import is_module, swap_forward
 
 __all__ = [
+    "CompiledModule",
     "RecursiveScriptModule",
     "ScriptModule",
+    "compiled_module",
     "is_module",
     "script_module",
-    "swap_forward",
 ]

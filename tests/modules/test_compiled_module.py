@@ -26,11 +26,9 @@ class Net(nn.Module):
 X = torch.linspace(-1, 1, 6).reshape(2, 3)
 
 
-def swapped() -> Net:
+def compiled() -> Net:
     torch.manual_seed(0)
-    module = Net().eval().requires_grad_(False)
-    assert jit.jit(module) is module
-    return module
+    return jit.jit(Net().eval().requires_grad_(False))
 
 
 def assigned() -> Net:
@@ -44,7 +42,7 @@ def eager(module: Net) -> Tensor:
     return Net.forward(module, X)
 
 
-@pytest.fixture(params=[swapped, assigned], ids=["swapped", "assigned"])
+@pytest.fixture(params=[compiled, assigned], ids=["compiled", "assigned"])
 def module(request: pytest.FixtureRequest) -> Net:
     made: Net = request.param()
     for _ in range(3):
@@ -54,7 +52,8 @@ def module(request: pytest.FixtureRequest) -> Net:
 
 
 def test_stays_itself(module: Net) -> None:
-    assert type(module) is Net and list(module.state_dict()) == ["fc.weight", "fc.bias"]
+    assert isinstance(module, Net) and type(module).__name__ == "Net"
+    assert list(module.state_dict()) == ["fc.weight", "fc.bias"]
 
 
 def test_sees_changes(module: Net) -> None:
@@ -102,9 +101,9 @@ class Refused(nn.Module):
 
 
 def test_parts_of_a_refused_forward_are_compiled() -> None:
-    module = Refused().eval().requires_grad_(False)
-    expected = module(X)
-    jit.jit(module)
+    eager = Refused().eval().requires_grad_(False)
+    expected = eager(X)
+    module = jit.jit(eager)
     with pytest.warns(jit.JitWarning, match="runs in eager mode"):
         torch.testing.assert_close(module(X), expected)
     for _ in range(3):
@@ -115,4 +114,56 @@ def test_parts_of_a_refused_forward_are_compiled() -> None:
 
 
 def test_parts_are_left_alone_where_the_whole_compiles(module: Net) -> None:
-    assert not getattr(module.forward, "parts", {}) and "forward" not in vars(module.fc)
+    assert not getattr(module.forward, "parts", {}) and type(module.fc) is nn.Linear
+
+
+def test_the_module_itself_stays_eager() -> None:
+    eager = Refused().eval().requires_grad_(False)
+    module = jit.jit(eager)
+    with pytest.warns(jit.JitWarning, match="runs in eager mode"):
+        module(X)
+    assert type(eager.layers[0]) is Net and "forward" not in vars(eager)
+    assert type(module.layers[0]) is not Net and isinstance(module.layers[0], Net)
+    assert jit.jit(module) is module
+
+
+def test_state_is_shared_both_ways() -> None:
+    eager = Refused().eval().requires_grad_(False)
+    module = jit.jit(eager)
+    with pytest.warns(jit.JitWarning, match="runs in eager mode"):
+        module(X)
+    eager.layers[1].scale = 5.0
+    module.layers.append(Net().eval().requires_grad_(False))
+    module.head = nn.Linear(3, 4).requires_grad_(False)
+    assert len(eager.layers) == 3 and eager.head is module.head
+    for _ in range(3):
+        torch.testing.assert_close(module(X), eager(X))
+    eager.train()
+    assert module.training and module.layers[0].drop.training
+    module.double()
+    assert eager.head.weight.dtype == torch.float64
+    assert list(module.state_dict()) == list(eager.state_dict())
+
+
+def test_a_forward_of_the_instance_is_the_one_that_is_compiled() -> None:
+    eager = Net().eval().requires_grad_(False)
+    eager.forward = lambda x: torch.sin(x) + 1  # type: ignore[method-assign]
+    module = jit.jit(eager)
+    for _ in range(3):
+        torch.testing.assert_close(module(X), torch.sin(X) + 1)
+    assert jit.stats(module).native
+    module.forward = lambda x: x  # type: ignore[method-assign]
+    assert module(X) is X and eager(X) is X
+
+
+def test_compiled_modules_inside_of_compiled_functions() -> None:
+    module = jit.jit(Net().eval().requires_grad_(False))
+
+    @jit.jit(strict=True)
+    def twice(x: Tensor) -> Tensor:
+        return module(module(x))
+
+    for _ in range(3):
+        torch.testing.assert_close(twice(X), module.__wrapped__(module.__wrapped__(X)))
+    torch.testing.assert_close(jit.script(module)(X), module.__wrapped__(X))
+    torch.testing.assert_close(jit.trace(module, X)(X), module.__wrapped__(X))

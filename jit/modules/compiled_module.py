@@ -1,0 +1,226 @@
+"""`jit.jit(module)`: a module of the same class and the same state, whose forward is compiled.
+
+    model ────────┐
+                  ├─► one __dict__: tensors, submodules, attributes, hooks, training flag
+    jit.jit(model)┘
+
+What is done to one of the two is seen by the other; calls of the first stay eager.
+
+Where the language does not have the source of a forward, eager runs it, and others are compiled in
+its place: the function that its decorator wraps, or else the forwards of its submodules, the
+largest that can be. So a model whose outermost layer is all Python (configuration, caches, result
+objects) still spends its time in native code.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any, ClassVar
+
+import torch
+
+from jit.config import Config
+from jit.function import Key, ScriptFunction
+
+Module = torch.nn.Module
+Children = dict[str, Module | None]
+
+
+def is_module(obj: Any) -> bool:
+    """Whether an object is a module."""
+    return isinstance(obj, Module)
+
+
+def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any:
+    """A compiled module of the state of `module`; a module that is compiled, as it is."""
+    if isinstance(module, CompiledModule) or isinstance(
+        vars(module).get("forward"), ScriptFunction
+    ):
+        return module
+    cls = type(module)
+    own = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "__wrapped__": module,
+        "_jit_parts": {},
+    }
+    made: Any = object.__new__(type(cls.__name__, (CompiledModule, cls), own))
+    object.__setattr__(made, "__dict__", vars(module))
+    forward = Forward(module.forward, config=config, is_strict=is_strict)
+    forward.module = made
+    type(made)._jit_forward = staticmethod(forward)
+    return made
+
+
+class CompiledModule(Module):
+    """A module that shares its state with an eager one. Each has a class of its own, which holds
+    what the two do not share.
+    """
+
+    __wrapped__: ClassVar[Module]
+    """The module that this one was made from."""
+    _jit_parts: ClassVar[dict[str, CompiledModule]]
+    """What stands in place of submodules, by name, when they are compiled and not this forward."""
+    _jit_forward: ClassVar[Any]
+
+    @property
+    def forward(self) -> Any:
+        """The compiled forward; what was assigned since comes first."""
+        own = vars(self).get("forward")
+        return self._jit_forward if own is None or own is self._jit_forward.__wrapped__ else own
+
+    @forward.setter
+    def forward(self, value: Any) -> None:
+        vars(self)["forward"] = value
+
+    @property
+    def _modules(self) -> Children:
+        shared: Children = vars(self)["_modules"]
+        return _Children(shared, self._jit_parts) if self._jit_parts else shared
+
+    @_modules.setter
+    def _modules(self, value: Children) -> None:
+        vars(self)["_modules"] = value
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._jit_parts:
+            return self._modules[name]
+        return super().__getattr__(name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        forward = self._jit_forward
+        return compiled_module, (self.__wrapped__, *forward.options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return compiled_module(copy.deepcopy(self.__wrapped__, memo), *self._jit_forward.options)
+
+
+class _Children(Children):
+    """The submodules of a compiled module: its parts instead of what they were made from. What is
+    written goes to the shared ones.
+    """
+
+    def __init__(self, shared: Children, parts: dict[str, CompiledModule]) -> None:
+        super().__init__(shared)
+        self._shared = shared
+        for name, part in parts.items():
+            if shared.get(name) is part.__wrapped__:
+                super().__setitem__(name, part)
+
+    def __setitem__(self, name: str, value: Module | None) -> None:
+        super().__setitem__(name, value)
+        self._shared[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        del self._shared[name]
+
+
+class Forward(ScriptFunction):
+    """The compiled forward of a module. When it is refused, what its decorators wrap takes its
+    place, or else submodules do.
+    """
+
+    inner: Forward | None = None
+    """What is compiled in place of this forward, a decorator outside the language around it."""
+    module: CompiledModule | None = None
+
+    @property
+    def __code__(self) -> CodeType:
+        """That of the function, which decorators look at."""
+        code: CodeType = getattr(self._function, "__code__")  # noqa: B009  it may be any callable
+        return code
+
+    @property
+    def options(self) -> tuple[Config, bool]:
+        """What `compiled_module` makes such a module with."""
+        return self.executor.config, self._is_strict
+
+    @property
+    def parts(self) -> dict[str, Forward]:
+        """The forwards that were compiled in place of this one, by path."""
+        if self.inner is not None:
+            return {"": self.inner, **self.inner.parts}
+        return dict(_forwards(self.module)) if self.module is not None else {}
+
+    def _refuse(self, key: Key, reason: str, error: Exception) -> str:
+        if self.module is not None and self.inner is None:
+            self._divide(self.module)
+        return super()._refuse(key, reason, error)
+
+    def _divide(self, module: CompiledModule) -> None:
+        config = self.executor.config
+        bound: Any = self._function
+        function: Any = getattr(bound, "__func__", bound)
+        peeled = _peel(function)
+        if peeled is not None:
+            wrapper, cell = peeled
+            self.inner = Forward(cell.cell_contents, config=config)
+            self.inner.module = module
+            function = _with_cell(wrapper, cell, CellType(self.inner))
+        else:
+            module._jit_parts.update(_compiled_parts(module.__wrapped__, config))
+            function = _with_parts(function, module)
+        is_method = isinstance(bound, MethodType)
+        self._target = MethodType(function, bound.__self__) if is_method else function
+
+
+def _with_parts(function: Callable[..., Any], module: CompiledModule) -> Callable[..., Any]:
+    """A forward for the module that has parts, when it is called for the eager one."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(module if self is module.__wrapped__ else self, *args, **kwargs)
+
+    return forward
+
+
+def _peel(function: Any) -> tuple[FunctionType, CellType] | None:
+    """A decorated function, and the cell of its closure that has what it wraps."""
+    wrapped = getattr(function, "__wrapped__", None)
+    if not isinstance(function, FunctionType) or not isinstance(wrapped, FunctionType):
+        return None
+    cells = (c for c in function.__closure__ or () if c.cell_contents is wrapped)
+    return next(((function, cell) for cell in cells), None)
+
+
+def _with_cell(function: FunctionType, old: CellType, new: CellType) -> FunctionType:
+    """The same function with another cell in its closure."""
+    closure = tuple(new if cell is old else cell for cell in function.__closure__ or ())
+    made = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, closure
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    functools.update_wrapper(made, function)
+    return made
+
+
+def _compiled_parts(module: Module, config: Config) -> Iterator[tuple[str, CompiledModule]]:
+    """The submodules worth compiling, by name: those in containers, which have no forward, too;
+    not torch's own single operators, which eager serves as well.
+    """
+    for name, child in vars(module)["_modules"].items():
+        if child is None:
+            continue
+        if type(child).forward is Module.forward:
+            parts = dict(_compiled_parts(child, config))
+            if parts:
+                container = compiled_module(child, config)
+                container._jit_parts.update(parts)
+                yield name, container
+        elif any(child.children()) or not type(child).__module__.startswith("torch.nn."):
+            made = compiled_module(child, config)
+            if isinstance(made, CompiledModule):
+                yield name, made
+
+
+def _forwards(module: CompiledModule, prefix: str = "") -> Iterator[tuple[str, Forward]]:
+    """The compiled forwards nearest below a module, by path."""
+    for name, part in module._jit_parts.items():
+        if type(part.__wrapped__).forward is Module.forward:
+            yield from _forwards(part, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", part._jit_forward
