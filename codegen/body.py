@@ -445,6 +445,8 @@ class Body:
     def _bind_result(self, value: Value, obj: ll.Value) -> None:
         if value in self.chosen.native:
             list_ops.unbox(self, value, obj)
+            if self.plan.aliases.is_written(value):
+                list_ops.part(self, self.lists[value])
             self.own_list(value, self.lists[value].header)
             return
         self.objects[value] = obj

@@ -218,6 +218,13 @@ def unbox(body: Body, value: Value, obj: ll.Value, node: Node | None = None) -> 
     bind_made(body, value, call(body.b, f"relume_list_unbox_{kind}", body.chain, obj), node)
 
 
+def part(body: Body, value: List) -> None:
+    """Let a list go its own way: the Python list that it was made from stays as it is."""
+    at = offset(body.b, value.header, OBJECT)
+    call(body.b, "Py_DecRef", body.b.load(at, typ=PTR))
+    body.b.store(NULL, at)
+
+
 def box(body: Body, value: List) -> Owned:
     """The Python list that stands for a native one: made once, or the argument."""
     b, entry = body.b, body.entry

@@ -196,3 +196,13 @@ def test_lists_inside_of_arguments_are_changed(kind: str) -> None:
         made = tuple if kind.startswith("tuple") else list
         assert eager(made(rows), n) == native(made(others), n)
         assert rows == others
+
+
+def test_a_list_that_a_callback_made_is_changed_natively() -> None:
+    source = (
+        "def generated(a: list[int]):\n    b = a.copy()\n    b.reverse()\n    a[1:3] = [7, 7, 7]\n"
+        "    return a, b\n"
+    )
+    eager, native = load(source), jit.jit(load(source))
+    for _ in range(4):
+        assert outcome(native, ([3, 1, 2],)) == outcome(eager, ([3, 1, 2],))

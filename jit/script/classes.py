@@ -94,7 +94,18 @@ def set_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> 
     if live is not None:
         frame.python(setattr, [live, frame.constant(name), frame.require(operand)], NONE)
         return
+    found = _class_attribute(instance.cls, name)
+    if isinstance(found, property):
+        frame.call(PyObject(setter_of(frame, found, name), name), instance, operand)
+        return
     store_field(frame, instance, name, operand)
+
+
+def setter_of(frame: Frame, found: property, name: str) -> Any:
+    """What assigns a property."""
+    if found.fset is None:
+        raise frame.mismatch(f"the property {name!r} has no setter")
+    return found.fset
 
 
 def store_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> None:

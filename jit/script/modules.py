@@ -12,6 +12,7 @@ as a constant starts the compilation again (`Restart`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 
 from ir import INT, STR, TENSOR, ListType, ObjectType, TupleType, Type, Value, erased_type_of
+from jit.script.classes import setter_of
 from jit.script.compiled import CompiledMethod
 from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
@@ -106,6 +108,11 @@ def read_state(frame: Frame, obj: Any, name: str, value: Any) -> Value:
 
 def assign_attribute(frame: Frame, owner: PyObject, name: str, operand: Operand) -> None:
     """`owner.name = operand`, seen by everybody who holds the object."""
+    found = inspect.getattr_static(type(owner.obj), name, None)
+    if isinstance(found, property):
+        setter = setter_of(frame, found, name)
+        frame.unit.services.call_function(frame, setter, Arguments([owner, operand], {}))
+        return
     if not hasattr(owner.obj, name):
         raise frame.unsupported(
             f"{name!r} is no attribute of {owner.describe()} yet; set it in __init__ first"

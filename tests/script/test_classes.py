@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+import jit
 from ir import Interpreter
 from tests.script.support import agree, compiled
 
@@ -172,3 +173,57 @@ def test_an_object_that_has_left_is_seen_by_all() -> None:
 
     first, second = Interpreter(compiled(f, 1.5).graph).run(1.5)
     assert first is second and (first.x, first.y) == (3.0, 5.0)
+
+
+class Thermometer:
+    def __init__(self, kelvin: float) -> None:
+        self.kelvin = kelvin
+
+    @property
+    def celsius(self) -> float:
+        return self.kelvin - 273.15
+
+    @celsius.setter
+    def celsius(self, value: float) -> None:
+        self.kelvin = value + 273.15
+
+    @property
+    def is_cold(self) -> bool:
+        return self.kelvin < 280
+
+
+class Heated(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = 1.0
+
+    @property
+    def double(self) -> float:
+        return self.level * 2
+
+    @double.setter
+    def double(self, value: float) -> None:
+        self.level = value / 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.double = 6.0
+        return x * self.level
+
+
+def test_setters_of_properties() -> None:
+    def warm(kelvin: float) -> tuple[float, float]:
+        t = Thermometer(kelvin)
+        t.celsius += 10
+        return t.kelvin, t.celsius
+
+    compiled = jit.script(warm)
+    for _ in range(3):
+        assert compiled(250.0) == warm(250.0)
+    module = Heated()
+    assert jit.script(module)(torch.ones(2)).tolist() == [3.0, 3.0]
+
+    def refused(kelvin: float) -> None:
+        Thermometer(kelvin).is_cold = False  # type: ignore[misc]
+
+    with pytest.raises(jit.CompileError, match="the property 'is_cold' has no setter"):
+        jit.script(refused)
