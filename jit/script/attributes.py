@@ -37,7 +37,7 @@ from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
 from jit.script.scope import select
-from jit.script.values import ChoiceOf, Instance, Method, Operand, PyObject, Static, SuperOf
+from jit.script.values import ChoiceOf, Instance, Items, Method, Operand, PyObject, Static, SuperOf
 
 # Tensor attributes that are one op of another name.
 TENSOR_ATTRIBUTES: dict[str, str] = {
@@ -127,6 +127,8 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
             return _tensor_attribute(frame, owner, name)
         case TupleType(fields=fields) if name in fields:
             return unpack(frame, owner)[fields.index(name)]
+        case TupleType(fields=fields) if name == "_fields" and fields:
+            return Items(tuple(frame.constant(field) for field in fields))
         case ObjectType(cls=cls) if is_enum(cls) and name in ("name", "value"):
             return _enum_attribute(frame, owner, name)
         case type_ if type_ == DEVICE and name in ("type", "index"):

@@ -53,7 +53,7 @@ from jit.script.values import (
 @expression(ast.Constant)
 def _constant(frame: Frame, node: ast.Constant) -> Operand:
     if node.value is Ellipsis:
-        raise frame.unsupported(f"the literal {node.value!r} is not supported in compiled code")
+        return PyObject(Ellipsis, "...")
     if type(node.value) is int and not -(1 << 63) <= node.value < 1 << 63:
         raise frame.unsupported("ints in compiled code have 64 bits; this literal does not fit")
     return frame.constant(node.value)

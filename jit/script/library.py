@@ -211,6 +211,12 @@ def is_mapping(subject: Any) -> bool:
 
 
 @library
+def transposed(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """`list(zip(*rows))`."""
+    return list(zip(*rows, strict=False))
+
+
+@library
 def first_of(items: Sequence[Any], *default: Any) -> Any:
     """`next` of a generator that has been computed at once."""
     return next(iter(items), *default)

@@ -96,6 +96,10 @@ def rule_of(type_: Type, name: str) -> MethodRule | None:
             return _set_method(name)
         case DictType() if name == "update":
             return _update
+        case DictType() if name == "move_to_end":
+            return lambda frame, owner, given: call_on(frame, owner, name, given, NONE)
+        case TupleType(fields=fields) if name == "_asdict" and fields:
+            return _as_dict
         case FutureType():
             return METHODS_OF_FUTURES.get(name)
         case ObjectType() | OptionalType():
@@ -246,6 +250,14 @@ def _update(frame: Frame, owner: Value, given: Arguments) -> Operand:
     return frame.op("aten::update", owner, addition)
 
 
+def _as_dict(frame: Frame, owner: Value, given: Arguments) -> Operand:
+    """`_asdict` of a NamedTuple."""
+    assert isinstance(owner.type, TupleType)
+    return frame.call(
+        PyObject(dict, "dict"), **dict(zip(owner.type.fields, unpack(frame, owner), strict=True))
+    )
+
+
 def _replace(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`_replace` of a NamedTuple."""
     assert isinstance(owner.type, TupleType)
@@ -309,12 +321,35 @@ def _fold_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Ope
         return None  # it is raised when control comes here
 
 
+# Which argument of a method is, or stands for, an element.
+_ITEM = {
+    (ListType, "append"): 0,
+    (ListType, "insert"): 1,
+    (DictType, "setdefault"): 1,
+    (DictType, "get"): 1,
+    (DictType, "pop"): 1,
+}
+
+
+def _element(type_: Type) -> Type:
+    assert isinstance(type_, ListType | DictType)
+    return type_.value if isinstance(type_, DictType) else type_.element
+
+
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:
-    """An empty list whose element type is open takes that of the first element put into it."""
-    position = {"append": 0, "insert": 1, "setdefault": 1}.get(name)
-    if owner not in frame.unit.untyped or position is None or len(given.args) <= position:
+    """An empty list whose element type is open takes that of the first element put into it; an open
+    one that is put into a container, that of its elements.
+    """
+    position = _ITEM.get((type(owner.type), name))
+    if position is None or len(given.args) <= position:
         return
-    item = frame.require(given.args[position]).type
+    item_value = frame.require(given.args[position])
+    if owner not in frame.unit.untyped:
+        element = _element(owner.type)
+        if item_value in frame.unit.untyped and type(item_value.type) is type(element):
+            frame.unit.untyped.settle(item_value, element)
+        return
+    item = item_value.type
     if isinstance(owner.type, ListType):
         element = item.erased() if isinstance(item, TensorType) else item
         frame.unit.untyped.settle(owner, ListType(element))

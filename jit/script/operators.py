@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,15 @@ from ir import (
     Value,
 )
 from jit.script.classes import call_special
-from jit.script.constants import UNKNOWN, common_type, constant_of, make_list, make_tuple, unpack
+from jit.script.constants import (
+    UNKNOWN,
+    common_type,
+    constant_of,
+    lift,
+    make_list,
+    make_tuple,
+    unpack,
+)
 from jit.script.dynamic import binary_result, comparison_result, is_dynamic
 from jit.script.frame import Frame
 from jit.script.scope import merge_types
@@ -425,7 +433,10 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     if isinstance(container, PyObject):
         known = item.obj if isinstance(item, PyObject) else constant_of(item)
         if known is UNKNOWN:
-            raise frame.unsupported(f"`in` {container.describe()} needs a constant on the left")
+            if not isinstance(container.obj, Iterable):
+                raise frame.unsupported(f"`in` {container.describe()} needs a constant on the left")
+            keys = [lift(frame, key, container.name) for key in container.obj]
+            return _in_tuple(frame, keys, item)
         if isinstance(container.obj, Mapping):
             frame.resolver.record_item(container.name, container.obj, known)
         return frame.constant(known in container.obj)

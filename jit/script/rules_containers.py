@@ -9,6 +9,7 @@ import collections
 import functools
 import itertools
 import operator
+from collections.abc import Sequence
 from enum import EnumMeta
 
 from ir import (
@@ -22,6 +23,8 @@ from ir import (
     SequenceType,
     SetType,
     TensorType,
+    TupleType,
+    Type,
     Value,
 )
 from jit.script import operators
@@ -31,8 +34,9 @@ from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.dynamic import call_python, has_dynamic, is_dynamic
 from jit.script.frame import Frame
 from jit.script.iteration import Indexed, iteration, settled
-from jit.script.library import first_of, sorted_by, sorted_plain
-from jit.script.rules import RULES, Rule, rule
+from jit.script.library import first_of, sorted_by, sorted_plain, transposed
+from jit.script.rules import RULES, Rule, form, rule
+from jit.script.scope import merge_types
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
     Arguments,
@@ -44,6 +48,7 @@ from jit.script.values import (
     PyObject,
     RangeOf,
     ReversedOf,
+    StarOf,
     ZipOf,
 )
 
@@ -76,11 +81,22 @@ def _enumerate(frame: Frame, given: Arguments) -> Operand:
 @rule(zip)
 def _zip(frame: Frame, given: Arguments) -> Operand:
     """Of Python's iterators, which may be endless, and with strict lengths it is Python's own."""
+    if len(given.args) == 1 and isinstance(given.args[0], StarOf):
+        rows = given.args[0].part
+        return frame.python(transposed, [rows], ListType(_column(rows.type)))
     is_strict = "strict" in given.kwargs and constant_of(given.kwargs["strict"]) is not False
     if has_dynamic(given.args) or is_strict:
         lists = [_iterable(frame, a) for a in given.args]
         return call_python(frame, zip, Arguments(lists, given.kwargs), "zip")
     return ZipOf(tuple(given.args))
+
+
+def _column(rows: Type) -> Type:
+    """The type of a tuple of one element of each row."""
+    row = rows.element if isinstance(rows, ListType) else ANY
+    if isinstance(row, TupleType) and row.elements:
+        return SequenceType(functools.reduce(merge_types, row.elements))
+    return SequenceType(row.element) if isinstance(row, ListType) else ANY
 
 
 def _iterable(frame: Frame, operand: Operand) -> Operand:
@@ -160,10 +176,14 @@ def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) 
     return frame.call(function, *(operators.elements(frame, item) if spreads else [item]))
 
 
-@rule(next)
-def _next(frame: Frame, given: Arguments) -> Operand:
-    """Of a generator expression, which has been computed as a list: its first element."""
-    source, *default = given.args
+@form(next)
+def _next(frame: Frame, node: ast.Call) -> Operand:
+    """Of a generator expression, which has been computed as a list: its first element; so, too, of
+    a call whose result is known while compiling, such as `self.parameters()`.
+    """
+    source, *default = (frame.evaluate(a) for a in node.args)
+    if isinstance(source, Items) and isinstance(node.args[0], ast.Call) and source.items:
+        return source.items[0]
     value = frame.require(source)
     if not isinstance(value.type, ListType):
         return frame.python(next, [value, *map(frame.require, default)], ANY)

@@ -340,3 +340,55 @@ def functional(items: list[int], n: int) -> tuple[object, ...]:
 
 def test_functions_of_functions() -> None:
     agree(functional, [1, 2, 3, 3], 7)
+
+
+class Entry(NamedTuple):
+    key: str
+    size: int
+
+
+def test_what_named_tuples_tell_of_themselves() -> None:
+    def f(n: int) -> tuple[tuple[str, ...], dict[str, str | int], bool]:
+        entry = Entry("a", n)
+        return entry._fields, entry._asdict(), ... is ...
+
+    compiled = jit.script(f)
+    for _ in range(3):
+        assert compiled(3) == f(3)
+
+
+def test_rows_become_columns() -> None:
+    def f(rows: list[list[int]], pairs: list[tuple[int, str]]) -> object:
+        numbers, names = zip(*pairs)
+        return [sum(column) for column in zip(*rows)], list(zip(*rows)), numbers, names
+
+    compiled = jit.script(f)
+    for _ in range(3):
+        assert compiled([[1, 2], [3, 4]], [(1, "a"), (2, "b")]) == f(
+            [[1, 2], [3, 4]], [(1, "a"), (2, "b")]
+        )
+
+
+def test_an_open_list_takes_the_type_of_its_place() -> None:
+    def f(d: dict[str, list[int]]) -> dict[str, list[int]]:
+        d.setdefault("b", []).append(5)
+        return d
+
+    compiled = jit.script(f)
+    for _ in range(3):
+        assert compiled({"a": [1]}) == f({"a": [1]})
+
+
+def test_the_first_of_a_listing_and_names_in_a_dict_of_modules() -> None:
+    class Chosen(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleDict({"a": torch.nn.Tanh(), "b": torch.nn.Sigmoid()})
+            self.w = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+        def forward(self, name: str) -> tuple[bool, torch.dtype]:
+            return name in self.parts, next(self.parameters()).dtype
+
+    compiled = jit.script(Chosen())
+    for name in ("a", "b", "c", "a"):
+        assert compiled(name) == (name != "c", torch.float64)
