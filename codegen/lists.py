@@ -11,8 +11,8 @@ So what the interpreter runs must neither change a native list nor hand one on: 
 leaves it an operator that does, the set is given up (`Lists.give_up`). And a list that somebody
 outside may know is an object wherever a graph calls out.
 
-A set that nothing but construction and reading touches stays the structure of its elements: the
-parameters of views are of that kind.
+A set that nothing but construction and reading touches stays the structure of its elements, and
+what is known before the call is no memory at all: the parameters of views are of these kinds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from codegen.operands import Known
 from ir import (
     BOOL,
     FLOAT,
@@ -132,7 +133,7 @@ def element_of(value: Value) -> Type:
     return value.type.element
 
 
-def find_lists(graph: Graph, aliases: Aliases) -> Lists:
+def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
     """Choose the native lists of a graph."""
     found = Lists()
     seen: set[Value] = set()
@@ -142,8 +143,9 @@ def find_lists(graph: Graph, aliases: Aliases) -> Lists:
         members = aliases.members(value)
         seen.update(members)
         lists = [v for v in members if is_list(v.type)]
-        is_exposed = aliases.is_exposed(value)
-        if _is_worth(lists) and not is_exposed and all(map(_is_suitable, members)):
+        if all(v in known for v in members) or aliases.is_exposed(value):
+            continue
+        if _is_worth(lists) and all(map(_is_suitable, members)):
             found.native.update(lists)
             for type_ in {v.type for v in lists}:  # a list is no list of such lists
                 found.add([v for v in lists if v.type == type_])

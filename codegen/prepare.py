@@ -78,7 +78,7 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     reason when a plan cannot be made.
     """
     aliases = Aliases(graph)
-    lists = find_lists(graph, aliases)
+    lists = find_lists(graph, aliases, known)
     ranges = ranges_of(graph, known)
     while True:
         facts = Facts(known, aliases, lists)

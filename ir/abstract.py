@@ -19,7 +19,7 @@ from ir.errors import TypeRuleError
 from ir.graph import Node, Value
 from ir.literals import object_type, type_of_literal
 from ir.op import Control, Op
-from ir.ops.control import CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
+from ir.ops.control import CAST, CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
 from ir.ops.methods import STRUCTURAL, SYMBOLIC
 from ir.schema import Argument
 from ir.typerules import Exactly, Unknown
@@ -167,6 +167,8 @@ class Known(Mapping[Value, Any]):
         if node is not None and node.op in _STRUCTURE:
             results = structural(node, [self.abstract(v) for v in node.inputs])
             return results[node.outputs.index(value)]
+        if node is not None and node.op is CAST:
+            return self.get(node.inputs[0], unknown(value.type))
         return unknown(value.type)
 
 
@@ -178,6 +180,8 @@ def is_frozen(value: Value) -> bool:
 def _only_reads(user: Node, position: int) -> bool:
     if user.block is not None and user is user.block.returning:
         return user.block.owner is None
+    if user.op is CAST:
+        return is_frozen(user.output)
     if isinstance(user.op.rule, Control):
         return user.op is LIST_UNPACK
     formals = user.op.schema.arguments

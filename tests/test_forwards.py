@@ -48,6 +48,25 @@ class Block(nn.Module):
         return self.mlp(self.second(x))
 
 
+class Encoder(nn.Module):
+    """A layer of an encoder: three products of one input, what follows them normalized after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(24, 24) for _ in range(3))
+        self.out, self.first, self.second = nn.Linear(24, 24), nn.LayerNorm(24), nn.LayerNorm(24)
+        self.up, self.down = nn.Linear(24, 48), nn.Linear(48, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = (*x.shape[:-1], -1, 6)
+        q, k, v = (
+            part(x).view(*heads).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        x = self.first(self.out(mixed.reshape(*x.shape[:-1], -1)) + x)
+        return self.second(self.down(F.gelu(self.up(x))) + x)
+
+
 class CNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +99,7 @@ MODELS = {
     "mlp, one row": (MLP(), [(1, 24)], torch.randn),
     "attention": (Block(False), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
     "attention written out": (Block(True), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
+    "encoder": (Encoder(), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
     "one position": (Block(False), [(2, 1, 24)], torch.randn),
     "cnn": (CNN(), [(2, 3, 16, 16), (5, 3, 16, 16), (3, 3, 16, 16)], torch.randn),
     "tokens": (Tokens(), [(2, 6), (3, 9), (2, 7)], tokens),
