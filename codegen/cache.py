@@ -60,7 +60,7 @@ class ObjectCache:
         self.directory = default_directory() if directory is None else directory
         self.max_bytes = max_bytes
         self.counters: Counter[str] = Counter()
-        self._puts = itertools.count()
+        self._puts = itertools.count(os.getpid() % _EVICTION_PERIOD)
 
     def get(self, key: str) -> bytes | None:
         """The object stored under `key`, None when there is no sound one."""

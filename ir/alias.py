@@ -60,6 +60,7 @@ class Aliases:
         self._written: set[Value] = set()
         self._escaping: set[Value] = set()
         self._calls_out = False
+        self._sets: dict[Value, list[Value]] | None = None  # by root, made when asked for
         self._external.update(graph.params)
         self._escaping.update(graph.returns)
         self._block(graph.block)
@@ -106,8 +107,11 @@ class Aliases:
 
     def members(self, value: Value) -> list[Value]:
         """The set of a value."""
-        root = self._find(value)
-        return [v for v in self._parent if self._find(v) is root]
+        if self._sets is None:
+            self._sets = {}
+            for member in list(self._parent):
+                self._sets.setdefault(self._find(member), []).append(member)
+        return self._sets.get(self._find(value), [value])
 
     # building ---------------------------------------------------------------------------------
 

@@ -178,6 +178,18 @@ class Block:
         self.nodes.insert(self.nodes.index(anchor), node)
         return node
 
+    def splice(self, body: Block, anchor: Node) -> list[Value]:
+        """Move the nodes of another block, which its owner needs no more, in front of `anchor`;
+        what the block has returned."""
+        at = self.nodes.index(anchor)
+        self.nodes[at:at] = body.nodes
+        for node in body.nodes:
+            node.block = self
+        returns = list(body.returns)
+        body.set_returns(())
+        body.nodes.clear()
+        return returns
+
     def clear(self) -> None:
         """Drop every node, last first."""
         self.returning.set_inputs(())

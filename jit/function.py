@@ -35,6 +35,7 @@ from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
 from jit.call import Binding, Call, Shape, bind, is_open, own_signature
 from jit.captures import split
+from jit.collector import paused
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.members import Members
@@ -209,7 +210,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
                 return site
         if key in self._refused:
             return self._refused[key].reason
-        with self._lock:
+        with self._lock, paused():
             return self._make_site(key, bound, binding)
 
     def _make_site(self, key: Key, bound: Sequence[Any], binding: Binding | None) -> Site | str:

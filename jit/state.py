@@ -54,7 +54,7 @@ def bind_state(graph: Graph, varying: Set[Place] = frozenset()) -> BoundState:
     """
     work = _Binding(graph, varying)
     if work.run(tensors=False):
-        for name in ("fold", "invariant", "dce"):
+        for name in ("fold", "dce"):
             PASSES[name].run(graph)
     work.run(tensors=True)
     return work.bound

@@ -8,8 +8,8 @@ from typing import Any
 from ir.dims import product
 from ir.dtypes import DType, Kind, code_of
 from ir.op import Op, Opaque, row
-from ir.typerules import Exactly, TypeRule, Unknown, axis, fail, is_known
-from ir.types import BOOL, DTYPE, INT, ListType, TensorType, Type
+from ir.typerules import Exactly, TypeRule, Unknown, UnknownDevice, axis, fail, is_known
+from ir.types import BOOL, DEVICE, DTYPE, INT, STR, ListType, TensorType, Type
 
 
 def metadata(schema: str, python: Callable[..., Any], known: Callable[..., Any], type_: Type) -> Op:
@@ -80,6 +80,21 @@ row(  # in programs of TorchScript a dtype is an int
     Opaque(),
     python=code_of,
     infer=lambda a: Exactly(a.code) if isinstance(a, DType) else INT,
+)
+metadata(
+    "prim::device(Tensor a) -> Device",
+    lambda a: a.device,
+    lambda t: None if t.device is None else UnknownDevice(DEVICE, t.device),
+    DEVICE,
+)
+row(
+    "prim::type(Device self) -> str",
+    Opaque(),
+    python=lambda self: self.type,
+    infer=lambda self: Exactly(self.kind) if isinstance(self, UnknownDevice) else STR,
+)
+metadata(  # what has sizes and strides is dense
+    "prim::is_nested(Tensor a) -> bool", lambda a: a.is_nested, lambda t: False, BOOL
 )
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "_mkldnn", "sparse_csc", "sparse_bsr",
             "sparse_bsc", "jagged")  # fmt: skip

@@ -20,6 +20,7 @@ from ir.dtypes import DType
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
 from ir.ops.methods import IDENTITY
+from ir.passes.invariant import simplify, take_branch, taken_branch
 from ir.torch_bridge import reference
 from ir.types import ANY, NONE, ListType, ObjectType, OptionalType, Type, UnionType
 
@@ -33,9 +34,18 @@ def run(graph: Graph) -> bool:
 
 def _fold_in(block: Block, known: Known) -> bool:
     changed = False
-    for node in list(block.nodes):
+    pending = block.nodes[::-1]
+    while pending:
+        node = pending.pop()
+        taken = taken_branch(node)
+        if taken is not None:
+            pending += taken.nodes[::-1]
+            take_branch(node, taken)
+            changed = True
+            continue
         for inner in node.blocks:
             changed |= _fold_in(inner, known)
+        changed |= simplify(node)
         if _is_candidate(node):
             for value, result in zip(node.outputs, _evaluate(node, known), strict=True):
                 changed |= _replace(value, result, known)

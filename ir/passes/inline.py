@@ -7,7 +7,7 @@ Inlined nodes keep the spans of the source they came from.
 
 from __future__ import annotations
 
-from ir.graph import Block, Graph, Node, Value, copy_block, copy_node
+from ir.graph import Block, Graph, Node, copy_node
 
 
 def run(graph: Graph) -> bool:
@@ -22,7 +22,7 @@ def _inline_in(block: Block, callers: tuple[Graph, ...]) -> bool:
             changed |= _inline_in(inner, callers)
         callee = node.attrs.get("graph") if node.name == "prim::CallFunction" else None
         if isinstance(callee, Graph) and callee not in callers and _fits(node, callee):
-            _splice(node, _expanded(callee, (*callers, callee)))
+            _inline(node, callee, callers)
             changed = True
     return changed
 
@@ -31,19 +31,15 @@ def _fits(node: Node, callee: Graph) -> bool:
     return len(node.inputs) == len(callee.params) and len(node.outputs) == len(callee.returns)
 
 
-def _expanded(callee: Graph, callers: tuple[Graph, ...]) -> Block:
-    """A copy of the called graph with its own calls inlined."""
-    copy = Block()
-    copy_block(callee.block, copy, {})
-    _inline_in(copy, callers)
-    return copy
-
-
-def _splice(call: Node, body: Block) -> None:
+def _inline(call: Node, callee: Graph, callers: tuple[Graph, ...]) -> None:
+    """Put a copy of the called graph, its own calls inlined, in the place of the call."""
+    body = Block()
+    env = dict(zip(callee.params, call.inputs, strict=True))
+    for node in callee.block.nodes:
+        body.append(copy_node(node, env))
+    body.set_returns([env.get(v, v) for v in callee.returns])
+    _inline_in(body, (*callers, callee))
     assert call.block is not None
-    env: dict[Value, Value] = dict(zip(body.params, call.inputs, strict=True))
-    for node in body.nodes:
-        call.block.insert_before(copy_node(node, env), call)
-    for output, value in zip(call.outputs, body.returns, strict=True):
-        output.replace_all_uses_with(env.get(value, value))
+    for output, value in zip(call.outputs, call.block.splice(body, call), strict=True):
+        output.replace_all_uses_with(value)
     call.erase()

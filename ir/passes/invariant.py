@@ -8,7 +8,7 @@ branches, is the value from outside; a branch on a constant is the branch taken.
 
 from __future__ import annotations
 
-from ir.graph import Block, Graph, Node, Value, copy_node
+from ir.graph import Block, Graph, Node, Value
 
 
 def run(graph: Graph) -> bool:
@@ -21,11 +21,38 @@ def _run_in(block: Block) -> bool:
     for node in list(block.nodes):
         for inner in node.blocks:
             changed |= _run_in(inner)
-        if node.name == "prim::Loop":
-            changed |= _loop(node)
-        elif node.name == "prim::If":
-            changed |= _take_branch(node) if _is_constant(node.inputs[0]) else _branches(node)
+        taken = taken_branch(node)
+        if taken is not None:
+            take_branch(node, taken)
+            changed = True
+        else:
+            changed |= simplify(node)
     return changed
+
+
+def simplify(node: Node) -> bool:
+    """Replace the outputs of one node that do not vary."""
+    if node.name == "prim::Loop":
+        return _loop(node)
+    return node.name == "prim::If" and _branches(node)
+
+
+def taken_branch(node: Node) -> Block | None:
+    """The block of a branch on a constant that runs; None for any other node."""
+    if node.name != "prim::If":
+        return None
+    condition = node.inputs[0].node
+    if condition is None or condition.name != "prim::Constant":
+        return None
+    return node.blocks[0 if condition.attrs["value"] else 1]
+
+
+def take_branch(node: Node, taken: Block) -> None:
+    """Put the nodes of a block of a branch in the place of the branch."""
+    assert node.block is not None
+    for output, value in zip(node.outputs, node.block.splice(taken, node), strict=True):
+        output.replace_all_uses_with(value)
+    node.erase()
 
 
 def _loop(node: Node) -> bool:
@@ -50,20 +77,3 @@ def _replace(old: Value, new: Value) -> bool:
     had_uses = bool(old.uses)
     old.replace_all_uses_with(new)
     return had_uses
-
-
-def _is_constant(value: Value) -> bool:
-    return value.node is not None and value.node.name == "prim::Constant"
-
-
-def _take_branch(node: Node) -> bool:
-    condition = node.inputs[0].node
-    assert condition is not None and node.block is not None
-    taken: Block = node.blocks[0 if condition.attrs["value"] else 1]
-    env: dict[Value, Value] = {}
-    for inner in taken.nodes:
-        node.block.insert_before(copy_node(inner, env), node)
-    for output, value in zip(node.outputs, taken.returns, strict=True):
-        output.replace_all_uses_with(env.get(value, value))
-    node.erase()
-    return True

@@ -15,9 +15,7 @@ from weakref import WeakSet
 
 import torch
 
-from jit.script import COMPILED_HOOKS, DEPENDENTS
-
-WATCHED = ("_modules", "_forward_hooks", "_forward_pre_hooks")
+from jit.script import COMPILED_HOOKS, DEPENDENTS, WATCHED
 
 R = TypeVar("R")
 

@@ -17,7 +17,14 @@ from ir import Type
 from jit.call import Binding
 from jit.lazy import LazyModule
 from jit.script.compiled import CompiledMethod, CompiledSource
-from jit.script.state import COMPILED_HOOKS, DECLARED, DEFINED, DEPENDENTS, is_state
+from jit.script.state import (
+    COMPILED_HOOKS,
+    DECLARED,
+    DEFINED,
+    DEPENDENTS,
+    WATCHED,
+    is_state,
+)
 
 _COMPILE = LazyModule("jit.script.compile")
 _CHECK_CLASS = LazyModule("jit.script.check_class")
@@ -73,6 +80,7 @@ __all__ = [
     "DECLARED",
     "DEFINED",
     "DEPENDENTS",
+    "WATCHED",
     "CompiledMethod",
     "CompiledSource",
     "check_class",

@@ -27,7 +27,7 @@ from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
-from jit.script.state import COMPILED_HOOKS, is_state, state_type
+from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -72,7 +72,8 @@ def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
         raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
     if is_run_time(frame, owner.obj, name, value):
         return read_state(frame, owner.obj, name, value)
-    frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, value)
+    if not (isinstance(owner.obj, Module) and is_watched(owner.obj, name)):
+        frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, value)
     return frame.capture(lift(frame, value, f"{owner.name}.{name}"), owner.obj, name)
 
 

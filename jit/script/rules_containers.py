@@ -361,7 +361,7 @@ def _quantifier(name: str, op: str) -> Rule:
         if operators.is_tensor(operand):
             return frame.op("aten::Bool", frame.op(f"aten::{name}", operand))
         operand = settled(frame, operand)
-        over = iteration(frame, operand)
+        over = _new_items(frame, operand) or iteration(frame, operand)
         if isinstance(over, Indexed):
             truths = comprehend(frame, "[not not x for x in source]", operand)
             return frame.op(f"aten::{name}", frame.cast(frame.require(truths), ListType(BOOL)))
@@ -374,6 +374,16 @@ def _quantifier(name: str, op: str) -> Rule:
         return frame.constant(result) if isinstance(result, bool) else result
 
     return apply
+
+
+def _new_items(frame: Frame, operand: Operand) -> Sequence[Value] | None:
+    """The items of a list that was made just here, such as by a comprehension, and that nobody has
+    read or changed yet.
+    """
+    if not isinstance(operand, Value) or operand.node is None or operand.uses:
+        return None
+    is_display = operand.node.name == "prim::ListConstruct"
+    return operand.node.inputs if is_display and operand.node.block is frame.builder.block else None
 
 
 RULES[any] = _quantifier("any", "aten::__or__")

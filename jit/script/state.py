@@ -45,13 +45,15 @@ DEPENDENTS = "_dependents"
 DEFINED = "_defined_methods"
 INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS, DEFINED))
 """Attributes of our own that script modules have."""
+WATCHED = ("_modules", "_forward_hooks", "_forward_pre_hooks")
+"""Attributes of script modules whose changes drop what was compiled (see `jit.modules.watched`)."""
 _FINAL = (typing.Final, getattr(torch.jit, "Final", typing.Final))
 _ANNOTATIONS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
 
 
 def is_state(obj: Any, name: str, value: Any) -> bool:
     """Whether the attribute `name` of an object, which holds `value` now, is read at run time."""
-    if not isinstance(obj, Module) or name in INTERNAL:
+    if not isinstance(obj, Module) or name in INTERNAL or is_watched(obj, name):
         return False
     if name in obj._parameters or name in obj._buffers:
         return value is not None or declared_type(obj, name) is not None
@@ -61,6 +63,11 @@ def is_state(obj: Any, name: str, value: Any) -> bool:
     if declared is not None:
         return is_data(declared)
     return name in vars(obj) and value is not None and is_data(erased_type_of(value))
+
+
+def is_watched(obj: Any, name: str) -> bool:
+    """Whether no code compiled through a module outlives a change of this attribute."""
+    return name in WATCHED and DEPENDENTS in vars(obj)
 
 
 def is_constant(obj: Any, name: str) -> bool:

@@ -394,3 +394,40 @@ def test_define() -> None:
     other = copy.deepcopy(scripted).requires_grad_(False)
     other.fc.weight.zero_()
     close(other.twice(X, 3), other(X) * 3)
+
+
+class CountsHooks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in self.modules()]
+        return x + 1 if any(n > 0 for n in found) else self.inner(x)
+
+
+def test_code_that_counts_hooks_sees_those_that_come_later() -> None:
+    scripted = check(CountsHooks(), X)
+    read = {n.attrs["name"] for n in scripted.graph.walk() if n.name == "prim::GetAttr"}
+    assert not any("hooks" in name for name in read)  # known while compiling
+    handle = scripted.inner.register_forward_hook(lambda module, args, out: None)
+    close(scripted(X), X + 1)
+    handle.remove()
+    close(scripted(X), scripted.inner(X))
+
+
+class Quantified(nn.Module):
+    def forward(self, x: Tensor, n: int) -> list[bool]:
+        flags = [n > 5, n > 6]
+        found: list[bool] = []
+        for i in range(n):
+            found.append(any(flags))
+            flags.append(i > 1)
+            found.append(all([i > 0, n > 1]))
+        return found
+
+
+def test_any_of_a_list_that_a_loop_goes_on_to_change() -> None:
+    scripted = jit.script(Quantified())
+    for n in (1, 4, 7, 4):
+        assert scripted(X, n) == Quantified()(X, n)
