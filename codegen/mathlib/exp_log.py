@@ -1,11 +1,11 @@
 """Exponentials and logarithms.
 
 x = n ln2 + r,  |r| <= ln2 / 2      exp(x) = 2**n * p(r)
-x = m 2**e,  2/3 <= m < 4/3         log(x) = e ln2 + log(m)    e is 0 near 1: no cancellation
+x = m 2**e,  3/4 <= m < 3/2         log(x) = e ln2 + log(m)    e is 0 near 1: no cancellation
 
 Measured errors in ulp (float32 / float64):
-    exp 0.9 / 0.8, exp2 0.8 / 0.8, expm1 1.5 / 1.7, sigmoid 2.3 / 1.5 (0 below the normal numbers),
-    log 1.1 / 0.8, log2 1.7 / 1.2, log10 1.2 / 0.9, log1p 1.8 / 1.5
+    exp 0.9 / 0.8, exp2 0.8 / 0.8, expm1 1.5 / 1.7, sigmoid 2.5 / 1.5 (0 below the normal numbers),
+    log 1.2 / 0.8, log2 2.0 / 1.2, log10 1.8 / 0.9, log1p 1.8 / 1.5
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import llvmlite.ir as ll
-
 from codegen.lane import Lane, LaneBuilder
+from codegen.mathlib import avx512
 from codegen.mathlib.floats import LN2, LOG2E, SINGLE, Format, format_of, polynomial
 from ir import dtypes
 
 # exp(r) on |r| <= ln2/2: 1 + r + ...
-_EXP = {
+EXP = {
     dtypes.float32: (1.0, 1.0, 0.49999994, 0.166665211, 0.0416682735, 0.00836868305, 0.00138200494),
     dtypes.float64: (
         1.0,
@@ -81,16 +80,16 @@ EXPM1 = {
         2.0894052196965566e-09,
     ),
 }
-# (log(1 + f) - f) / f**2 on |f| <= 1/3
+# (log(1 + f) - f) / f**2 on -1/4 <= f <= 1/2
 _LOG1P_SINGLE = (
-    -0.499999374,
-    0.333332002,
-    -0.250077486,
-    0.200110808,
-    -0.164170116,
-    0.139969543,
-    -0.153837979,
-    0.14021638,
+    -0.500000596,
+    0.333335489,
+    -0.249934942,
+    0.199771062,
+    -0.168220922,
+    0.149830237,
+    -0.12069919,
+    0.0541721098,
 )
 # (log((1 + t) / (1 - t)) - 2 t) / t**3 in t**2, on |t| <= 1/5
 _ATANH_DOUBLE = (
@@ -117,14 +116,14 @@ _LOG2 = {
     dtypes.float32: _Base(
         (1.4426950216293335, 1.9259629911266175e-08),
         (
-            -0.721346617,
-            0.480896413,
-            -0.360785604,
-            0.288699359,
-            -0.236846492,
-            0.201927587,
-            -0.221945778,
-            0.202311531,
+            -0.721348405,
+            0.48090139,
+            -0.360578537,
+            0.288210362,
+            -0.242715836,
+            0.216162935,
+            -0.173986003,
+            0.0779793188,
         ),
     ),
     dtypes.float64: _Base((1.4426950408889634, 2.0355273740931033e-17)),
@@ -133,14 +132,14 @@ _LOG10 = {
     dtypes.float32: _Base(
         (0.4342944920063019, -1.0103050052231683e-08),
         (
-            -0.217146963,
-            0.144764245,
-            -0.108607598,
-            0.0869072452,
-            -0.0712932646,
-            0.0607847385,
-            -0.0668335781,
-            0.0609097481,
+            -0.217147499,
+            0.14476575,
+            -0.108545355,
+            0.0867599994,
+            -0.0730587319,
+            0.0650664121,
+            -0.0524021462,
+            0.0235116109,
         ),
     ),
     dtypes.float64: _Base((0.4342944819032518, 1.098319650216765e-17)),
@@ -159,7 +158,7 @@ def split_exponent(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
 
 def exp_reduced(s: LaneBuilder, r: Lane) -> Lane:
     """e**r on |r| <= ln2 / 2."""
-    return polynomial(s, r, _EXP[r.dtype])
+    return polynomial(s, r, EXP[r.dtype])
 
 
 def scale(s: LaneBuilder, f: Format, y: Lane, biased: Lane) -> Lane:
@@ -173,27 +172,12 @@ def scale(s: LaneBuilder, f: Format, y: Lane, biased: Lane) -> Lane:
     return y * s.bitcast(first, f.dtype) * s.bitcast(second, f.dtype)
 
 
-def scale_natively(s: LaneBuilder, y: Lane, n: Lane) -> Lane | None:
-    """`y * 2**n` by the instruction that does it, rounding once; None where there is none."""
-    lanes = 16 if y.dtype is dtypes.float32 else 8
-    if "avx512f" not in s.features or y.width % lanes:
-        return None
-    kind, mask = ll.VectorType(s.llvm_type(y.dtype, 1), lanes), ll.IntType(lanes)
-    name = f"llvm.x86.avx512.mask.scalef.{'ps' if lanes == 16 else 'pd'}.512"
-    rounding = ll.Constant(ll.IntType(32), 4)  # the current mode
-    signature = ll.FunctionType(kind, (kind, kind, kind, mask, ll.IntType(32)))
-    function = s.builder.module.globals.get(name) or ll.Function(s.builder.module, signature, name)
-    parts = []
-    for start in range(0, y.width, lanes):
-        a, b = (s.slice(z, start, lanes).value for z in (y, n))
-        every = ll.Constant(mask, -1)
-        parts.append(Lane(s, s.builder.call(function, (a, b, a, every, rounding)), y.dtype))
-    return s.joined(parts)
-
-
 def exp(s: LaneBuilder, x: Lane) -> Lane:
-    """e**x. What is 0 for sure (masked scores) is chosen so: underflow costs CPUs 100 cycles."""
+    """e**x. What is 0 for sure (masked scores) is chosen so, where the product of a tiny number
+    would take 100 cycles."""
     zero, infinite = EXP_RANGE[x.dtype]
+    if avx512.is_available(s):
+        return exp_plus(s, s.minimum(s.maximum(x, zero), infinite))
     is_zero = x < zero
     power = exp_plus(s, s.minimum(s.where(is_zero, 0.0, x), infinite))
     return s.where(is_zero, 0.0, power)
@@ -207,21 +191,23 @@ def exp_plus(s: LaneBuilder, x: Lane, low: Lane | None = None) -> Lane:
     n = biased - rounder
     r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, x))
     power = exp_reduced(s, r if low is None else r + low)
-    scaled = scale_natively(s, power, n)
-    return scale(s, f, power, biased) if scaled is None else scaled
+    return avx512.scaled(s, power, n) if avx512.is_available(s) else scale(s, f, power, biased)
 
 
 def exp2(s: LaneBuilder, x: Lane) -> Lane:
     """2**x; underflow as in `exp`."""
     f = format_of(x)
-    is_zero = x < -2.0 - f.bias - f.digits
-    x = s.minimum(s.where(is_zero, 0.0, x), f.bias + 1.0)
+    zero, infinite = -2.0 - f.bias - f.digits, f.bias + 1.0
+    is_zero = x < zero
+    limited = s.maximum(x, zero) if avx512.is_available(s) else s.where(is_zero, 0.0, x)
+    x = s.minimum(limited, infinite)
     rounder = f.magic + 2 * f.bias
     biased = x + rounder
     n = biased - rounder
     power = polynomial(s, x - n, EXP2[f.dtype])
-    scaled = scale_natively(s, power, n)
-    return s.where(is_zero, 0.0, scale(s, f, power, biased) if scaled is None else scaled)
+    if avx512.is_available(s):
+        return avx512.scaled(s, power, n)
+    return s.where(is_zero, 0.0, scale(s, f, power, biased))
 
 
 def expm1(s: LaneBuilder, x: Lane) -> Lane:
@@ -242,33 +228,43 @@ def expm1_small(s: LaneBuilder, r: Lane) -> Lane:
 
 
 def sigmoid(s: LaneBuilder, x: Lane) -> Lane:
-    """1 / (1 + e**-x); 0 where that is denormal."""
+    """1 / (1 + e**-x); 2**n is inf, and the result 0, where that is denormal."""
     f = format_of(x)
-    limit = 87.33 if f is SINGLE else 708.39
-    limited = s.minimum(s.maximum(x, -limit), limit)
+    limited = s.minimum(s.maximum(x, -(f.bias + 1.1) * LN2), (f.bias - 1) * LN2)
     biased = s.fma(limited, -LOG2E, f.magic + f.bias)
     n = biased - (f.magic + f.bias)
     r = s.fma(n, -f.ln2_lo, s.fma(n, -f.ln2_hi, -limited))
     power = s.bitcast(s.bitcast(biased, f.bits) << f.digits, f.dtype)
-    bottom = s.fma(power, expm1_small(s, r), power + 1.0)
-    return s.where(x < -limit, 0.0, 1.0 / bottom)
+    return 1.0 / s.fma(power, exp_reduced(s, r), 1.0)
 
 
-def split_float(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
-    """(m - 1, e 2**digits) with x = m 2**e and 2/3 <= m < 4/3, for positive finite x."""
+def split_float(s: LaneBuilder, x: Lane, f: Format, least: float = 0.75) -> tuple[Lane, Lane]:
+    """(m - 1, e) with x = m 2**e and least <= m < 2 least, for positive finite x."""
     is_denormal = x < f.smallest_normal
     up = f.digits + 1
     bits = s.bitcast(s.where(is_denormal, x * 2.0**up, x), f.bits)
-    exponent = _exponent_above(s, bits, f)
+    exponent = _exponent_above(s, bits, f, least)
     m = s.bitcast(bits - exponent, f.dtype)
     exponent = exponent - s.where(is_denormal, s.const(up << f.digits, f.bits), 0)
-    return m - 1.0, s.cast(exponent, f.dtype)
+    return m - 1.0, s.cast(exponent >> f.digits, f.dtype)
 
 
-def _exponent_above(s: LaneBuilder, bits: Lane, f: Format) -> Lane:
-    """The exponent bits e of the number m 2**e with 2/3 <= m < 4/3, in place."""
-    two_thirds = 0x3F2AAAAB if f is SINGLE else 0x3FE5555555555555
-    return (bits - two_thirds) & -(1 << f.digits)
+def _exponent_above(s: LaneBuilder, bits: Lane, f: Format, least: float = 0.75) -> Lane:
+    """The exponent bits e of the number m 2**e with least <= m < 2 least, in place."""
+    return (bits - s.bitcast(s.const(least, f.dtype), f.bits)) & -(1 << f.digits)
+
+
+def _split(s: LaneBuilder, x: Lane, f: Format) -> tuple[Lane, Lane]:
+    """`split_float` for the logarithms; AVX-512 gives their limits with e."""
+    if not avx512.is_available(s):
+        return split_float(s, x, f)
+    m = avx512.significand_of(s, x)
+    return m - 1.0, avx512.exponent_of(s, x) - avx512.exponent_of(s, m)
+
+
+def _log_limits(s: LaneBuilder, x: Lane, regular: Lane) -> Lane:
+    """The logarithm from what `_split` gave."""
+    return regular if avx512.is_available(s) else log_special(s, x, regular)
 
 
 def log_special(s: LaneBuilder, x: Lane, regular: Lane, pole: float = 0.0) -> Lane:
@@ -280,7 +276,7 @@ def log_special(s: LaneBuilder, x: Lane, regular: Lane, pole: float = 0.0) -> La
 
 
 def _log1p_small(s: LaneBuilder, m: Lane, low: Lane | None = None) -> Lane:
-    """log(1 + m) + low on -1/3 <= m <= 1/3."""
+    """log(1 + m) + low on -1/4 <= m <= 1/2."""
     if m.dtype is dtypes.float32:
         tail = polynomial(s, m, _LOG1P_SINGLE)
         return s.fma(m * m, tail, m if low is None else m + low)
@@ -293,18 +289,21 @@ def _log1p_small(s: LaneBuilder, m: Lane, low: Lane | None = None) -> Lane:
 def log(s: LaneBuilder, x: Lane) -> Lane:
     """The natural logarithm."""
     f = format_of(x)
-    m, e = split_float(s, x, f)
+    m, e = _split(s, x, f)
+    return _log_limits(s, x, _log_of_parts(s, m, e, f))
+
+
+def _log_of_parts(s: LaneBuilder, m: Lane, e: Lane, f: Format) -> Lane:
+    """log((1 + m) 2**e)."""
     if f is SINGLE:
-        return log_special(s, x, s.fma(e, LN2 * f.unit, _log1p_small(s, m)))
-    return log_special(
-        s, x, s.fma(e, f.ln2_hi * f.unit, _log1p_small(s, m, e * (f.ln2_lo * f.unit)))
-    )
+        return s.fma(e, LN2, _log1p_small(s, m))
+    return s.fma(e, f.ln2_hi, _log1p_small(s, m, e * f.ln2_lo))
 
 
 def _log_in_base(s: LaneBuilder, x: Lane, per_e: Sequence[float], table: _Base) -> Lane:
     """log(x) * scale: `e * per_e + m * scale + ...` with both constants in two parts."""
     f = format_of(x)
-    m, e = split_float(s, x, f)
+    m, e = _split(s, x, f)
     high, low = table.scale
     if f is SINGLE:
         tail = polynomial(s, m, (low, *table.tail)) * m
@@ -313,8 +312,8 @@ def _log_in_base(s: LaneBuilder, x: Lane, per_e: Sequence[float], table: _Base) 
         z = t * t
         rest = t * (m - z * polynomial(s, z, _ATANH_DOUBLE))  # m - log(1 + m)
         tail = s.fma(m, low, rest * -(high + low))
-    first = s.fma(m, high, s.fma(e, per_e[1] * f.unit, tail) if per_e[1] else tail)
-    return log_special(s, x, s.fma(e, per_e[0] * f.unit, first))
+    first = s.fma(m, high, s.fma(e, per_e[1], tail) if per_e[1] else tail)
+    return _log_limits(s, x, s.fma(e, per_e[0], first))
 
 
 def log2(s: LaneBuilder, x: Lane) -> Lane:
@@ -325,7 +324,7 @@ def log2(s: LaneBuilder, x: Lane) -> Lane:
 def log10(s: LaneBuilder, x: Lane) -> Lane:
     """The logarithm to base 10."""
     per_e = (
-        (0.3010300099849701, -1.4320988897559699e-08)
+        (0.3010299801826477, 1.548133349e-08)  # of one sign: e may be infinite
         if x.dtype is dtypes.float32
         else (0.30102999566383914, 1.42050232272661e-13)
     )
@@ -341,9 +340,5 @@ def log1p(s: LaneBuilder, x: Lane) -> Lane:
     exponent = _exponent_above(s, s.bitcast(1.0 + x, f.bits), f)
     down = s.bitcast(((f.bias + 2) << f.digits) - exponent, f.dtype)  # 4 * 2**-e, normal at every e
     m = s.fma(x, down, down - 4.0) * 0.25
-    e = s.cast(exponent, f.dtype)
-    if f is SINGLE:
-        result = s.fma(e, LN2 * f.unit, _log1p_small(s, m))
-    else:
-        result = s.fma(e, f.ln2_hi * f.unit, _log1p_small(s, m, e * (f.ln2_lo * f.unit)))
+    result = _log_of_parts(s, m, s.cast(exponent >> f.digits, f.dtype), f)
     return log_special(s, x, s.copysign(result, x), pole=-1.0)

@@ -33,11 +33,6 @@ class Format:
         return 1.5 * 2.0**self.digits
 
     @property
-    def unit(self) -> float:
-        """Turns exponent bits, read as an integer in place, into the exponent."""
-        return 2.0**-self.digits
-
-    @property
     def smallest_normal(self) -> float:
         """2**(1 - bias)."""
         return 2.0 ** (1 - self.bias)

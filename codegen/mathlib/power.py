@@ -207,7 +207,7 @@ def _log2_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
     that `constant - total` is exact and the second fma gives the error of the first.
     """
     f = SINGLE
-    m, e = split_float(s, a, f)
+    m, e = split_float(s, a, f, 2 / 3)
     e = s.where(a < _INFINITY, s.where(a == 0.0, s.const(-_INFINITY, f.dtype), e), a)
     high, low = polynomial(s, m, _LOG2_TAIL), s.const(0.0, f.dtype)
     for constant, rest in _LOG2_FIRST:
@@ -215,7 +215,7 @@ def _log2_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
         error = s.fma(m, high, constant - total)
         high, low = total, s.fma(m, low, error) + rest
     product, error = two_product(s, m, high)
-    high, rounding = fast_two_sum(e * f.unit, product)
+    high, rounding = fast_two_sum(e, product)
     return high, rounding + s.fma(m, low, error)
 
 
@@ -256,6 +256,6 @@ def _log_two_parts(s: LaneBuilder, a: Lane) -> tuple[Lane, Lane]:
     third_low = s.fma(cube, q_low, s.fma(cube_low, q, third_error))
     high, low = fast_two_sum(t * 2.0, third)
     low = low + s.fma(t_low, 2.0, third_low)
-    whole, whole_error = two_sum(s.product(e, f.ln2_hi * f.unit), high)
-    low = s.fma(e, f.ln2_lo * f.unit, low + whole_error)
+    whole, whole_error = two_sum(s.product(e, f.ln2_hi), high)
+    low = s.fma(e, f.ln2_lo, low + whole_error)
     return fast_two_sum(whole, low)

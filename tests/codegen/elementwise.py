@@ -59,7 +59,11 @@ def engine() -> Engine:
 
 
 def emit(
-    rule: Callable[..., Lane], inputs: Sequence[DType], output: DType, width: int
+    rule: Callable[..., Lane],
+    inputs: Sequence[DType],
+    output: DType,
+    width: int,
+    features: frozenset[str] = frozenset(),
 ) -> ll.Module:
     """for (i = 0; i < n; i += width) out[i] = rule(builder, in0[i], in1[i], ...)"""
     module = ll.Module()
@@ -69,7 +73,7 @@ def emit(
     before, body, done = (function.append_basic_block(name) for name in ("entry", "body", "done"))
     ll.IRBuilder(before).branch(body)
     b = ll.IRBuilder(body)
-    s = Lanes(b, width)
+    s = Lanes(b, width, features)
     index = b.phi(I64)
     index.add_incoming(I64(0), before)
 
@@ -97,10 +101,14 @@ def native(library: Library, name: str, *kinds: Any) -> Callable[..., None]:
 
 
 def elementwise(
-    rule: Callable[..., Lane], inputs: Sequence[DType], output: DType, width: int
+    rule: Callable[..., Lane],
+    inputs: Sequence[DType],
+    output: DType,
+    width: int,
+    features: frozenset[str] = frozenset(),
 ) -> Callable[..., Tensor]:
     """The rule as a function of contiguous tensors of any length."""
-    module = emit(rule, inputs, output, width)
+    module = emit(rule, inputs, output, width, features)
     pointers = [ctypes.c_void_p] * (len(inputs) + 1)
     loop = native(engine().load(module), "loop", *pointers, ctypes.c_int64)
 
