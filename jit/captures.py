@@ -8,9 +8,10 @@ seen.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import CellType
+from dataclasses import dataclass, replace
+from types import CellType, ModuleType
 from typing import Any
 
 from codegen import Captured, ConstParam, Param, SequenceParam
@@ -18,6 +19,7 @@ from ir import Graph, Node
 from jit.plainness import is_tensor
 from jit.script.resolve import Capture
 
+_PLAIN_GET: Any = object.__getattribute__
 _BY_VALUE = (int, float, complex, str, bytes, range)
 
 
@@ -59,6 +61,7 @@ def split(
     of our own; and the captured names that remain, whose values are part of the graph. Other
     constants of a graph that `is_frozen` are held.
     """
+    captures = [_at_place(c) for c in captures]
     holders = {id(c.value): Extra(c.holder, c.key) for c in captures}
     nodes = tensor_constants(graph)
     tensors = [node.attrs["value"] for node in nodes]
@@ -68,6 +71,29 @@ def split(
     ]
     read = set(map(id, tensors))
     return extras, [c for c in captures if id(c.value) not in read]
+
+
+def place_of(obj: Any, name: str) -> tuple[Any, str]:
+    """Where an attribute is kept: a dict of the object's own where there is one, which is read
+    faster than the attribute.
+    """
+    cls = type(obj)
+    is_plain = cls.__getattribute__ is _PLAIN_GET
+    if not is_plain or hasattr(inspect.getattr_static(cls, name, None), "__set__"):
+        return obj, name
+    own = getattr(obj, "__dict__", {})
+    for held in (own, *map(own.get, ("_parameters", "_buffers", "_modules"))):
+        if type(held) is dict and name in held:
+            return held, name
+    return obj, name
+
+
+def _at_place(capture: Capture) -> Capture:
+    """A captured name, read where it is kept."""
+    if isinstance(capture.holder, dict | CellType | type | ModuleType):
+        return capture
+    holder, key = place_of(capture.holder, capture.key)
+    return capture if holder is capture.holder else replace(capture, holder=holder, key=key)
 
 
 def guards(captures: Sequence[Capture]) -> list[Captured]:

@@ -29,7 +29,7 @@ from ir import (
     Value,
     constant_of,
 )
-from jit.captures import Extra
+from jit.captures import Extra, place_of
 from jit.plainness import is_tensor
 from jit.profile import is_constant
 from jit.script.resolve import Capture
@@ -110,17 +110,6 @@ class _Binding:
         else:
             snapshot = value.copy() if type(value) is list else value
             self.bound.captures.append(Capture(key, holder, key, snapshot))
-
-
-def place_of(obj: Any, name: str) -> tuple[Any, str]:
-    """Where an attribute is kept: a dict of the object's own where there is one, which is read
-    faster than the attribute.
-    """
-    own = getattr(obj, "__dict__", {})
-    for held in (own, own.get("_parameters"), own.get("_buffers")):
-        if type(held) is dict and name in held:
-            return held, name
-    return obj, name
 
 
 def _object_of(node: Node) -> Any:

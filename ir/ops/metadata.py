@@ -20,7 +20,9 @@ def metadata(schema: str, python: Callable[..., Any], known: Callable[..., Any],
 def _rule(known: Callable[..., Any], type_: Type) -> TypeRule:
     def infer(**params: Any) -> Exactly | Unknown | Type:
         tensor, *rest = params.values()
-        value = known(tensor, *rest) if tensor.is_complete and is_known(*rest) else None
+        if tensor is None or not tensor.is_complete or not is_known(*rest):
+            return type_  # None where control never comes
+        value = known(tensor, *rest)
         return type_ if value is None else Exactly(value)
 
     return infer

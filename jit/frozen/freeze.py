@@ -14,6 +14,7 @@ import torch
 
 from ir import PASSES, Graph, run_pipeline
 from jit.archive.form import FunctionForm, Savable
+from jit.captures import place_of
 from jit.config import DEFAULT
 from jit.frozen.absorb import absorb
 from jit.frozen.dropout import drop_dropout
@@ -22,7 +23,7 @@ from jit.frozen.layout import lay_out
 from jit.frozen.module import FrozenModule, frozen_module
 from jit.frozen.state import all_graphs, exposed, fold_state, isolated, object_of
 from jit.modules import ScriptModule
-from jit.state import Place, place_of
+from jit.state import Place
 
 Module = torch.nn.Module
 _CLEANING = tuple(PASSES[name] for name in ("unpack", "fold", "invariant", "cse", "dce"))

@@ -25,8 +25,9 @@ from ir import (
     Value,
     type_of,
 )
+from jit.captures import place_of
 from jit.specialize import is_only_read
-from jit.state import Place, bind_state, place_of
+from jit.state import Place, bind_state
 
 
 def isolated(graph: Graph) -> Graph:

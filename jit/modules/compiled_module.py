@@ -21,6 +21,12 @@ from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any, ClassVar
 
 import torch
+from torch.nn.modules.module import (
+    _global_backward_hooks,
+    _global_backward_pre_hooks,
+    _global_forward_hooks,
+    _global_forward_pre_hooks,
+)
 
 from jit.config import Config
 from jit.function import Key, ScriptFunction
@@ -66,6 +72,22 @@ class CompiledModule(Module):
     _jit_parts: ClassVar[dict[str, CompiledModule]]
     """What stands in place of submodules, by name, when they are compiled and not this forward."""
     _jit_forward: ClassVar[Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As nn.Module's own; without hooks at once, which takes a microsecond less."""
+        own = self.__dict__
+        is_plain = not (
+            own["_forward_hooks"]
+            or own["_forward_pre_hooks"]
+            or own["_backward_hooks"]
+            or own["_backward_pre_hooks"]
+            or "forward" in own
+            or _global_forward_hooks
+            or _global_forward_pre_hooks
+            or _global_backward_hooks
+            or _global_backward_pre_hooks
+        )
+        return (self._jit_forward if is_plain else super().__call__)(*args, **kwargs)
 
     @property
     def forward(self) -> Any:

@@ -167,3 +167,18 @@ def test_compiled_modules_inside_of_compiled_functions() -> None:
         torch.testing.assert_close(twice(X), module.__wrapped__(module.__wrapped__(X)))
     torch.testing.assert_close(jit.script(module)(X), module.__wrapped__(X))
     torch.testing.assert_close(jit.trace(module, X)(X), module.__wrapped__(X))
+
+
+def test_hooks_of_all_kinds_run_on_compiled_modules() -> None:
+    module = jit.jit(Net().eval().requires_grad_(False))
+    seen = []
+    removals = [
+        module.register_forward_pre_hook(lambda m, i: seen.append("pre")),
+        torch.nn.modules.module.register_module_forward_hook(lambda m, i, o: seen.append("all")),
+    ]
+    module(X)
+    assert seen == ["pre", "all", "all", "all"]  # the two submodules, eager at the first call
+    for removal in removals:
+        removal.remove()
+    module(X)
+    assert len(seen) == 4
