@@ -30,7 +30,7 @@ from typing import Any
 import llvmlite.ir as ll
 
 from codegen import control, list_ops
-from codegen.abi import call
+from codegen.abi import call, offset
 from codegen.callback import outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.kernel import Kernel, emit_kernel
@@ -41,7 +41,16 @@ from codegen.lists import Lists
 from codegen.nest import Nest
 from codegen.operands import producer
 from codegen.params import BoolParam, FloatParam, IntParam, Param
-from codegen.partition import CONTROL, RAISE, REGISTERS, STRUCTURE, Callback, Group, Item
+from codegen.partition import (
+    CONTROL,
+    RAISE,
+    REGISTERS,
+    STRUCTURE,
+    Callback,
+    Group,
+    Item,
+    reads,
+)
 from codegen.prepare import Prepared
 from codegen.ranges import Ranges
 from codegen.refuse import Refused
@@ -52,6 +61,7 @@ from ir import (
     BOOL,
     FLOAT,
     INT,
+    MINIMUM,
     Block,
     Element,
     ListType,
@@ -363,31 +373,34 @@ class Body:
         """
         inside = {v for b in node.blocks for v in _defined_in(b)}
         for value in _called_with(node, self.plan):
-            if value not in inside and not self._is_boxable(value):
-                self.object(value)
+            outer = _viewed_outside(value, inside)
+            if outer is not None and not self._is_boxable(outer):
+                self.object(outer)
 
     def _register(self, node: Node, rule: Scalar | Element) -> None:
         """A number, from numbers or from the element of a tensor."""
         s = Lanes(self.b, 1)
         s.contracts = False  # Python rounds every operation
         s.is_bounded = node in self.ranges.exact
-        s.on_fault = lambda condition, reason: self.leave_unless(
-            self.b.not_(condition.value), node
-        )
+        s.on_fault = lambda condition, reason: self.leave_unless(self.b.not_(condition.value), node)
         result = rule.scalar(s, *(self._lane(s, v) for v in node.inputs))
-        if node.output in self.plan.known:
+        number = s.cast(result, REGISTERS[node.output.type]).value
+        symbol = self.plan.positions.of.get(node.output)
+        if symbol is not None:
+            self.entry.symbols[symbol] = self.b.add(number, I64(MINIMUM))
+        elif node.output in self.plan.known:
             return
-        self.numbers[node.output] = s.cast(result, REGISTERS[node.output.type]).value
+        self.numbers[node.output] = number
 
     def _lane(self, s: Lanes, value: Value) -> Lane:
         if not isinstance(value.type, TensorType):
             if value.type not in REGISTERS:  # a value of another type, where control never comes
                 raise Refused("not native", value.node)
             return Lane(s, self.number(value), REGISTERS[value.type])
-        assert value.type.dtype is not None
-        at = self.plan.buffers[value].base if value in self.plan.buffers else value
-        lane = s.load_scalar(self.pointers[at], value.type.dtype)
-        return s.cast(lane, OF_KIND[value.type.dtype.kind])
+        buffer = self.plan.buffers[value]
+        start = self.entry.size(buffer.offset * buffer.dtype.itemsize)
+        lane = s.load_scalar(offset(self.b, self.pointers[buffer.base], start), buffer.dtype)
+        return s.cast(lane, OF_KIND[buffer.dtype.kind])
 
     def _unpack(self, node: Node) -> None:
         source = node.inputs[0].node
@@ -595,7 +608,7 @@ def _object_reads(item: Item, plan: Prepared) -> Iterator[Value]:
     """What one item needs as objects."""
     if isinstance(item, Callback):
         for node in item.nodes:
-            yield from node.inputs
+            yield from reads(node)
     elif isinstance(item, Node) and item in plan.facts.mixed:
         yield from item.inputs
         for block in item.blocks:
@@ -612,6 +625,16 @@ def _called_with(node: Node, plan: Prepared) -> Iterator[Value]:
     if node in plan.facts.mixed:
         for block in node.blocks:
             yield from block.returns
+
+
+def _viewed_outside(value: Value, inside: set[Value]) -> Value | None:
+    """What of outside an object is made of: the value itself, or what it is a view of."""
+    while value in inside:
+        source = producer(value)
+        if source is None or not isinstance(source.node.op.rule, View):
+            return None
+        value = source.node.inputs[0]
+    return value
 
 
 def _defined_in(block: Block) -> Iterator[Value]:

@@ -505,6 +505,7 @@ class Lowering:
             self.inlined.get(value, {}).pop(id(nest), None)
             self._store(value)
             return self._read(nest, value, index)
+        nest.is_rowless |= not nest.reduced
         kept = index_key(index)
         for reduce in nest.reduces:
             if reduce.node is node and reduce.kept == kept:
@@ -556,6 +557,8 @@ class Lowering:
         real = [v for v in nest.domain if not (isinstance(v.extent, int) and v.extent == 1)]
         others = [v for v in real if v not in kept]
         if any(v not in real for v in kept) or nest.scan is not None:
+            return None
+        if nest.is_rowless and any(not isinstance(d, int) or d != 1 for d in wanted):
             return None
         if nest.reduced and set(others) != {v for v in nest.reduced if v in real}:
             return None

@@ -83,6 +83,8 @@ class Nest:
 
     domain: list[Var]
     reduced: list[Var] = field(default_factory=list)
+    is_rowless: bool = False
+    """Whether it reduces single elements: then no other reduction can bring rows."""
     roots: list[Root] = field(default_factory=list)
     reduces: list[Reduce] = field(default_factory=list)
     accesses: list[Access] = field(default_factory=list)

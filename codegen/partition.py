@@ -19,6 +19,7 @@ from ir import (
     BOOL,
     FLOAT,
     INT,
+    POSITION,
     Aliases,
     Block,
     Composite,
@@ -118,16 +119,16 @@ def partition(block: Block, facts: Facts) -> list[Item]:
     inside: set[Value] = set()
     for node in block.nodes:
         is_listed = facts.lists.touches(node)
-        if all(v in known for v in node.outputs) and node.op.is_pure and not is_listed:
+        if node.op is not POSITION and not is_listed and _is_known(node, known):
             continue
-        is_boxed = bool(_reads(node) & boxed)
+        is_boxed = bool(reads(node) & boxed)
         if is_boxed:
             boxed.update(v for v in node.outputs if v.type not in REGISTERS)
         if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
             inside.update(node.outputs)
             continue
-        if group.nodes and (_reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
+        if group.nodes and (reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
             group, inside = Group(), set()
         if _stands_alone(node, facts) or (not is_boxed and is_native(node, facts)):
@@ -148,7 +149,13 @@ def partition(block: Block, facts: Facts) -> list[Item]:
     return result
 
 
-def _reads(node: Node) -> set[Value]:
+def _is_known(node: Node, known: Known) -> bool:
+    """Whether nothing is left to compute."""
+    return node.op.is_pure and all(v in known for v in node.outputs)
+
+
+def reads(node: Node) -> set[Value]:
+    """What a node and the blocks inside of it read."""
     values = set(node.inputs)
     for block in node.blocks:
         values |= {v for inner in block.walk() for v in inner.inputs} | set(block.returns)
@@ -193,10 +200,7 @@ def _is_native_block(block: Block, facts: Facts) -> bool:
     known = facts.known
     values = [*block.params, *block.returns]
     return all(v in known or _is_carried(v, facts) for v in values) and all(
-        is_fusible(n, known)
-        or is_native(n, facts)
-        or (n.op.is_pure and all(v in known for v in n.outputs))
-        for n in block.nodes
+        is_fusible(n, known) or is_native(n, facts) or _is_known(n, known) for n in block.nodes
     )
 
 

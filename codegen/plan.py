@@ -15,14 +15,13 @@ from codegen.body import Body
 from codegen.engine import Library, Source
 from codegen.entry import EntryBuilder, faults, hits, install
 from codegen.kernel import Kernel
-from codegen.operands import Known
 from codegen.params import Captured, Param
 from codegen.partition import STRUCTURE, Callback
 from codegen.prepare import Prepared, prepare
 from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph, Node, Opaque
+from ir import Aliases, Facts, Graph, Known, Node, Opaque
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +72,7 @@ def compile_plan(
     (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so.
     """
     prepared = prepare(graph, known, host().vector_bytes)
+    prepared.positions.verify(facts)
     if _is_idle(prepared):
         raise Refused("nothing native")
     module = ll.Module()

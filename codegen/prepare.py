@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
-from codegen.operands import Known, producer, shape
+from codegen.operands import producer, shape
 from codegen.partition import REGISTERS, Callback, Facts, Group, Item, partition
+from codegen.positions import Positions, place
 from codegen.ranges import Ranges, ranges_of
 from codegen.schedule import Schedule, schedule
 from codegen.structured import Call, prepare_call
@@ -26,7 +27,9 @@ from ir import (
     Aliases,
     Block,
     Composite,
+    Element,
     Graph,
+    Known,
     Node,
     Structured,
     TensorType,
@@ -46,6 +49,7 @@ class Prepared:
 
     graph: Graph
     known: Known
+    positions: Positions
     aliases: Aliases
     lists: Lists
     ranges: Ranges
@@ -77,12 +81,13 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     """Partition, lower and schedule a specialized graph. Raises `codegen.refuse.Refused` with the
     reason when a plan cannot be made.
     """
+    positions = place(graph, known)
     aliases = Aliases(graph)
     lists = find_lists(graph, aliases, known)
     ranges = ranges_of(graph, known)
     while True:
         facts = Facts(known, aliases, lists)
-        plan = Prepared(graph, known, aliases, lists, ranges, facts, register_bytes)
+        plan = Prepared(graph, known, positions, aliases, lists, ranges, facts, register_bytes)
         _prepare_block(plan, graph.block, [])
         needed = _lists_as_objects(plan)
         if not needed:
@@ -116,6 +121,8 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
         elif isinstance(item, Node) and isinstance(item.op.rule, Structured | Composite):
             plan.calls[item] = ready = prepare_call(item, plan.buffers, plan.known)
             plan.schedule(ready.copies)
+        elif isinstance(item, Node) and isinstance(item.op.rule, Element):
+            readable(item.inputs[0], plan.buffers, plan.known)
         elif isinstance(item, Node) and item.name == "prim::If":
             _prepare_if(plan, item)
         elif isinstance(item, Node) and item.name == "prim::Loop":

@@ -10,6 +10,7 @@ from ir.bounds import LENGTHS, WHOLE, Interval
 from ir.builder import Builder
 from ir.classes import ClassDef, ClassKind, Field, Method, Program, Role, ScriptObject, class_of
 from ir.dims import (
+    MINIMUM,
     Assumption,
     Compound,
     Dim,
@@ -53,7 +54,7 @@ from ir.op import (
 )
 from ir.ops.gradient import autograd_nodes
 from ir.ops.methods import LISTS
-from ir.ops.python import BOUNDS
+from ir.ops.python import BOUNDS, POSITION
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
@@ -120,9 +121,11 @@ __all__ = [
     "LENGTHS",
     "LISTS",
     "MEMORY_FORMAT",
+    "MINIMUM",
     "NONE",
     "NUMBER",
     "PASSES",
+    "POSITION",
     "RANGE",
     "SIZE",
     "STR",

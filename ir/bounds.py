@@ -60,6 +60,11 @@ def range_length(low: Interval, high: Interval, step: Interval) -> Interval:
     return 0, max(high[1] - low[0], low[1] - high[0], 0)
 
 
+def position(index: Interval, size: Interval) -> Interval:
+    """An index of a dim."""
+    return 0, max(size[1] - 1, 0)
+
+
 def range_element(index: Interval, start: Interval, step: Interval) -> Interval:
     """A range stays between its first element and its bound, both of 64 bits."""
     if step[0] >= 0:

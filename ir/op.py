@@ -129,13 +129,15 @@ class View:
     expressions for indices; for a list, `piece=k` says which output. None as result means that
     this combination of sizes is not affine: the input is materialized and reinterpreted (same
     elements in row-major order). `copies` is True when the result never shares storage, `strict`
-    when it must: eager refuses strides of the input that would take a copy.
+    when it must: eager refuses strides of the input that would take a copy. `position` names a
+    parameter that only says where the view lies: sizes and strides do not depend on it.
     """
 
     shape: Callable[..., Any]
     index: Callable[..., Any]
     copies: bool = False
     strict: bool = False
+    position: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -320,6 +320,8 @@ def view(rule: View, schema: Schema) -> TypeRule:
 
     def infer(**params: Any) -> Any:
         self = params.pop(name)
+        if rule.position is not None and isinstance(params[rule.position], Unknown):
+            params[rule.position] = 0
         if not self.is_complete or not is_known(*params.values()):
             return _unknown_view(schema)
         shapes = rule.shape(self.shape, **params)

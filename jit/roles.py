@@ -26,6 +26,7 @@ from ir import (
     TupleType,
     Type,
     Value,
+    View,
 )
 
 # Take a number as it comes.
@@ -101,6 +102,8 @@ def _decides_in(node: Node, position: int, seen: set[Value]) -> bool:
     rule = node.op.rule
     if isinstance(rule, Pointwise):
         return node.op.schema.arguments[position].name not in rule.operands
+    if isinstance(rule, View) and rule.position is not None:
+        return node.op.schema.arguments[position].name != rule.position
     if isinstance(rule, Scalar) or node.name in _BUILDERS:
         return any(_decides(v, seen) for v in node.outputs)
     if node.name in LISTS and any(isinstance(v.type, ListType) for v in node.inputs):

@@ -226,9 +226,10 @@ def composite(schemas: str, decompose: Callable[..., Any], infer: TypeRule | Non
 
 
 def view(schemas: str, shape: Callable[..., Any], index: Callable[..., Any], *,
-         copies: bool = False, strict: bool = False, aliases: Iterable[str] = ()) -> Op:
+         copies: bool = False, strict: bool = False, position: str | None = None,
+         aliases: Iterable[str] = ()) -> Op:
     """A family of views with one index map."""
-    rule = View(shape, index, copies, strict)
+    rule = View(shape, index, copies, strict, position)
     return declare(schemas, lambda _: rule, typerules.view, aliases)
 
 

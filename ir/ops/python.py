@@ -378,6 +378,25 @@ number(
 )
 
 
+# indices -----------------------------------------------------------------------------------------
+def _position(index: int, size: int) -> int:
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension with size {size}")
+    return index % size
+
+
+def _position_lanes(s: Scalars, index: Lane, size: Lane) -> Lane:
+    position = s.where(index < 0, index + size, index)
+    s.fault((position < 0) | (position >= size), "an index out of range")
+    return position
+
+
+POSITION = number(
+    "prim::position(int index, int size) -> int", _position_lanes, _position, bounds.position
+)
+"""An index that may count from the end, as one that counts from the start."""
+
+
 # ranges -------------------------------------------------------------------------------------------
 def _range_length(lo: Any, hi: Any, step: Any) -> Any:
     if step == 0:

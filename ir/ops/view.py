@@ -360,7 +360,7 @@ def _narrow_index(out: Index, dims: Dims, out_dims: Dims, dim: int, start: Dim,
 slice_ = view("slice.Tensor(Tensor(a) self, int dim=0, SymInt? start=None, SymInt? end=None, "
               "SymInt step=1) -> Tensor(a)", _slice_shape, _slice_index)
 select = view("select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)",
-              _select_shape, _select_index)
+              _select_shape, _select_index, position="index")
 narrow = view("narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)",
               lambda dims, dim, start, length: _resized(
                   dims, _narrowed(dims, dim, start, length)[0], length),

@@ -30,7 +30,7 @@ def by_python(op: Op, values: tuple[Any, ...]) -> Any:
     assert op.python is not None
     try:
         result = op.python(*values)
-    except (ArithmeticError, ValueError):
+    except (ArithmeticError, LookupError, ValueError):
         return None
     expected = {INT: int, FLOAT: float, BOOL: bool}[op.schema.returns[0].type]
     return result if type(result) is expected and abs(result) != 2**63 else None
