@@ -180,6 +180,10 @@ class Generalizer:
             return self.adopt(definition)
         return self._python.get(type(value))
 
+    def attribute(self, owner: Any, name: str) -> Any:
+        """What the field of an object holds."""
+        return getattr(owner, name)
+
     # graphs -----------------------------------------------------------------------------------
 
     def function(self, graph: Graph, wanted: str) -> str:

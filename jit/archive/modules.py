@@ -37,13 +37,13 @@ from ir import (
 from jit.archive.class_writer import write_class
 from jit.archive.form import ModuleForm
 from jit.archive.generalize import Generalizer, receive_self
+from jit.archive.holdings import MACHINERY, Holdings, own_tensors
 from jit.archive.names import qualified_name
 from jit.archive.spelling import Constants, annotation
 from jit.script import compile_function
-from jit.script.state import INTERNAL, is_constant, is_state, state_type
+from jit.script.state import is_constant, is_state, state_type
 
 Module = torch.nn.Module
-_OWN = frozenset(vars(torch.nn.Module())) | INTERNAL
 _PLAIN = (bool, int, float, complex, str)
 
 
@@ -55,8 +55,10 @@ class ModuleGeneralizer(Generalizer):
         root: Module = form.module
         self._classes: dict[int, ClassDef] = {}
         self._made: dict[Hashable, ClassDef] = {}
-        self._tensors = {id(t) for t in (*root.parameters(), *root.buffers())}
-        self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in root.modules()}
+        self.holdings = Holdings(root)
+        modules = self.holdings.modules
+        self._tensors = {id(t) for m in modules for t in own_tensors(m).values()}
+        self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in modules}
         self._prepared: dict[Graph, Graph] = {}
         self._defaults = {method.graph: method.defaults for method in form.methods.values()}
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
@@ -73,6 +75,10 @@ class ModuleGeneralizer(Generalizer):
             [hook.__name__ for hook in several] for several in hooks
         )
 
+    def attribute(self, owner: Any, name: str) -> Any:
+        """What the field of an object holds."""
+        return self.holdings.attribute(owner, name)
+
     def object_class(self, value: Any) -> ClassDef | None:
         """The class of an object of the program, None for plain data."""
         return self._classes.get(id(value)) or super().object_class(value)
@@ -84,7 +90,7 @@ class ModuleGeneralizer(Generalizer):
         put in place.
         """
         made = self._prepared[graph] = graph.copy()
-        held = {id(m) for m in receiver.modules()}
+        held = set(map(id, self.holdings.below(receiver)))
         pending = list(made.walk())
         spliced: list[Graph] = [graph]
         while pending:
@@ -95,7 +101,7 @@ class ModuleGeneralizer(Generalizer):
             reached = self._reached(callee)
             self._check_held(node, owner)
             if isinstance(owner, Module) and id(owner) in held:
-                if reached <= _identities(owner):
+                if reached <= self.holdings.identities(owner):
                     self._call(callee, owner, node.attrs["name"])
                     continue
             elif not reached:
@@ -150,8 +156,10 @@ class ModuleGeneralizer(Generalizer):
         found = self._classes.get(id(module))
         if found is not None:
             return found
-        for child in module.children():
-            self._class(child)
+        children = self.holdings.children(module)
+        for child in children.values():
+            if child is not None:
+                self._class(child)
         python = _python_class(module)
         wanted = qualified_name(python)
         definition = ClassDef(self.names.unique(wanted), python=python)
@@ -182,11 +190,11 @@ class ModuleGeneralizer(Generalizer):
         yield "_is_full_backward_hook", Field(erased_type_of(hook))
         held = {} if _traced_from(module) else vars(module)  # traces have no attributes
         for name, value in held.items():
-            if name not in _OWN and is_state(module, name, value):
+            if name not in MACHINERY and is_state(module, name, value):
                 type_ = self.generic_type(state_type(module, name, value))
                 if _is_written(type_):
                     yield name, Field(type_)
-        for name, child in module._modules.items():
+        for name, child in self.holdings.children(module).items():
             yield name, Field(NONE if child is None else self._class(child).type)
 
     # methods ----------------------------------------------------------------------------------
@@ -230,7 +238,7 @@ class ModuleGeneralizer(Generalizer):
             node.output.replace_all_uses_with(self._reach(node, value, module, receiver))
             node.erase()
         else:
-            owner, name = _place_of(module, value)
+            owner, name = self._place_of(module, value)
             holder = self._reach(node, owner, module, receiver)
             node.output.replace_all_uses_with(_get(node, holder, name, TENSOR))
             node.erase()
@@ -251,8 +259,7 @@ class ModuleGeneralizer(Generalizer):
 
     def _reach(self, node: Node, wanted: Module, module: Module, receiver: Value) -> Value:
         """The value of a submodule, read from `self` in front of a node."""
-        paths = (p for p, m in module.named_modules(remove_duplicate=False) if m is wanted)
-        path = next(paths, None)
+        path = self.holdings.path(module, wanted)
         if path is None:
             raise CompileError(
                 f"Could not export a {type(wanted).__name__} that {type(module).__name__} uses: "
@@ -260,11 +267,19 @@ class ModuleGeneralizer(Generalizer):
                 node.span,
             )
         value, current = receiver, module
-        for part in filter(None, path.split(".")):
-            current = current._modules[part]  # type: ignore[assignment]
+        for part in path:
+            current = self.holdings.children(current)[part]  # type: ignore[assignment]
             value = _get(node, value, part, self._class(current).type)
             self._live[value] = current
         return value
+
+    def _place_of(self, module: Module, tensor: Any) -> tuple[Module, str]:
+        """The module below `module` that holds a tensor, and its name there."""
+        for owner in self.holdings.below(module):
+            for name, value in own_tensors(owner).items():
+                if value is tensor:
+                    return owner, name
+        raise LookupError("the tensor belongs to another module")
 
     def _rewrite_read(self, node: Node) -> None:
         """What a module has besides its state, such as its hooks, is what it is now."""
@@ -302,11 +317,6 @@ def _traced_from(module: Module) -> Module | None:
     return found if isinstance(found, Module) else None
 
 
-def _identities(module: Module) -> set[int]:
-    held = (*module.modules(), *module.parameters(), *module.buffers())
-    return set(map(id, held))
-
-
 def _splice(call: Node) -> list[Node]:
     """Put the nodes of a called graph in place of the call; gives them."""
     callee: Graph = call.attrs["graph"]
@@ -332,22 +342,12 @@ def _get(node: Node, owner: Value, name: str, type_: Type) -> Value:
     return made.output
 
 
-def _place_of(module: Module, tensor: Any) -> tuple[Module, str]:
-    """The module below `module` that holds a tensor, and its name there."""
-    for owner in module.modules():
-        for held in (owner._parameters, owner._buffers):
-            for name, value in held.items():
-                if value is tensor:
-                    return owner, name
-    raise LookupError("the tensor belongs to another module")
-
-
 def _constants(module: Module) -> Iterator[tuple[str, tuple[Type, Any]]]:
     """Attributes that are declared to keep their values."""
     names = [*vars(module), *getattr(module, "__constants__", ())]
     for name in dict.fromkeys(names):
         value = getattr(module, name, None)
-        if name not in _OWN and is_constant(module, name) and isinstance(value, _PLAIN):
+        if name not in MACHINERY and is_constant(module, name) and isinstance(value, _PLAIN):
             yield name, (erased_type_of(value), value)
 
 

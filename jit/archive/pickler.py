@@ -59,10 +59,17 @@ _SPARSE_PARTS = {
 class Pickler:
     """Pickles one value and gathers the storages that it refers to."""
 
-    def __init__(self, class_at: Callable[[Any], ClassDef | None]) -> None:
-        """`class_at` gives the class of an object of the program, None for other values."""
+    def __init__(
+        self,
+        class_at: Callable[[Any], ClassDef | None],
+        attribute: Callable[[Any, str], Any] = getattr,
+    ) -> None:
+        """`class_at` gives the class of an object of the program, None for other values;
+        `attribute` what a field of an object holds.
+        """
         self.storages: list[torch.UntypedStorage] = []
         self._class_at = class_at
+        self._attribute = attribute
         self._parts: list[bytes] = []
         self._memo: dict[object, int] = {}
         self._kept: list[object] = []  # what the memo's identities belong to
@@ -259,7 +266,7 @@ class Pickler:
             self._emit(b"}(")
             for field, declared in definition.fields.items():
                 self._push_text(field)
-                self.push(getattr(value, field), declared.type)
+                self.push(self._attribute(value, field), declared.type)
             self._emit(b"u")
         self._emit(b"b")
 

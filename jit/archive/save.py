@@ -73,7 +73,7 @@ class _Archive:
             found = definition if value is root else generalizer.object_class(value)
             return None if found is None else held.setdefault(found.name, found)
 
-        self.data = Pickler(class_at)
+        self.data = Pickler(class_at, generalizer.attribute)
         self.data_pickle = self.data.dump(root, definition.type)
         program = reachable([definition, *held.values()], generalizer.program)
         constants = Constants()
@@ -81,7 +81,7 @@ class _Archive:
         _warn_of_library(program)
         self.results = results_of(definition, program, generalizer.results)
         self.version = program_version(program)
-        self.constants = Pickler(class_at)
+        self.constants = Pickler(class_at, generalizer.attribute)
         values = tuple(map(to_torch, constants.values, constants.types))
         self.constants_pickle = self.constants.dump(values, TupleType(tuple(constants.types)))
 

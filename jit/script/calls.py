@@ -47,7 +47,7 @@ from jit.script.dynamic import (
 from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
 from jit.script.rules import rule_of, special_form
-from jit.script.rules_torch import METHODS_AS_OPS, dtype_of
+from jit.script.rules_torch import METHODS_AS_OPS, dtype_of, original_of
 from jit.script.scope import raise_exception, select
 from jit.script.values import (
     Arguments,
@@ -158,8 +158,8 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
 
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
-    """Call a live Python object; of what `torch.compile` gave, the original."""
-    obj = getattr(obj, "_torchdynamo_orig_callable", obj)
+    """Call a live Python object."""
+    obj = original_of(obj)
     rule = rule_of(obj)
     if rule is not None:
         return rule(frame, given)

@@ -28,6 +28,7 @@ from jit.script import (
     rules_autograd,
     rules_containers,
     rules_jit,
+    rules_legacy,
     rules_numbers,
     rules_numpy,
     rules_objects,
@@ -52,8 +53,8 @@ HANDLERS = (
     calls, comprehensions, contexts, control, expressions, functions, matching, statements, trying,
 )  # fmt: skip
 RULES = (
-    rules_autograd, rules_containers, rules_jit, rules_numbers, rules_numpy, rules_objects,
-    rules_torch,
+    rules_autograd, rules_containers, rules_jit, rules_legacy, rules_numbers, rules_numpy,
+    rules_objects, rules_torch,
 )  # fmt: skip
 
 

@@ -53,7 +53,6 @@ def finder(function: Finder) -> Finder:
 
 def rule_of(obj: Any) -> Rule | None:
     """The rule for calling `obj`, if one is declared or a finder makes one."""
-    obj = getattr(obj, "_torchdynamo_orig_callable", obj)  # torch wraps some once dynamo is loaded
     if _is_hashable(obj) and obj in RULES:
         return RULES[obj]
     return next((made for find in FINDERS if (made := find(obj)) is not None), None)

@@ -141,7 +141,16 @@ def _checkpoint(frame: Frame, given: Arguments) -> Operand:
     return frame.call(given.args[0], *given.args[1:])
 
 
-@rule(torch.manual_seed)
+_DISABLED = torch._compile._disable_dynamo(lambda: None).__code__
+
+
+def original_of(obj: Any) -> Any:
+    """What `torch.compile` was given, and what torch wraps once dynamo is loaded."""
+    obj = getattr(obj, "_torchdynamo_orig_callable", obj)
+    return obj.__wrapped__ if getattr(obj, "__code__", None) is _DISABLED else obj
+
+
+@rule(torch.random.manual_seed)
 def _manual_seed(frame: Frame, given: Arguments) -> Operand:
     return frame.python(LIBRARY["manual_seed"], [frame.require(a) for a in given.args], GENERATOR)
 

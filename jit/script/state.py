@@ -62,7 +62,15 @@ def is_state(obj: Any, name: str, value: Any) -> bool:
     declared = declared_type(obj, name)
     if declared is not None:
         return is_data(declared)
-    return name in vars(obj) and value is not None and is_data(erased_type_of(value))
+    if value is None or name not in vars(obj) or _holds_module(value):
+        return False
+    return is_data(erased_type_of(value))
+
+
+def _holds_module(value: Any) -> bool:
+    """Whether a container has a module among its items, which is known while compiling."""
+    items = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list | tuple) and any(isinstance(i, Module) for i in items)
 
 
 def is_watched(obj: Any, name: str) -> bool:

@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -547,10 +548,10 @@ def test_functions_of_our_own_are_said_to_be() -> None:
 class Outside(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.several = [torch.nn.ReLU()]
+        self.config = SimpleNamespace(act=torch.nn.ReLU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.several[0](x)
+        return self.config.act(x)
 
 
 def test_modules_that_are_not_registered_are_refused() -> None:
