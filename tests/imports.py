@@ -31,6 +31,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.__main__",
         "jit.agreement",
         "jit.archive.foreign",
+        "jit.archive.holdings",
         "jit.archive.inputs",
         "jit.archive.load",
         "jit.archive.pythons",
