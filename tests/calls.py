@@ -27,6 +27,9 @@ class T:
 
 IMAGE, VOLUME, SIGNAL = T(2, 4, 9, 10), T(2, 4, 5, 6, 7), T(2, 4, 11)
 HEADS = T(2, 3, 9, 8), T(2, 3, 7, 8), T(2, 3, 7, 8)
+LAYER = T(24, 8), T(24), T(8, 8), T(8)  # of an encoder: the weights of its attention,
+NORMS = T(8), T(8), T(8), T(8)  # of its norms,
+FEED = T(16, 8), T(16), T(8, 16), T(8)  # and of its inner products
 CALLS: dict[str, list[list[Any]]] = {
     "matmul": [
         [T(5, 6), T(6, 7)],
@@ -99,6 +102,11 @@ CALLS: dict[str, list[list[Any]]] = {
         [*HEADS, T(9, 7), 0.0, False, 0.5],
         [T(2, 3, 1, 8), *HEADS[1:]],
         [T(3, 9, 8), T(3, 7, 8), T(3, 7, 6)],
+    ],
+    "_transformer_encoder_layer_fwd": [
+        [T(2, 5, 8), 8, 2, *LAYER, False, False, 1e-5, *NORMS, *FEED],
+        [T(2, 5, 8), 8, 4, *LAYER, True, True, 1e-5, *NORMS, *FEED],
+        [T(3, 1, 8), 8, 1, *LAYER, True, False, 1e-5, *NORMS, *FEED],
     ],
     "embedding": [[T(11, 6), T(2, 5, below=11)]],
     "index_select": [[T(4, 5, 6), 1, T(3, below=5)], [T(4, 5), -1, T(3, below=5)]],
