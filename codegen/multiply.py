@@ -1,6 +1,7 @@
 """A product in a plan: who computes it, and the call, split over torch's threads.
 
-    few rows or columns      a sum, in loop nests (`ir.ops.matmul`): bound by reading memory
+    one row, few columns     a sum, in loop nests (`ir.ops.matmul`): bound by reading memory
+    few rows                 dot products, where both operands lie along k (`codegen.dots`)
     MEASURED machines        generated code (`codegen.gemm`)
     elsewhere                generated code where the product is SMALL, else BLAS (`codegen.blas`)
 
@@ -39,11 +40,11 @@ def can_multiply(dtype: DType | None) -> bool:
 
 def form_of(product: Product, dtype: DType, target: Target) -> Form | None:
     """The form of generated code that computes a product; None when BLAS does."""
-    is_faster = target.cpu in MEASURED or hint(product.work) <= SMALL
-    if blas.routine(dtype) is not None and not is_faster:
-        return None
     rows, is_a, is_b = hint(product.m), product.a.is_transposed, product.b.is_transposed
     has_dots = is_b and not is_a and rows <= DOTS
+    is_faster = has_dots or target.cpu in MEASURED or hint(product.work) <= SMALL
+    if blas.routine(dtype) is not None and not is_faster:
+        return None
     return Form(dtype, height(rows), is_a, is_b, len(product.batch), has_dots)
 
 

@@ -19,7 +19,7 @@ from ir.typerules import broadcast, fail, filled
 from ir.types import TENSOR, TensorType, same_each
 
 NATIVE = (float32, float64)
-FEW = 4  # rows or columns up to which a product is bound by memory
+FEW = 4  # columns up to which loops of sums are as fast as products
 
 
 # types --------------------------------------------------------------------------------------------
@@ -41,13 +41,13 @@ def product_dims(a: Sequence[Dim], b: Sequence[Dim]) -> tuple[Dim, ...]:
 
 
 def _as_sum(b: Any, x: Tensor, y: Tensor) -> Tensor | None:
-    """A product with few rows or columns reads more memory than it computes: a sum, whose loops
+    """A product with one row or few columns reads more memory than it computes: a sum, whose loops
     read it faster, and fuse."""
     if not is_known_tensor(x.type, y.type) or x.type.dtype not in NATIVE:
         return None
     a, c = x.type.shape, y.type.shape
     rows, columns = a[-2] if len(a) > 1 else 1, c[-1] if len(c) > 1 else 1
-    if not any(isinstance(size, int) and size <= FEW for size in (rows, columns)):
+    if not any(isinstance(n, int) and n <= most for n, most in ((rows, 1), (columns, FEW))):
         return None
     left = b.unsqueeze(x, -2) if len(a) > 1 and len(c) > 1 else x
     right = b.transpose(y, -2, -1) if len(c) > 1 else y
