@@ -16,7 +16,7 @@ from codegen.index import Affine, Index, address, broadcast, index_key
 from codegen.lanes import Lane
 from codegen.nest import Buffer, Nest, Root
 from codegen.operands import Known, arguments, pointwise_dtype, producer, view_index
-from codegen.schedule import Schedule, is_streaming
+from codegen.schedule import LINE, Schedule, is_streaming, past_caches
 from codegen.scopes import Key, LoopEmitter, Scope
 from codegen.sizes import emit_size
 from codegen.spill import Spill, plan_spills
@@ -79,6 +79,7 @@ class Evaluator(LoopEmitter):
             self.partials = next(args)
         self.begin, self.end = next(args), next(args)
         self.spills: dict[Key, Spill] = plan_spills(nest)
+        self.past_caches = past_caches(nest, plan, host().caches[2])
         self.phase = 0
         self.fault_flag: ll.Value | None = None
         self.s.on_fault = self._on_fault
@@ -281,10 +282,17 @@ class Evaluator(LoopEmitter):
         if isinstance(step, int) and step == 0:
             self.s.store_scalar(pointer, lane, buffer.dtype)
         elif isinstance(step, int) and step == 1:
-            self.s.store(pointer, self.s.splat(lane), buffer.dtype, self.mask)
+            if root in self.past_caches and self.mask is None:
+                self.s.store_past_caches(pointer, lane, buffer.dtype, self.run_alignment(root))
+            else:
+                self.s.store(pointer, self.s.splat(lane), buffer.dtype, self.mask)
         else:
             stride = step if isinstance(step, int) else self.dim(step)
             self.s.scatter(pointer, stride, self.s.splat(lane), buffer.dtype, self.mask)
+
+    def run_alignment(self, root: Root) -> int:
+        """How the vectors of a root that is written around the caches are aligned."""
+        return min(LINE, self.width * root.buffer.dtype.itemsize)
 
     def _on_fault(self, condition: Lane, reason: str) -> None:
         """Note that a live element faulted; the caller of the kernel bails out."""

@@ -20,7 +20,7 @@ from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest
 from codegen.operands import Known, element_dtype
-from codegen.schedule import CHUNKS, Schedule
+from codegen.schedule import CHUNKS, Schedule, starts_at_lines
 from codegen.split import SplitEmitter
 from ir import Dim, Node, Scan, Symbol, Value, opmath
 
@@ -69,6 +69,8 @@ class KernelEmitter(SplitEmitter):
         else:
             self._outer(0)
         self.at(0)
+        if self.past_caches:
+            self.b.fence("seq_cst")
         self.b.ret(self.b.load(self.fault_flag, typ=I32) if self.fault_flag is not None else I32(0))
         return Kernel(
             self.function,
@@ -113,7 +115,23 @@ class KernelEmitter(SplitEmitter):
             self._outer(level + 1)
             return ()
 
-        self.vector_loop(var, self.step(var), start, stop, (), body)
+        self.vector_loop(
+            var, self.step(var), start, stop, (), body, head=self._head(var, start, stop)
+        )
+
+    def _head(self, var: Var, start: ll.Value, stop: ll.Value) -> ll.Value | None:
+        """The elements in front of the first whole vector of a root that is written around the
+        caches, when its runs may start anywhere.
+        """
+        if var is not self.plan.vector or all(starts_at_lines(r, var) for r in self.past_caches):
+            return None
+        (root,) = self.past_caches
+        first = self.b.add(self.offset(root.address.without(var)), start)
+        address = self.b.ptrtoint(self.pointer(root.buffer, first), I64)
+        beyond = self.b.and_(self.b.neg(address), I64(self.run_alignment(root) - 1))
+        head = self.b.udiv(beyond, I64(root.buffer.dtype.itemsize))
+        left = self.b.sub(stop, start)
+        return self.b.select(self.b.icmp_signed("<", head, left), head, left)
 
     def _share(self, var: Var) -> tuple[ll.Value, ll.Value]:
         """This call's part of the parallel loop, in iterations of `var`."""

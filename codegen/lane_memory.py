@@ -83,6 +83,16 @@ def store(
         )
 
 
+def store_past_caches(s: LaneBuilder, ptr: ll.Value, x: Lane, dtype: DType, align: int) -> None:
+    """`s.width` neighboring elements written around the caches, at an address of that alignment.
+
+    Other threads see them after a fence only.
+    """
+    raw = _to_memory(s, s.splat(x), dtype)
+    written = s.builder.store(raw, ptr, align=align)
+    written.set_metadata("nontemporal", s.builder.module.add_metadata([_I32(1)]))
+
+
 def store_scalar(s: LaneBuilder, ptr: ll.Value, x: Lane, dtype: DType) -> None:
     """One element written from a scalar lane."""
     s.builder.store(_to_memory(s, x, dtype), ptr, align=dtype.itemsize)

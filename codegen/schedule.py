@@ -25,15 +25,18 @@ from dataclasses import dataclass
 
 from codegen.cost import MEMORY_COST
 from codegen.index import Affine, Var, merges
-from codegen.nest import Access, Nest
+from codegen.nest import Access, Nest, Root
 from ir import Dim, hint, product, size_max
 
 REGISTERS = 2  # per vector: enough independent work, without spilling
 CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
 SUM_REGISTERS = 4  # cheap reductions wait for their accumulators: more of them
+DEEP = 200  # flop equivalents per point whose dependences are longer than a CPU looks ahead
+DEEP_REGISTERS = 4
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 FEW, GATHER_COST = 16, 64  # iterations that leave lanes idle; flop equivalents worth gathering for
+LINE = 64  # bytes of a cache line
 STREAMING = 2  # flop equivalents per byte up to which memory behind the caches sets the pace
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
 
@@ -103,6 +106,31 @@ def is_streaming(nest: Nest, plan: Schedule, cache_bytes: int) -> bool:
     total = sum(hint(product(b.dims)) * b.dtype.itemsize for b in moved)
     is_single = plan.tile is None and nest.phase_count == 1  # rows stay in cache between phases
     return is_single and total > cache_bytes and nest.cost <= STREAMING * per_point
+
+
+def past_caches(nest: Nest, plan: Schedule, cache_bytes: int) -> list[Root]:
+    """The roots that are written around the caches: new memory that is larger than those, whole
+    lines of it one after the other. Nobody reads it there before it is evicted, and a line that is
+    overwritten need not be read first.
+    """
+    vector = plan.vector
+    if vector not in plan.outer or plan.tile is not None or nest.reduces:
+        return []
+    large = [
+        r
+        for r in nest.roots
+        if r.buffer.base is r.value
+        and hint(product(r.buffer.dims)) * r.buffer.dtype.itemsize > cache_bytes
+        and _is_unit(r.address, vector)
+    ]
+    return large if len(large) == 1 or all(starts_at_lines(r, vector) for r in large) else []
+
+
+def starts_at_lines(root: Root, vector: Var) -> bool:
+    """Whether whatever runs along `vector` starts at a cache line, if the buffer does."""
+    size, where = root.buffer.dtype.itemsize, root.address
+    starts = [where.const, *(c for v, c in where.terms.items() if v is not vector)]
+    return all(isinstance(c, int) and c * size % LINE == 0 for c in starts)
 
 
 def _chunk(nest: Nest, outer: list[Var], reduced: list[Var], width: int) -> Dim | None:
@@ -239,7 +267,8 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     )
     lanes = register_bytes // max(size, 4)
     is_cheap_sum = bool(nest.reduces) and nest.cost <= CHEAP
-    registers = SUM_REGISTERS if is_cheap_sum else REGISTERS
+    is_deep = nest.cost >= DEEP
+    registers = SUM_REGISTERS if is_cheap_sum else DEEP_REGISTERS if is_deep else REGISTERS
     if (
         is_tiled
         or nest.scan is not None

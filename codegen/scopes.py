@@ -184,8 +184,16 @@ class LoopEmitter:
         carried: Sequence[Lane],
         body: Body,
         unroll: int = 1,
+        head: ll.Value | None = None,
     ) -> list[Lane]:
-        """Whole vectors of `step` elements, then what is left under a mask."""
+        """Whole vectors of `step` elements, then what is left under a mask; so are the first
+        `head` elements (fewer than `step`), if that is given.
+        """
+        if head is not None:
+            after = self.b.add(start, head)
+            exists = self.b.icmp_signed(">", head, I64(0))
+            carried = self._masked(var, start, after, carried, body, exists)
+            start = after
         lanes = self.loop(var, start, stop, step, carried, body, unroll)
         if step == 1:
             return lanes
