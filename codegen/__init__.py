@@ -26,6 +26,7 @@ from codegen.torch_abi import has_no_modes, is_plain
 
 if TYPE_CHECKING:
     from codegen.engine import assembly
+    from codegen.images import lay_out_images
     from codegen.plan import Plan, compile_plan
     from codegen.runtime import forward_entry, slow_entry
     from codegen.survey import Place, places
@@ -38,6 +39,7 @@ _LATER = {
     "compile_plan": "plan",
     "forward_entry": "runtime",
     "host": "target",
+    "lay_out_images": "images",
     "places": "survey",
     "slow_entry": "runtime",
 }
@@ -64,6 +66,7 @@ __all__ = [
     "has_no_modes",
     "host",
     "is_plain",
+    "lay_out_images",
     "places",
     "set_entry",
     "slow_entry",

@@ -38,7 +38,7 @@ import os
 import sys
 from functools import cache
 
-from codegen import gemm, list_runtime, torch_abi
+from codegen import convolution, gemm, list_runtime, torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -491,6 +491,9 @@ def resolve(name: str) -> int | None:
     if gemm.is_symbol(name):
         with LOCK:
             return _product(name).address(name)
+    if convolution.is_symbol(name):
+        with LOCK:
+            return _convolution(name).address(name)
     return torch_abi.address(name)
 
 
@@ -524,6 +527,12 @@ def _lists() -> Library:
 def _product(name: str) -> Library:
     """A function of generated products, made when something uses it for the first time."""
     return engine().load(gemm.module_of(name, engine().target))
+
+
+@cache
+def _convolution(name: str) -> Library:
+    """A function of generated convolutions, made when something uses it for the first time."""
+    return engine().load(convolution.module_of(name, engine().target))
 
 
 def is_loaded() -> bool:

@@ -2,7 +2,8 @@
 
 The result of such a node is a planned tensor: its type is known, so what follows stays native.
 Products read their operands in place as far as BLAS can (`codegen.product`) and write to memory of
-the plan; all other nodes are calls of torch's operators (`codegen.shim`).
+the plan, and so do convolutions (`codegen.convolve`); all other nodes are calls of torch's
+operators (`codegen.shim`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ import llvmlite.ir as ll
 
 from codegen import shim
 from codegen.abi import offset
+from codegen.convolve import (
+    CONVOLVE,
+    PANELS,
+    Convolve,
+    Pack,
+    emit_convolve,
+    emit_pack,
+    prepare_convolve,
+    prepare_pack,
+)
 from codegen.lower import dense_strides, lower_copy, readable
 from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
@@ -49,7 +60,7 @@ class Operator:
         return ()
 
 
-Call = Multiply | Operator
+Call = Multiply | Operator | Convolve | Pack
 
 
 def is_called(node: Node, known: Known) -> bool:
@@ -60,7 +71,8 @@ def is_called(node: Node, known: Known) -> bool:
     rule = node.op.rule
     if isinstance(rule, Composite):
         return node.op.infer is not None and node.op.is_pure and shim.can_call(node, known)
-    return isinstance(rule, Structured) and (_is_native(node) or shim.can_call(node, known))
+    is_ours = _is_native(node) or node.op in (CONVOLVE, PANELS)
+    return isinstance(rule, Structured) and (is_ours or shim.can_call(node, known))
 
 
 def _is_native(node: Node) -> bool:
@@ -72,6 +84,10 @@ def _is_native(node: Node) -> bool:
 
 def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call:
     """Find the operands and place the results; operands that BLAS cannot read are copied first."""
+    if node.op is CONVOLVE:
+        return prepare_convolve(node, buffers, known)
+    if node.op is PANELS:
+        return prepare_pack(node, buffers, known)
     for output in node.outputs:
         buffers[output] = _buffer(output, dense_strides(_type(output)))
     if not _is_native(node):
@@ -135,6 +151,12 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
     allocate_call(body, call)
     for nest in call.copies:
         body.nest(nest)
+    if isinstance(call, Convolve):
+        emit_convolve(body, call, known)
+        return
+    if isinstance(call, Pack):
+        emit_pack(body, call)
+        return
     places = [*(_pointer(body, x) for x in call.operands), body.pointers[call.node.output]]
     emit_product(body.entry, call.product, call.operands[0].dtype, places)
 

@@ -59,7 +59,7 @@ from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
 from ir.registry import lookup, overloads
-from ir.schema import Schema, parse_schema
+from ir.schema import Schema, declared_schema, parse_schema
 from ir.source import Span
 from ir.strides import view_strides
 from ir.torch_bridge import (
@@ -197,6 +197,7 @@ __all__ = [
     "constant_of",
     "contiguous_strides",
     "copy_node",
+    "declared_schema",
     "dtype_of",
     "dtypes",
     "erased_type_of",

@@ -118,10 +118,20 @@ def optimize(graph: Graph, known: Mapping[Value, Any]) -> Known:
 
 
 def _informed(step: Pass, known: Mapping[Value, Any]) -> Pass:
-    """Decompositions see what inference finds, symbolic sizes above all."""
-    if step is not PASSES["decompose"]:
-        return step
-    return Pass(step.name, lambda graph: decompose.run(graph, infer(graph, known)))
+    """Decompositions see what inference finds, symbolic sizes above all; so do writes, whose
+    targets may have got their types by folding.
+    """
+    if step is PASSES["decompose"]:
+        return Pass(step.name, lambda graph: decompose.run(graph, infer(graph, known)))
+    if step is PASSES["functionalize"]:
+        return Pass(step.name, lambda graph: _functionalize(graph, known))
+    return step
+
+
+def _functionalize(graph: Graph, known: Mapping[Value, Any]) -> bool:
+    if any(node.op.inplace_of is not None for node in graph.walk()):
+        infer(graph, known)
+    return functionalize.run(graph)
 
 
 def _verify_after(step: Pass, graph: Graph) -> None:

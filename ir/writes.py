@@ -77,8 +77,10 @@ def _is_defined_well(value: Value, graph: Graph) -> bool:
         return False
     if node.op.effect is Effect.ALIAS:
         return isinstance(node.op.rule, View) and node.name not in MAY_COPY
-    return node.op.effect in (Effect.PURE, Effect.RANDOM) or (
-        node.op.effect is Effect.WRITE and not value.uses)
+    if node.op.effect is Effect.WRITE:
+        is_new = node.op.schema.returns[node.outputs.index(value)].alias is None
+        return is_new or not value.uses
+    return node.op.effect in (Effect.PURE, Effect.RANDOM)
 
 
 def _is_used_well(value: Value, graph: Graph, known: Known) -> bool:

@@ -1,6 +1,6 @@
-"""Weights of frozen graphs in the layouts that oneDNN's kernels want: packed once, and not at every
-call.
+"""Weights of frozen graphs in the layouts that kernels want: packed once, and not at every call.
 
+    relume::panels(W)        ==>     packed W                        for generated convolutions
     conv2d(x, W, b)          ==>     mkldnn::_convolution_pointwise(x, packed W, b, ...)
     relu(conv2d(x, W, b))    ==>     the same, with a relu of its own
     matmul(x, t(W))          ==>     mkldnn::_linear_pointwise(x, packed W, ...)
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from codegen import Captured, HeldParam
+from codegen import Captured, HeldParam, TensorParam
 from ir import (
     NUMBER,
     Builder,
@@ -52,11 +52,15 @@ def pack_weights(graph: Graph, known: Known, held: Mapping[Value, Tensor]) -> li
     """Rewrite a specialized graph in place; `held` are the parameters that are constants. Gives
     what the new parameters are, the last ones of the graph.
     """
-    if not held or not _is_available():
+    if not held:
         return []
     work = _Packing(graph, known, held)
     for node in list(graph.walk()):
-        if node.name == "aten::conv2d":
+        if node.name == "relume::panels":
+            work.panels(node)
+        elif not _is_available():
+            continue
+        elif node.name == "aten::conv2d":
             work.convolution(node)
         elif node.name in _PRODUCTS:
             work.product(node)
@@ -85,6 +89,18 @@ class _Packing:
         self.held = held
         self.captured: list[Captured] = []
         self.params: dict[int, Value] = {}
+
+    def panels(self, node: Node) -> None:
+        """The panels of a weight."""
+        tensor, type_ = self.held.get(node.inputs[0]), node.output.type
+        assert isinstance(type_, TensorType)
+        if tensor is not None:
+            groups, _, width = map(hint, type_.shape)
+            made = self.packed(
+                tensor, ("panels", width), lambda: _panels(tensor, groups, width), type_
+            )
+            node.output.replace_all_uses_with(made)
+            node.erase()
 
     def convolution(self, node: Node) -> None:
         """A convolution whose result is channels-last, as packed ones' always are."""
@@ -125,17 +141,23 @@ class _Packing:
         builder = Builder.before(node, self.known)
         self.replace(node, node, _LINEAR, [x, packed, builder.const(None)], "none")
 
-    def packed(self, weight: Tensor, key: tuple[Any, ...], pack: Callable[[], Tensor]) -> Value:
-        """A new parameter for a packed weight."""
+    def packed(
+        self,
+        weight: Tensor,
+        key: tuple[Any, ...],
+        pack: Callable[[], Tensor],
+        type_: TensorType | None = None,
+    ) -> Value:
+        """A new parameter for a packed weight; without a type it has a layout of its own."""
         forms = _PACKED.setdefault(weight, {})
         if key not in forms:
             forms[key] = pack()
         made = forms[key]
         if id(made) not in self.params:
-            sizes = tuple(weight.shape)
-            value = self.graph.block.add_param(TensorType(dtypes.float32, sizes), "packed")
-            self.params[id(made)] = value
-            self.captured.append(Captured(made, "packed", HeldParam(None)))
+            own = TensorType(dtypes.float32, tuple(weight.shape))
+            self.params[id(made)] = self.graph.block.add_param(type_ or own, "packed")
+            plain = None if type_ is None else TensorParam(dtypes.float32, type_.shape, None)
+            self.captured.append(Captured(made, "packed", HeldParam(plain)))
         return self.params[id(made)]
 
     def replace(
@@ -151,6 +173,14 @@ class _Packing:
         last.erase()
         if last is not first:
             first.erase()
+
+
+def _panels(weight: Tensor, groups: int, width: int) -> Tensor:
+    """[group][tap, input channel][channel of the group], as `codegen.convolution_panels` has it."""
+    channels, *inner = weight.shape
+    rows = weight.new_zeros(groups * width, *inner)
+    rows[:channels] = weight
+    return rows.permute(2, 3, 1, 0).reshape(-1, groups, width).transpose(0, 1).contiguous()
 
 
 def _only_reader(node: Node, name: str) -> Node | None:

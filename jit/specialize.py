@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+import codegen
 from codegen import (
     Captured,
     ConstParam,
@@ -121,6 +122,7 @@ def specialize(
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
+    codegen.lay_out_images(work.graph, known)
     work.captured += pack_weights(work.graph, known, work.held)
     _name_values(work.graph)
     return Specialized(work.graph, work.params, work.captured, known, facts)

@@ -13,7 +13,8 @@ from ir.ops.cast import convert, row_major, widen
 from ir.ops.factory import FLOATS, Tensor, composite
 from ir.ops.norm import has_elements, is_constant, is_float
 from ir.strides import Layout, is_channels_last, is_contiguous
-from ir.typerules import is_known
+from ir.typerules import filled, is_known, like
+from ir.types import TENSOR, TensorType
 
 _STATISTICS = "Tensor(a!)? running_mean, Tensor(b!)? running_var"
 
@@ -66,6 +67,23 @@ def _is_row_major(x: Tensor) -> bool:
         Layout(x.type.shape, strides))
 
 
+def _batch_norm_type(input: TensorType, weight: TensorType | None, bias: TensorType | None,
+                     running_mean: TensorType | None, running_var: TensorType | None,
+                     training: Any, momentum: Any, eps: Any, cudnn_enabled: Any) -> TensorType:
+    """Of normalization with given statistics; results in training are not followed."""
+    parameters = [p for p in (weight, bias, running_mean, running_var) if p is not None]
+    is_plain = training is False and running_mean is not None and running_var is not None
+    if not is_plain or not input.is_complete or len(input.shape) < 2:
+        return TENSOR
+    if input.dtype not in FLOATS or any(p.dtype is not input.dtype for p in parameters):
+        return TENSOR
+    strides = input.strides
+    if strides is None or None in strides:
+        return TENSOR
+    is_kept = is_channels_last(Layout(input.shape, strides))  # type: ignore[arg-type]
+    return like(input) if is_kept else filled(input.shape, input.dtype)
+
+
 def _group_norm(b: Any, x: Tensor, num_groups: Any, weight: Tensor | None, bias: Tensor | None,
                 eps: Any, cudnn_enabled: Any) -> Tensor | None:
     if not is_known(num_groups) or not is_constant(num_groups, eps) or not has_elements(x):
@@ -103,7 +121,8 @@ def _instance_norm(b: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None
 
 
 composite(f"batch_norm(Tensor input, Tensor? weight, Tensor? bias, {_STATISTICS}, bool training, "
-          "float momentum, float eps, bool cudnn_enabled) -> Tensor", _batch_norm)
+          "float momentum, float eps, bool cudnn_enabled) -> Tensor", _batch_norm,
+          _batch_norm_type)
 composite("group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, "
           "float eps=1.0000000000000001e-05, bool cudnn_enabled=True) -> Tensor", _group_norm)
 composite(f"instance_norm(Tensor input, Tensor? weight, Tensor? bias, {_STATISTICS}, "

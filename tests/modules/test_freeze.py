@@ -471,13 +471,13 @@ def packed(module: Any) -> list[str]:
 
 
 def test_convolutions_run_on_packed_weights() -> None:
-    module = shake(convnet())
+    module = shake(nn.Sequential(convnet()[:3], Residual(8, groups=8)))
     made = jit.optimize_for_inference(jit.script(module))
     with torch.no_grad():
         for batch in (2, 2, 5, 3, 1, 7):
             x = torch.rand(batch, 3, 12, 12)
             close(made(x), module(x))
-    assert packed(made) == ["_convolution_pointwise"] * 3
+    assert packed(made) == ["_convolution_pointwise"] * 2
     assert len(made.forward.executor.compiled) <= 3
 
 

@@ -1,0 +1,33 @@
+"""Convolutions as generated code: the modules that functions of a form are in.
+
+    convolve    a range function: all units of a convolution    `codegen.convolution_tile`
+    panels      a range function: the groups of its weight      `codegen.convolution_panels`
+
+They are compiled when something first names them (`codegen.runtime`), live as long as the process,
+and are shared by all its plans.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ll
+
+from codegen.convolution_form import parse
+from codegen.convolution_panels import Panels
+from codegen.convolution_tile import Convolution
+from codegen.target import Target
+
+
+def is_symbol(name: str) -> bool:
+    """Whether a name is one of the functions that `module_of` makes."""
+    return parse(name) is not None
+
+
+def module_of(name: str, target: Target) -> ll.Module:
+    """The module that defines one function, by its name."""
+    parsed = parse(name)
+    assert parsed is not None
+    kind, form = parsed
+    module = ll.Module()
+    emitter = Panels if kind == "panels" else Convolution
+    emitter(module, form, target).emit()
+    return module

@@ -1,0 +1,82 @@
+"""Generated convolutions over images: how their work is cut, and what their functions are called.
+
+    tile        `height` neighboring pixels of a row of the result, `vectors` vectors of channels
+    group       the channels of a tile, for which one block of panels holds the weights
+    chunk       rows of the result that are computed with one group before the next one's turn
+
+    panels[group][tap, input channel][channel of the group]       taps: kernel rows times columns
+
+A name says everything about a function but the machine, so the engine can make it when a plan, new
+or from the object cache, first asks for it. Functions depend on no sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from codegen.target import Target
+from ir import Dim, hint, size_max
+
+PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
+TALLEST, WIDEST = 8, 4
+_NAME = re.compile(r"relume_(convolve|panels)_(\d+)_(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a function is made for."""
+
+    height: int
+    vectors: int
+
+    @property
+    def symbol(self) -> str:
+        """The range function of a convolution: units, groups first, then chunks."""
+        return f"relume_convolve_{self.height}_{self.vectors}"
+
+    @property
+    def panels(self) -> str:
+        """The range function that packs weights: groups."""
+        return f"relume_panels_0_{self.vectors}"
+
+    def width(self, target: Target) -> int:
+        """Channels of a group."""
+        return self.vectors * target.lanes(32)
+
+
+def parse(name: str) -> tuple[str, Form] | None:
+    """The kind and the form of a function of that name; None for other names."""
+    match = _NAME.fullmatch(name)
+    return None if match is None else (match[1], Form(int(match[2]), int(match[3])))
+
+
+def form_of(width: Dim, channels: int, target: Target) -> Form:
+    """The form for rows of so many pixels: the least work that is thrown away, in large tiles."""
+    vectors = vectors_for(channels, target)
+    tallest = min(TALLEST, target.registers // vectors - 2)
+    pixels = max(hint(width), 1)
+    return Form(min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, vectors)), vectors)
+
+
+def vectors_for(channels: int, target: Target) -> int:
+    """The vectors of a tile: it is decided by the weight alone, as panels are."""
+    lanes = target.lanes(32)
+    widest = 3 if target.registers >= 32 else 2
+
+    def cost(vectors: int) -> tuple[int, int]:
+        return -(-channels // (vectors * lanes)) * vectors, -vectors
+
+    return min(range(1, widest + 1), key=cost)
+
+
+def _cost(pixels: int, height: int, vectors: int) -> float:
+    """Cycles for a row and a step along input channels: short tiles wait for their own sums, and
+    every tile loads its weights.
+    """
+    return -(-pixels // height) * (max(height * vectors, 8) + vectors / 2) + height / 64
+
+
+def rows_of_chunk(width: Dim) -> Dim:
+    """Rows of a chunk of rows with so many pixels."""
+    return size_max(PIXELS // size_max(width, 1), 1) if isinstance(width, int) else 4

@@ -1,0 +1,320 @@
+"""Networks of convolutions as plans: generated code against eager in float64; strides exactly as
+eager's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import jit
+from codegen import assembly, convolution, target
+from codegen.convolution_form import Form, form_of, vectors_for
+from codegen.partition import Callback
+
+Tensor = torch.Tensor
+CALLS = 3
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+def shaken(module: nn.Module) -> nn.Module:
+    """In eval mode, with statistics and factors that are not trivial."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr,operator]
+            part.running_var.uniform_(0.5, 2)  # type: ignore[union-attr,operator]
+            nn.init.uniform_(part.weight, -1, 1)
+            nn.init.uniform_(part.bias, -1, 1)
+    return module.eval()
+
+
+def ops(module: Any) -> list[str]:
+    """What the newest plan does, in order; it calls nothing back."""
+    plan = module.forward.executor.compiled[-1].plan.prepared
+    items = [item for items in plan.items.values() for item in items]
+    assert not any(isinstance(item, Callback) for item in items), jit.explain(module)
+    return [node.name.partition("::")[2] for node in plan.graph.walk()]
+
+
+def check(module: nn.Module, *inputs: Tensor, bound: float = 2e-6) -> Any:
+    """A compiled module whose plan gives what eager gives in float64, and its strides."""
+    made = jit.script(module)
+    wanted = module(*inputs)
+    exact = copy.deepcopy(module).double()(*(x.double() for x in inputs))
+    with torch.no_grad():
+        for _ in range(CALLS):
+            found = made(*inputs)
+    for a, b, c in zip(*map(_flat, (found, wanted, exact)), strict=True):
+        assert a.stride() == b.stride()
+        assert ((a - c).abs().max() <= bound * c.abs().max()).item()
+    return made
+
+
+def _flat(result: Any) -> list[Tensor]:
+    return [result] if isinstance(result, Tensor) else list(result)
+
+
+# one layer ----------------------------------------------------------------------------------------
+LAYERS: list[tuple[dict[str, Any], tuple[int, ...]]] = [
+    (dict(out_channels=16, kernel_size=3, padding=1), (2, 16, 9, 32)),
+    (dict(out_channels=7, kernel_size=3, stride=2, padding=1), (1, 5, 11, 13)),
+    (dict(out_channels=33, kernel_size=1), (3, 17, 7, 7)),
+    (dict(out_channels=48, kernel_size=1, stride=2), (1, 3, 8, 5)),
+    (dict(out_channels=20, kernel_size=(1, 5), padding=(0, 2)), (1, 4, 3, 21)),
+    (dict(out_channels=12, kernel_size=(4, 2), stride=(3, 1), padding=(2, 0)), (2, 6, 10, 6)),
+    (dict(out_channels=64, kernel_size=3, dilation=2, padding=2), (1, 8, 6, 10)),
+    (dict(out_channels=9, kernel_size=3, dilation=(3, 1), stride=2, padding=(5, 4)), (2, 3, 4, 4)),
+    (dict(out_channels=16, kernel_size=7, stride=2, padding=3), (1, 3, 30, 30)),
+    (dict(out_channels=1, kernel_size=3, padding=1), (1, 1, 1, 1)),
+    (dict(out_channels=5, kernel_size=3, padding="same"), (1, 4, 5, 5)),
+]
+
+
+@pytest.mark.parametrize(("options", "shape"), LAYERS)
+@pytest.mark.parametrize("bias", [False, True])
+def test_layer(options: dict[str, Any], shape: tuple[int, ...], bias: bool) -> None:
+    module = nn.Conv2d(shape[1], **options, bias=bias).eval()
+    x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
+    weight = module.weight.detach().contiguous(memory_format=torch.channels_last)
+    module.weight = nn.Parameter(weight, requires_grad=False)
+    is_generated = options.get("padding") != "same"
+    assert ("convolve" in ops(check(module, x))) == is_generated
+
+
+def test_isolated_layers_stay_calls() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
+    assert "conv2d" in ops(check(module, torch.randn(2, 3, 9, 9)))
+
+
+def test_forms_waste_little() -> None:
+    machine = target.describe("x86_64-unknown-linux-gnu", "znver4", "+avx512f")
+    assert [vectors_for(n, machine) for n in (8, 16, 32, 48, 64, 96, 144)] == [1, 1, 2, 3, 2, 3, 3]
+    assert [form_of(w, 64, machine).height for w in (1, 4, 7, 8, 14, 28, 56)] == [
+        *(1, 4, 7, 8, 7, 7, 8)
+    ]
+
+
+@pytest.mark.parametrize("cpu", ["skylake", "znver4", "neoverse-n1"])
+def test_functions_for_other_machines(cpu: str) -> None:
+    """They are made and verified for machines with other vectors."""
+    triple = "aarch64-unknown-linux-gnu" if "neo" in cpu else "x86_64-unknown-linux-gnu"
+    features = {"skylake": "+avx2,+fma", "znver4": "+avx512f"}.get(cpu, "+neon")
+    machine = target.describe(triple, cpu, features)
+    for name in (Form(5, 2).symbol, Form(0, 2).panels):
+        assert convolution.is_symbol(name)
+        module = convolution.module_of(name, machine)
+        assert name in assembly(str(module), machine)
+
+
+# chains -------------------------------------------------------------------------------------------
+class Residual(nn.Module):
+    def __init__(self, channels: int, wider: int, stride: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, wider, 3, stride, 1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(wider), nn.BatchNorm2d(wider)
+        self.second = nn.Conv2d(wider, wider, 3, 1, 1)
+        is_same = stride == 1 and channels == wider
+        self.skip = (
+            nn.Identity()
+            if is_same
+            else nn.Sequential(nn.Conv2d(channels, wider, 1, stride), nn.BatchNorm2d(wider))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.second(F.relu(self.norm1(self.first(x)), inplace=True)))
+        return F.relu(y + self.skip(x))
+
+
+def network() -> nn.Module:
+    return shaken(
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+            Residual(8, 8), Residual(8, 20, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(20, 4),
+        )
+    )  # fmt: skip
+
+
+def test_norms_residuals_and_activations_are_absorbed() -> None:
+    made = ops(check(network(), torch.randn(2, 3, 12, 14)))
+    assert made.count("convolve") == 6
+    assert "conv2d" not in made
+    assert "relu" not in made
+
+
+def test_batches_and_sizes_share_plans() -> None:
+    module = network()
+    made = jit.script(module)
+    with torch.no_grad():
+        for batch, *sizes in ((2, 12, 14), (2, 12, 14), (5, 12, 14), (7, 9, 33), (4, 15, 17)):
+            x = torch.randn(batch, 3, *sizes)
+            torch.testing.assert_close(made(x), module(x))
+    assert len(made.forward.executor.compiled) <= 3
+    assert "convolve" in ops(made)
+
+
+def test_weights_are_read_in_every_call() -> None:
+    module = network().requires_grad_(False)
+    made, x = jit.script(module), torch.randn(2, 3, 8, 8)
+    for k in range(6):
+        torch.testing.assert_close(made(x), module(x))
+        for part, twin in zip(module.modules(), made.modules(), strict=True):
+            if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
+                if k % 2:
+                    part.weight.data.mul_(1.1)
+                else:
+                    changed = nn.Parameter(part.weight * 0.9, requires_grad=False)
+                    part.weight = twin.weight = changed
+    assert "convolve" in ops(made)
+
+
+def test_frozen_weights_are_packed_once() -> None:
+    module = network()
+    x = torch.randn(2, 3, 12, 14)
+    for freeze in (jit.freeze, jit.optimize_for_inference):
+        made = freeze(jit.script(module))
+        with torch.no_grad():
+            for _ in range(CALLS):
+                torch.testing.assert_close(made(x), module(x))
+        assert ops(made).count("convolve") == 6
+        assert "panels" not in ops(made)
+
+
+def test_calls_that_need_gradients_are_eager() -> None:
+    module, x = network(), torch.randn(2, 3, 8, 8)
+    made = jit.script(module)
+    with torch.no_grad():
+        for _ in range(CALLS):
+            made(x)
+    made(x).sum().backward()
+    found = [p.grad.clone() for p in module.parameters()]  # type: ignore[union-attr]
+    module.zero_grad()
+    module(x).sum().backward()
+    for a, p in zip(found, module.parameters(), strict=True):
+        torch.testing.assert_close(a, p.grad)
+
+
+def test_threads_change_nothing() -> None:
+    module, x = network(), torch.randn(3, 3, 40, 40)
+    made, threads = jit.script(module), torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            with torch.no_grad():
+                results += [made(x) for _ in range(2)][1:]
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(results[1], results[2])
+    torch.testing.assert_close(results[0], results[1])
+
+
+# readers of images --------------------------------------------------------------------------------
+class Read(nn.Module):
+    """Two layers, and a function of both images."""
+
+    def __init__(self, read: Callable[..., Any]) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.read = read
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.a(x)
+        return self.read(y, self.b(y))
+
+
+READERS: dict[str, Callable[[Tensor, Tensor], Any]] = {
+    "both": lambda x, y: (x, y),
+    "the same twice": lambda x, y: (y, y),
+    "sum": lambda x, y: x + y,
+    "sum, and the image": lambda x, y: (x + y, y),
+    "twice itself": lambda x, y: y + y,
+    "factor": lambda x, y: y * 2 + x.mean(),
+    "flat": lambda x, y: y.flatten(1),
+    "view": lambda x, y: y.view(-1, 6),
+    "permuted": lambda x, y: y.permute(0, 2, 3, 1),
+    "slice": lambda x, y: y[:, 1:3, ::2] * 2,
+    "product": lambda x, y: x @ y.transpose(-1, -2),
+    "mean": lambda x, y: y.mean((2, 3)),
+    "softmax": lambda x, y: y.softmax(1),
+    "joined": lambda x, y: torch.cat((x, y, x), 1),
+    "stacked": lambda x, y: torch.stack((x, y)),
+    "pooled": lambda x, y: F.max_pool2d(F.relu(y), 3, 2, 1),
+    "averaged": lambda x, y: F.avg_pool2d(y, 2),
+    "adaptive": lambda x, y: F.adaptive_avg_pool2d(y, (2, 3)),
+    "upsampled": lambda x, y: F.interpolate(y, scale_factor=2.0),
+    "bounded": lambda x, y: F.hardtanh(y, -0.5, 0.25) + F.relu6(x),
+    "clamped": lambda x, y: y.clamp(max=0.5),
+    "smooth": lambda x, y: F.silu(y) * torch.sigmoid(x),
+    "per pixel": lambda x, y: y * torch.arange(35.0).to(y.dtype).view(7, 5),
+    "converted": lambda x, y: (y > 0).to(torch.int64),
+    "padded": lambda x, y: F.pad(y, (1, 2)),
+    "shape": lambda x, y: y.reshape(y.shape[0], -1, 7).sum(1),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reader(name: str) -> None:
+    module = Read(READERS[name]).eval().requires_grad_(False)
+    check(module, torch.randn(2, 3, 7, 5))
+
+
+def test_writers_see_their_own_image() -> None:
+    def write(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        y[:, 0] = 1.0
+        x.add_(y)
+        return x, y
+
+    check(Read(write).eval().requires_grad_(False), torch.randn(2, 3, 7, 5))
+
+
+def test_bounds_keep_nan() -> None:
+    module = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU6(), nn.Conv2d(4, 4, 1), nn.ReLU()).eval()
+    x = torch.randn(1, 2, 3, 5)
+    x[0, 0, 1, 1], x[0, 1, 2, 2] = torch.nan, torch.inf
+    made = jit.script(module)
+    with torch.no_grad():
+        for _ in range(CALLS):
+            torch.testing.assert_close(made(x), module(x), equal_nan=True)
+    assert "convolve" in ops(made)
+
+
+def test_one_weight_for_two_layers() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(4, 4, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(F.relu(self.layer(x)))
+
+    made = ops(check(Twice().eval(), torch.randn(1, 4, 6, 6)))
+    assert (made.count("convolve"), made.count("panels")) == (2, 1)
+
+
+def test_a_loop_of_layers() -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.other = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+        def forward(self, x: Tensor, turns: int) -> Tensor:
+            for _ in range(turns):
+                x = torch.tanh(self.other(F.relu(self.layer(x))))
+            return x
+
+    module = Loop().eval()
+    made, x = jit.script(module), torch.randn(1, 4, 6, 6)
+    with torch.no_grad():
+        for turns in (30, 30, 31, 33, 0, 40):
+            torch.testing.assert_close(made(x, turns), module(x, turns))
