@@ -54,6 +54,7 @@ from jit.archive.library_calls import lower_call, resolve_text_method
 from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.retype import retype
 from jit.archive.script_classes import ScriptClasses, is_script_class
+from jit.archive.sets import lower_sets, member_type
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
@@ -72,7 +73,8 @@ class Generalizer:
         self.program = Program()
         self.names = Names()
         self.classes = ScriptClasses(self.graph, self.generic_type)
-        self.results: dict[Graph, list[Type]] = {}  # types before they were made generic
+        self.results: dict[Graph, list[Type]] = {}  # types before they were made generic ...
+        self.parameters: dict[Graph, dict[str, Type]] = {}  # ... of graphs of this program
         self._functions: dict[Graph, str] = {}
         self._known: dict[Hashable, str] = {}
         self._python: dict[type, ClassDef] = {}
@@ -106,10 +108,7 @@ class Generalizer:
             case ObjectType(cls=ClassDef() as definition):
                 return self.adopt(definition).type
             case SetType():
-                raise CompileError(
-                    f"Could not export a {type_}: archives have no sets; "
-                    "use a dict with the members as keys"
-                )
+                return DictType(self.generic_type(member_type(type_)), BOOL)
         return type_
 
     def _tuple(self, type_: TupleType) -> Type:
@@ -209,7 +208,9 @@ class Generalizer:
     def generalize(self, graph: Graph) -> None:
         """Bring a graph of our own into generic form."""
         self.results[graph] = [v.type for v in graph.returns]
+        self.parameters[graph] = {v.name: v.type for v in graph.params if v.name}
         cut(graph)
+        lower_sets(graph)
         for value in values_of(graph.block):
             value.type = self._value_type(value)
         retype(graph, self.classes)

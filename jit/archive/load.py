@@ -19,7 +19,7 @@ from jit.archive.errors import ArchiveError
 from jit.archive.layout import check_members, read_version
 from jit.archive.pythons import ArchivePythons, run_method
 from jit.archive.reader import ArchiveReader, Source
-from jit.archive.results import MEMBER, restore_results
+from jit.archive.results import MEMBER, PARAMETERS, restore_parameters, restore_results
 from jit.archive.source.files import SourceFiles
 from jit.archive.source.program import ProgramReader
 from jit.archive.tensors import Storages, rebuild
@@ -86,6 +86,8 @@ class _Loader:
         self.program.finish()
         if MEMBER in self.reader:
             restore_results(type(module).definition, self.reader.read(MEMBER))
+        if PARAMETERS in self.reader:
+            restore_parameters(type(module).definition, self.reader.read(PARAMETERS))
         self._set_states()
         _read_extra_files(self.reader, extra_files)
         return module

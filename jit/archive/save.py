@@ -31,7 +31,7 @@ from jit.archive.generalize import PLACEHOLDER, Generalizer, placeholder
 from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
-from jit.archive.results import MEMBER, results_of
+from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
@@ -79,7 +79,10 @@ class _Archive:
         constants = Constants()
         self.files = write_program(program, constants)
         _warn_of_library(program)
-        self.results = results_of(definition, program, generalizer.results)
+        self.notes = {
+            MEMBER: results_of(definition, program, generalizer.results),
+            PARAMETERS: parameters_of(definition, program, generalizer.parameters),
+        }
         self.version = program_version(program)
         self.constants = Pickler(class_at, generalizer.attribute)
         values = tuple(map(to_torch, constants.values, constants.types))
@@ -94,8 +97,9 @@ class _Archive:
         for name, text in self.files.items():
             writer.add(name, text.encode())
         _write_pickle(writer, "constants", self.constants, self.constants_pickle)
-        if self.results:
-            writer.add(MEMBER, json.dumps(self.results).encode())
+        for name, note in self.notes.items():
+            if note:
+                writer.add(name, json.dumps(note).encode())
         name = "version" if self.version < MOVED else ".data/version"
         writer.add(name, f"{self.version}\n".encode())
         writer.add("byteorder", b"little")

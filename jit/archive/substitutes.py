@@ -5,9 +5,11 @@ as functions, compiled for the types of the call.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 from ir import BOOL, INT, NONE, STR, CompileError, DictType, Graph, ListType, Node, Type
+from jit.archive.sets import FUNCTIONS
 from jit.script import compile_function
 from jit.script.library import library_name
 
@@ -118,11 +120,14 @@ _SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
 
 def substitute(node: Node) -> Graph | None:
     """A graph with the meaning of a call of the library, None when there is none."""
-    name = library_name(node.attrs["function"])
-    function, fits = _SUBSTITUTES.get(name or "", (None, None))
+    called = node.attrs["function"]
     types = [v.type for v in node.inputs]
-    if function is None or fits is None or not fits(types):
+    function, fits = _SUBSTITUTES.get(library_name(called) or "", (None, None))
+    if isinstance(called, FunctionType) and called in FUNCTIONS:
+        function = called
+    elif fits is None or not fits(types):
         return None
+    assert function is not None
     try:
         graph: Graph = compile_function(function, types).graph
     except CompileError:

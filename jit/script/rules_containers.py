@@ -218,6 +218,9 @@ def _frozenset(frame: Frame, given: Arguments) -> Operand:
 
 
 def _as_set(frame: Frame, given: Arguments, function: type) -> Operand:
+    hint = frame.hint
+    if not given.args and isinstance(hint, SetType):
+        return frame.python(function, [make_list(frame, [], hint.element)], hint)
     items = frame.require(_list(frame, Arguments(given.args, {})))
     assert isinstance(items.type, ListType)
     made = frame.python(function, [items], SetType(items.type.element))

@@ -101,3 +101,105 @@ def test_modules_in_plain_containers() -> None:
     loaded = check(module, torch.rand(2, 3))
     assert isinstance(loaded.first, torch.nn.Module)
     assert torch.equal(loaded.state_dict()["named.bias.weight"], module.named["bias"].weight)
+
+
+# sets ---------------------------------------------------------------------------------------------
+def distinct(items: list[int]) -> int:
+    return len(set(items))
+
+
+def grown(n: int) -> list[bool]:
+    s = {1, 2, n}
+    s.add(4)
+    s.discard(2)
+    s.update([7, 8])
+    return [i in s for i in range(9)]
+
+
+def squares(items: list[int]) -> list[int]:
+    return sorted({x * x for x in items if x > 1})
+
+
+def summed(items: list[int]) -> tuple[int, int, int]:
+    total = 0
+    for x in set(items):
+        total += x
+    return total, max(set(items)), sum(set(items))
+
+
+def algebra(a: list[int], b: list[int]) -> list[list[int]]:
+    x, y = set(a), set(b)
+    made = [x & y, x | y, x - y, x ^ y, x.union(b), x.intersection(b), x.difference(b)]
+    return [sorted(s) for s in made]
+
+
+def relations(a: list[int], b: list[int]) -> list[bool]:
+    x, y = set(a), set(b)
+    return [x <= y, x < y, x >= y, x > y, x == y, x != y, x.isdisjoint(y), not x, bool(y)]
+
+
+def without_repeats(words: list[str]) -> list[str]:
+    seen: set[str] = set()
+    made: list[str] = []
+    for word in words:
+        if word not in seen:
+            seen.add(word)
+            made.append(word)
+    return made
+
+
+def missing(items: list[int]) -> int:
+    try_these = set(items)
+    try_these.remove(99)
+    return len(try_these)
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        (distinct, ([1, 2, 1],)),
+        (distinct, ([],)),
+        (grown, (5,)),
+        (squares, ([3, -3, 2, 1],)),
+        (summed, ([3, 4, 3],)),
+        (algebra, ([1, 2, 3], [2, 3, 4])),
+        (relations, ([1, 2], [1, 2, 3])),
+        (relations, ([1, 2], [2, 1])),
+        (relations, ([], [1])),
+        (without_repeats, (["a", "b", "a"],)),
+    ],
+)
+def test_sets_inside(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    check(function, *args)
+
+
+def test_a_missing_member_raises() -> None:
+    with pytest.raises(KeyError, match="99"):
+        jit.load(io.BytesIO(saved(missing)))([1, 2])
+
+
+def joined(a: set[int], b: set[int]) -> tuple[set[int], int]:
+    return a | b, len(a & b)
+
+
+def marked(a: set[str]) -> int:
+    a.add("new")
+    return len(a)
+
+
+def test_sets_as_arguments_and_results() -> None:
+    data = saved(joined)
+    loaded = jit.load(io.BytesIO(data))
+    buffer = io.BytesIO()
+    jit.save(loaded, buffer)
+    again = jit.load(io.BytesIO(buffer.getvalue()))
+    for _ in range(3):
+        assert loaded({1, 2}, {2, 3}) == again({1, 2}, {2, 3}) == ({1, 2, 3}, 1)
+    theirs = torch.jit.load(io.BytesIO(data))
+    assert theirs({1: True}, {2: True}) == ({1: True, 2: True}, 0)
+
+
+def test_a_set_that_was_passed_in_is_changed() -> None:
+    given = {"a"}
+    assert jit.load(io.BytesIO(saved(marked)))(given) == 2
+    assert given == {"a", "new"}
