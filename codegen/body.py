@@ -33,6 +33,7 @@ from codegen import control, list_ops
 from codegen.abi import call, offset
 from codegen.callback import outline
 from codegen.entry import EntryBuilder, Output, Owned
+from codegen.fusible import REGISTERS
 from codegen.kernel import Kernel, emit_kernel
 from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
@@ -44,7 +45,6 @@ from codegen.params import BoolParam, FloatParam, IntParam, Param
 from codegen.partition import (
     CONTROL,
     RAISE,
-    REGISTERS,
     STRUCTURE,
     Callback,
     Group,
@@ -302,6 +302,9 @@ class Body:
             self._register(node, node.op.rule)
         elif node in self.plan.calls:
             emit_call(self, self.plan.calls[node], self.plan.known, self.plan.buffers)
+        elif node in self.plan.stores:
+            for nest in self.plan.stores[node]:
+                self.nest(nest)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
         elif node.name == "prim::TupleUnpack":

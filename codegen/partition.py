@@ -12,38 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from codegen.fusible import FUSIBLE, REGISTERS, is_complete, is_fusible
 from codegen.lists import Lists
-from codegen.operands import Known, arguments, producer, tensors_of
+from codegen.operands import Known, tensors_of
+from codegen.stores import Stores
 from codegen.structured import is_called
 from ir import (
-    BOOL,
-    FLOAT,
-    INT,
     POSITION,
     Aliases,
     Block,
     Composite,
-    Create,
-    DType,
     Effect,
     Element,
-    Join,
-    ListType,
     Node,
-    Pointwise,
-    Reduction,
     Scalar,
-    Scan,
     Structured,
     TensorType,
-    Type,
     Value,
-    View,
-    dtypes,
 )
 
-FUSIBLE = (Pointwise, View, Create, Join, Reduction, Scan)
-REGISTERS: dict[Type, DType] = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
 STRUCTURE = (
     "prim::Constant",
     "prim::TupleConstruct",
@@ -103,6 +90,7 @@ class Facts:
     known: Known
     aliases: Aliases
     lists: Lists
+    stores: Stores
     boxed: set[Value] = field(default_factory=set)
     """Tensors that are objects, whatever their type says: a callback gave them, or control flow
     around callbacks hands them on.
@@ -174,19 +162,19 @@ def _stands_alone(node: Node, facts: Facts) -> bool:
 def is_native(node: Node, facts: Facts) -> bool:
     """Whether the body itself has a form for a node that no loop nest computes."""
     known = facts.known
-    if _stands_alone(node, facts):
+    if _stands_alone(node, facts) or node in facts.stores.nodes:
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))
     if isinstance(node.op.rule, Structured | Composite):
         operands = [*tensors_of(node, known), *node.outputs]
-        return all(map(_is_complete, operands)) and is_called(node, known)
+        return all(map(is_complete, operands)) and is_called(node, known)
     if isinstance(node.op.rule, Element):
         type_ = node.inputs[0].type
         return (
             isinstance(type_, TensorType)
             and node.output.type in REGISTERS
-            and _is_complete(node.inputs[0])
+            and is_complete(node.inputs[0])
             and all(isinstance(d, int) and d == 1 for d in type_.shape)
         )
     return (
@@ -231,53 +219,11 @@ def _is_carried(value: Value, facts: Facts) -> bool:
         or value in facts.lists.native
         or (
             isinstance(value.type, TensorType)
-            and _is_complete(value)
+            and is_complete(value)
             and value not in facts.boxed
-            and not facts.aliases.is_written(value)
+            and (value in facts.stores.tensors or not facts.aliases.is_written(value))
         )
     )
-
-
-def is_fusible(node: Node, known: Known) -> bool:
-    """Whether loop nests can compute the node: a kind with a rule, types complete, parameters
-    known.
-    """
-    if node.name == "prim::ListUnpack":
-        source = producer(node.outputs[0])
-        return source is not None and source.piece is not None and is_fusible(source.node, known)
-    if not isinstance(node.op.rule, FUSIBLE):
-        return False
-    lanes = node.op.rule.operands if isinstance(node.op.rule, Pointwise) else ()
-    params = arguments(node, known)
-    return all(_is_complete(v) for v in node.outputs) and all(
-        _is_usable(value, name in lanes or isinstance(node.op.rule, Create))
-        for name, value in params.items()
-    )
-
-
-def _is_complete(value: Value) -> bool:
-    type_ = value.type
-    if isinstance(type_, ListType):  # pieces of a view: typed where they are unpacked
-        return all(
-            user.name == "prim::ListUnpack" and all(map(_is_complete, user.outputs))
-            for user, _ in value.uses
-        )
-    return (
-        isinstance(type_, TensorType)
-        and type_.is_complete
-        and type_.dtype in dtypes.COMPILED
-        and type_.device in (None, "cpu")
-    )
-
-
-def _is_usable(argument: object, is_number_allowed: bool) -> bool:
-    if isinstance(argument, list | tuple):
-        return all(_is_usable(a, is_number_allowed) for a in argument)
-    if not isinstance(argument, Value):
-        return True
-    if isinstance(argument.type, TensorType):
-        return _is_complete(argument)
-    return is_number_allowed and argument.type in REGISTERS
 
 
 def tensors(values: Iterable[Value]) -> list[Value]:

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
+from codegen.fusible import REGISTERS
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
 from codegen.operands import producer, shape
-from codegen.partition import REGISTERS, Callback, Facts, Group, Item, partition
+from codegen.partition import Callback, Facts, Group, Item, partition, reads
 from codegen.positions import Positions, place
 from codegen.ranges import Ranges, ranges_of
 from codegen.schedule import Schedule, schedule
+from codegen.stores import Stores, find_stores, is_view, root_of
 from codegen.structured import Call, prepare_call
 from ir import (
     Aliases,
@@ -58,6 +61,8 @@ class Prepared:
     items: dict[Block, list[Item]] = field(default_factory=dict)
     lowered: dict[Group, Lowered] = field(default_factory=dict)
     calls: dict[Node, Call] = field(default_factory=dict)
+    stores: dict[Node, list[Nest]] = field(default_factory=dict)
+    """Writes to memory of the plan; no nest where the value was computed in its place."""
     copies: dict[Block, list[Nest]] = field(default_factory=dict)
     schedules: dict[Nest, Schedule] = field(default_factory=dict)
     buffers: dict[Value, Buffer] = field(default_factory=dict)
@@ -82,18 +87,21 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     reason when a plan cannot be made.
     """
     positions = place(graph, known)
+    stores = find_stores(graph, known)
     aliases = Aliases(graph)
     lists = find_lists(graph, aliases, known)
     ranges = ranges_of(graph, known)
     while True:
-        facts = Facts(known, aliases, lists)
+        facts = Facts(known, aliases, lists, stores)
         plan = Prepared(graph, known, positions, aliases, lists, ranges, facts, register_bytes)
         _prepare_block(plan, graph.block, [])
-        needed = _lists_as_objects(plan)
-        if not needed:
+        needed, shown = _lists_as_objects(plan), _tensors_called_with(plan)
+        if not needed and not shown:
             return plan
         for value in needed:
             lists.give_up(aliases.members(value))
+        for value in shown:
+            stores.give_up(aliases.members(value))
 
 
 def _lists_as_objects(plan: Prepared) -> set[Value]:
@@ -102,18 +110,27 @@ def _lists_as_objects(plan: Prepared) -> set[Value]:
     return {v for c in callbacks for node in c.nodes for v in plan.lists.needed_by(node)}
 
 
+def _tensors_called_with(plan: Prepared) -> set[Value]:
+    """Tensors taken for native that a callback reads or writes."""
+    callbacks = (i for items in plan.items.values() for i in items if isinstance(i, Callback))
+    read = {v for c in callbacks for node in c.nodes for v in reads(node)}
+    return read & plan.facts.stores.tensors
+
+
 def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, Buffer]]) -> None:
     """`targets` are tensors of the block that must end in given memory."""
     items = plan.items[block] = partition(block, plan.facts)
     groups = [i for i in items if isinstance(i, Group)]
-    stored = {id(g): stored_values(g, plan.known) for g in groups}
+    stored = {id(g): stored_values(g, plan.known, plan.facts.stores) for g in groups}
     copies = [
         (v, t)
         for v, t in targets
         if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]], targets)
     ]
-    for item in items:
+    for item, following in zip_longest(items, items[1:]):
         if isinstance(item, Group):
+            if isinstance(following, Node) and following in plan.facts.stores.nodes:
+                _compute_in_place(plan, item, following, stored[id(item)])
             plan.lowered[item] = found = lower(
                 item.nodes, stored[id(item)], plan.known, plan.buffers
             )
@@ -123,6 +140,9 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
             plan.schedule(ready.copies)
         elif isinstance(item, Node) and isinstance(item.op.rule, Element):
             readable(item.inputs[0], plan.buffers, plan.known)
+        elif item in plan.facts.stores.nodes:
+            plan.stores[item] = _prepare_store(plan, item)
+            plan.schedule(plan.stores[item])
         elif isinstance(item, Node) and item.name == "prim::If":
             _prepare_if(plan, item)
         elif isinstance(item, Node) and item.name == "prim::Loop":
@@ -145,6 +165,34 @@ def _write_there(
         return False
     plan.buffers[value] = target
     return True
+
+
+def _compute_in_place(plan: Prepared, group: Group, store: Node, stored: Sequence[Value]) -> None:
+    """Let a value that is only made to be written be computed where it goes: if no loop nest of its
+    group reads that memory elsewhere, or makes it.
+    """
+    target, value = store.inputs[:2]
+    made_from, root = value.node, root_of(target)
+    if value not in stored or value in plan.buffers or len(value.uses) > 1:
+        return
+    if not isinstance(target.type, TensorType) or root.node in group.nodes:
+        return
+    for node in group.nodes:
+        for operand in node.inputs:
+            is_read = plan.aliases.may_alias(operand, target)
+            is_there = operand is target and node is made_from
+            if is_read and not is_there and not is_view(node.outputs[0]):
+                return
+    plan.buffers[value] = readable(target, plan.buffers, plan.known)
+
+
+def _prepare_store(plan: Prepared, store: Node) -> list[Nest]:
+    """The copy of a value to where it is written, unless it is there."""
+    target, value = store.inputs[:2]
+    there = readable(target, plan.buffers, plan.known)
+    if plan.buffers.get(value) is there:
+        return []
+    return [lower_copy(value, there, plan.buffers, plan.known)]
 
 
 def is_object(plan: Prepared, value: Value) -> bool:
@@ -208,11 +256,14 @@ def _own_buffer(plan: Prepared, value: Value) -> Buffer:
     return plan.buffers[value]
 
 
-def stored_values(group: Group, known: Known) -> list[Value]:
-    """What a group stores for others. Where calls, which read any strides, are the only readers of
-    views that together show all of a value, that value is stored in their place.
+def stored_values(group: Group, known: Known, stores: Stores) -> list[Value]:
+    """What a group stores for others, and memory that others write. Where calls, which read any
+    strides, are the only readers of views that together show all of a value, that value is stored
+    in their place.
     """
-    own = [v for v in group.outputs() if not is_alias(v, group)]
+    roots = [v for n in group.nodes for v in n.outputs if stores.is_root(v)]
+    outputs = [v for v in group.outputs() if v not in stores.tensors]
+    own = [*roots, *(v for v in outputs if not is_alias(v, group))]
     shown: dict[Value, list[Value]] = {}
     for value in own:
         base = _viewed_inside(value, group, known)

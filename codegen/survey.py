@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codegen.fusible import FUSIBLE
 from codegen.nest import Nest
-from codegen.partition import CONTROL, FUSIBLE, STRUCTURE, Callback, Group, Item
+from codegen.partition import CONTROL, STRUCTURE, Callback, Group, Item
 from codegen.plan import Plan
 from ir import Composite, Element, Node, Scalar, View
 
@@ -59,6 +60,9 @@ def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> 
         yield Place(item, "control")
     elif item in plan.prepared.calls:
         yield Place(item, "call")
+    elif item in plan.prepared.stores:
+        written = item.inputs[1]
+        yield Place(item, "kernel", tuple(k for k, values in kernels if written in values))
     elif item.name not in STRUCTURE:
         yield Place(item, "register")
 

@@ -106,6 +106,7 @@ from ir.types import (
     join,
     optional,
 )
+from ir.writes import compute_then_copy, target_of
 
 __all__ = [
     "ANY",
@@ -194,6 +195,7 @@ __all__ = [
     "View",
     "autograd_nodes",
     "class_of",
+    "compute_then_copy",
     "constant_of",
     "contiguous_strides",
     "copy_node",
@@ -222,6 +224,7 @@ __all__ = [
     "size_max",
     "strides",
     "symbols_of",
+    "target_of",
     "to_torch",
     "type_of",
     "type_text",

@@ -15,9 +15,11 @@ from ir.alias import Aliases
 from ir.builder import Builder, evaluate_call
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect, Op, Opaque, View
+from ir.ops.cast import convert
 from ir.ops.memory import INVERSES, MAY_COPY, UNMARKED
+from ir.ops.mutate import copy
 from ir.resolve import UNKNOWN
-from ir.types import TensorType, Type, same_each
+from ir.types import NONE, TensorType, Type, same_each
 
 _CONTAINERS = (
     "prim::ListConstruct", "prim::TupleConstruct", "prim::ListUnpack", "prim::TupleUnpack")
@@ -98,19 +100,44 @@ def _is_good_use(value: Value, user: Node, position: int, graph: Graph, known: K
 
 
 def functional_of(node: Node, known: Known) -> Op | None:
-    """The row that computes what a node writes, where it has the sizes of the target."""
+    """The row that computes what a node writes, where it has the sizes and strides of the target.
+    """
+    op, new = _functional(node, known)
+    target = target_of(node)
+    return op if op is not None and target is not None and _is_alike(target.type, new) else None
+
+
+def _functional(node: Node, known: Known) -> tuple[Op | None, Type]:
+    """The row that computes what a node writes, where that may be written, and its type."""
     op, target = node.op.inplace_of, target_of(node)
     if op is None or isinstance(op.rule, Opaque) or target is None:
-        return None
+        return None, NONE
     inputs = functional_inputs(node, node.inputs)
     if len(inputs) != len(op.schema.arguments):
-        return None
+        return None, NONE
     declared = [r.type for r in op.schema.returns]
     results = evaluate_call(op, [known.abstract(v) for v in inputs], declared)
     old, new = target.type, results[0]
     if not isinstance(old, TensorType) or not isinstance(new, TensorType) or not old.is_complete:
+        return None, NONE
+    is_fit = same_each(old.dims, new.dims) and _may_cast(new, old)
+    return (op if is_fit else None), new
+
+
+def compute_then_copy(node: Node, known: Known) -> Node | None:
+    """Replace a write by the value that it writes and an `aten::copy_` of that, which is given;
+    None where no row computes the value."""
+    op, _ = _functional(node, known)
+    target = target_of(node)
+    if op is None or target is None or (node.outputs and node.output.uses):
         return None
-    return op if _is_alike(old, new) and _may_cast(new, old) else None
+    assert isinstance(target.type, TensorType) and target.type.dtype is not None
+    builder = Builder.before(node, known)
+    new = builder.apply(op, functional_inputs(node, node.inputs))
+    new = convert(builder, new, target.type.dtype)
+    made: Value = builder.call(f"{copy.name}_", [target, new])
+    node.erase()
+    return made.node
 
 
 def functional_inputs(node: Node, inputs: Sequence[Value]) -> list[Value]:
