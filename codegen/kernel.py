@@ -175,22 +175,30 @@ class KernelEmitter(SplitEmitter):
             return
         var = self.plan.reduced[0]
         along = self.plan.vector is var
-        neutral = self.s.splat(start)
-        start = neutral if self.plan.vector is not None and not along else start
+        neutral = fill = self.s.splat(start)
+        if dtype.is_float and self.s.known(start) == 0:
+            fill = self.s.splat(self.s.const(-0.0, dtype))  # neutral to -0.0, too
 
         def body(carried: Sequence[Lane]) -> Sequence[Lane]:
             x = self.s.cast(self.lane(node.inputs[0], root.index), dtype)
-            total = self._prefix(rule, self.s.splat(x), neutral) if along else x
-            total = rule.combine(self.s, carried[0], total)
+            own = self._prefix(rule, self.s.splat(x), fill) if along else x
+            total = rule.combine(self.s, carried[0], own)
             self.store_lane(root, total)
-            return [self.s.slice(total, self.width - 1, 1) if along else total]
+            if not along:
+                return [total]
+            last = self.s.slice(own, self.width - 1, 1)
+            return [rule.combine(self.s, carried[0], self.s.splat(last))]
 
+        start = start if self.plan.vector is None else neutral
         self.vector_loop(var, self.step(var), I64(0), self.dim(var.extent), [start], body)
 
-    def _prefix(self, rule: Scan, x: Lane, neutral: Lane) -> Lane:
-        """Inclusive prefix inside one vector, in log2(width) shifts."""
+    def _prefix(self, rule: Scan, x: Lane, fill: Lane) -> Lane:
+        """Inclusive prefix inside one vector, in log2(width) shifts: vectors wait for each other
+        only where their prefixes are combined with all before. (Zeros would be shifted in by an
+        instruction that waits for what its target held: those of the vector before.)
+        """
         distance = 1
         while distance < self.width:
-            x = rule.combine(self.s, self.s.shifted(x, distance, neutral), x)
+            x = rule.combine(self.s, self.s.shifted(x, distance, fill), x)
             distance *= 2
         return x
