@@ -55,6 +55,7 @@ from codegen.prepare import Prepared
 from codegen.ranges import Ranges
 from codegen.refuse import Refused
 from codegen.structured import emit_call
+from codegen.twins import Signature, signature
 from codegen.unbox import Bound, BoundList, BoundScalar, BoundTensor, variables
 from ir import (
     ANY,
@@ -99,6 +100,7 @@ class Body:
     scopes: list[list[tuple[Value, ll.Value]]] = field(default_factory=list)
     """For each block around the builder, the references to lists that it gives up at its end."""
     kernels: list[Kernel] = field(default_factory=list)
+    emitted: dict[Signature, Kernel] = field(default_factory=dict)
     wanted: set[Value] = field(
         default_factory=set
     )  # tensors that become objects: allocated as tensors from the start
@@ -241,14 +243,8 @@ class Body:
             self.pointers[base] = self.entry.buffer(self.entry.size(size))
 
     def nest(self, nest: Nest) -> None:
-        """Emit a nest's kernel and call it."""
-        kernel = emit_kernel(
-            self.entry.module,
-            f"kernel{len(self.kernels)}",
-            nest,
-            self.plan.schedules[nest],
-            self.plan.known,
-        )
+        """Call a nest's kernel."""
+        kernel = self.kernel(nest)
         self.kernels.append(kernel)
         status = launch(
             self.entry,
@@ -261,6 +257,17 @@ class Body:
         )
         if status is not None:
             self.leave_unless(self.b.icmp_unsigned("==", status, I64(0)))
+
+    def kernel(self, nest: Nest) -> Kernel:
+        """The kernel of a nest: emitted, unless that of an equal one serves it."""
+        plan, known = self.plan.schedules[nest], self.plan.known
+        key = signature(nest, plan, known)
+        twin = self.emitted.get(key)
+        if twin is not None:
+            return twin.serving(nest, plan)
+        name = f"kernel{len(self.emitted)}"
+        made = self.emitted[key] = emit_kernel(self.entry.module, name, nest, plan, known)
+        return made
 
     def leave_unless(self, condition: ll.Value, node: Node | None = None) -> None:
         """Start over in the interpreter unless the condition holds; after a visible effect, have

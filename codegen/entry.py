@@ -156,13 +156,16 @@ class EntryBuilder:
         self.builder.branch(self._body)  # the entry block stays open for stack slots
         self._target = self._miss = self.function.append_basic_block("miss")
         self._error = self._failed = self.function.append_basic_block("error")
+        self._raises: dict[tuple[str, str, ll.Block], ll.Block] = {}
         self.builder.position_at_end(self._body)
         unboxer = Unboxer(self, self._hold)
         self.symbols: dict[Symbol, ll.Value] = unboxer.symbols
         self._guard_call(len(params), keywords)
         self._guard_modes()
         self.args: list[Bound] = [unboxer.unbox(p, self._argument(k)) for k, p in enumerate(params)]
-        self.captured: list[Bound] = [unboxer.unbox(c.param, self._captured(c)) for c in captured]
+        self.captured: list[Bound] = [
+            unboxer.captured(c.param, self._captured(c)) for c in captured
+        ]
         unboxer.finish()
         for assumption in assumptions:
             self.require(emit_assumption(self.builder, assumption, self.symbols))
@@ -191,9 +194,13 @@ class EntryBuilder:
 
     def raise_if(self, condition: ll.Value, exception: str, message: str) -> None:
         """Raise a built-in exception (`"ZeroDivisionError"`) when the condition holds."""
-        b = self.builder
-        with b.if_then(condition, likely=False):
-            self._set_error(exception, message)
+        key = (exception, message, self._error)
+        block = self._raises.get(key)
+        if block is None:
+            block = self._raises[key] = self.function.append_basic_block("raise")
+            with self.builder.goto_block(block):
+                self._set_error(exception, message)
+        self._branch_unless(self.builder.not_(condition), block)
 
     def _set_error(self, exception: str, message: str) -> None:
         b = self.builder

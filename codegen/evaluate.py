@@ -53,9 +53,7 @@ class Evaluator(LoopEmitter):
         self, module: ll.Module, name: str, nest: Nest, plan: Schedule, known: Known
     ) -> None:
         self.nest, self.plan, self.known = nest, plan, known
-        self.bases = list(
-            dict.fromkeys(a.buffer.base for a in nest.accesses if a.buffer is not None)
-        )
+        self.bases = bases_of(nest)
         self.symbols = sorted(_symbols(nest), key=lambda s: s.name)
         self.scalars = list(nest.scalars)
         numbers = [NUMBERS[str(v.type)][0] for v in self.scalars]
@@ -308,6 +306,11 @@ class Evaluator(LoopEmitter):
             condition = condition & self.mask
         raised = self.b.zext(self.s.any(condition), I32)
         self.b.store(self.b.or_(self.b.load(self.fault_flag, typ=I32), raised), self.fault_flag)
+
+
+def bases_of(nest: Nest) -> list[Value]:
+    """The values whose memory a nest's kernel is given, in order."""
+    return list(dict.fromkeys(a.buffer.base for a in nest.accesses if a.buffer is not None))
 
 
 def _is_zero(value: ll.Value) -> bool:

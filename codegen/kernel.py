@@ -12,10 +12,11 @@ nest: outer loops, rows, phases, stores.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import llvmlite.ir as ll
 
+from codegen.evaluate import bases_of
 from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Nest
@@ -43,6 +44,12 @@ class Kernel:
     can_fault: bool
     finish: ll.Function | None = None  # combines the chunks of a split row
     partial_words: int = 0
+
+    def serving(self, nest: Nest, plan: Schedule) -> Kernel:
+        """The same code for a nest that differs in the names of its values only."""
+        return replace(
+            self, nest=nest, schedule=plan, bases=bases_of(nest), scalars=list(nest.scalars)
+        )
 
 
 def emit_kernel(module: ll.Module, name: str, nest: Nest, plan: Schedule, known: Known) -> Kernel:

@@ -73,9 +73,12 @@ def _from_word(b: ll.IRBuilder, word: ll.Value, kind: ll.Type) -> ll.Value:
 
 
 def _range_function(module: ll.Module, kernel: Kernel) -> ll.Function:
-    """`void(begin, end, context)` that runs the kernel on a part of its steps."""
+    """`void(begin, end, context)` that runs the kernel on a part of its steps; one for each."""
+    name = f"{kernel.function.name}.range"
+    if name in module.globals:
+        return module.globals[name]
     types = [a.type for a in kernel.function.args[:-2]]
-    function = ll.Function(module, RANGE_TYPE, f"{kernel.function.name}.range")
+    function = ll.Function(module, RANGE_TYPE, name)
     function.linkage = "internal"
     begin, end, context = function.args
     b = ll.IRBuilder(function.append_basic_block("entry"))

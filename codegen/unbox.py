@@ -30,6 +30,7 @@ from codegen.params import (
 )
 from codegen.sizes import emit_size
 from codegen.tensor_fields import Guards, Reader, TensorFields, reader
+from codegen.tester import Tester
 from ir import Dim, Sym, Symbol, contiguous_strides
 
 _MINIMUM = 2
@@ -125,6 +126,7 @@ class Unboxer:
     """Keeps an object alive until the entry returns."""
     symbols: dict[Symbol, ll.Value] = dataclass_field(default_factory=dict)
     _pending: list[tuple[ll.Value, Dim]] = dataclass_field(default_factory=list)
+    _testers: dict[TensorParam, ll.Function] = dataclass_field(default_factory=dict)
     _reader: Reader = dataclass_field(default_factory=reader)
 
     @property
@@ -133,6 +135,12 @@ class Unboxer:
 
     def unbox(self, param: Param, obj: ll.Value) -> Bound:
         """Guard `obj` and read it."""
+        return _unbox(param, obj, self)
+
+    def captured(self, param: Param, obj: ll.Value) -> Bound:
+        """The same for what is not passed: weights of equal sizes are tested by one function."""
+        if isinstance(param, TensorParam) and _is_constant(param):
+            return self._tested(param, obj)
         return _unbox(param, obj, self)
 
     def finish(self) -> None:
@@ -179,11 +187,25 @@ class Unboxer:
 
     def held(self, param: TensorParam, obj: ll.Value) -> BoundTensor:
         """Read where the elements of a tensor are, which is all that may change of it."""
-        strides = contiguous_strides(param.dims) if param.strides is None else param.strides
-        sizes, steps = ([i64(n) for n in several] for several in (param.dims, strides))
         data = self._reader.data(self.builder, obj, param.dtype)
         self._require_memory(param, data)
-        return BoundTensor(obj, param, data, tuple(sizes), tuple(steps))
+        return _of_constant_sizes(param, obj, data)
+
+    def _tested(self, param: TensorParam, obj: ll.Value) -> BoundTensor:
+        function = self._testers.get(param)
+        if function is None:
+            tester = Tester(self.guards, "tensor")
+            unboxer = Unboxer(tester, self.hold)
+
+            def read(tensor: ll.Value) -> ll.Value:
+                data = unboxer.tensor(param, tensor).data
+                unboxer.finish()
+                return data
+
+            function = self._testers[param] = tester.returning(read)
+        data = self.builder.call(function, [obj])
+        self.guards.require(self.builder.icmp_unsigned("!=", data, NULL))
+        return _of_constant_sizes(param, obj, data)
 
     def _item(self, array: ll.Value, k: int) -> ll.Value:
         return field(self.builder, array, 8 * k)
@@ -207,6 +229,18 @@ class Unboxer:
         """A storage resized to nothing has no memory behind elements that the sizes promise."""
         if not any(_is(dim, 0) for dim in param.dims):
             self.guards.require(self.builder.icmp_unsigned("!=", data, NULL))
+
+
+def _is_constant(param: TensorParam) -> bool:
+    """Whether a tensor has known sizes and strides, and elements."""
+    numbers = (*param.dims, *(param.strides or ()))
+    return 0 not in param.dims and all(isinstance(n, int) for n in numbers)
+
+
+def _of_constant_sizes(param: TensorParam, obj: ll.Value, data: ll.Value) -> BoundTensor:
+    strides = contiguous_strides(param.dims) if param.strides is None else param.strides
+    sizes, steps = (tuple(map(i64, several)) for several in (param.dims, strides))
+    return BoundTensor(obj, param, data, sizes, steps)
 
 
 def _bare_symbol(dim: Dim) -> Symbol | None:
