@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from codegen.convolve import CONVOLVE, PANELS, SMALL_CHANNELS, channels_last, panels_type
+from codegen.fusible import is_fusible
 from codegen.operands import arguments
-from codegen.partition import is_fusible
 from codegen.structured import is_called
 from ir import (
     PASSES,

@@ -10,6 +10,8 @@ strings and None belong to no set.
 Laws
   * A set is external when it holds a graph parameter, a constant or what a call gave back; any
     other set is born in the graph (fresh).
+  * Who changes a list, as `append` does, writes to none of the tensors in its set; calls that are
+    given it may.
   * Distinct parameters are taken not to overlap: where one of them is written (`written_params`),
     the plan's guards test that.
   * Calls (`_CALLS`) may write to their inputs and to everything external; a task may do so until it
@@ -25,6 +27,7 @@ from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
 from ir.ops.control import WAIT
 from ir.ops.memory import UNMARKED
+from ir.ops.methods import LISTS
 
 _CALLS = (
     "prim::CallFunction",
@@ -58,6 +61,7 @@ class Aliases:
         self._parent: dict[Value, Value] = {}
         self._external: set[Value] = set()
         self._written: set[Value] = set()
+        self._changed: set[Value] = set()  # lists, not what they hold
         self._escaping: set[Value] = set()
         self._calls_out = False
         self._sets: dict[Value, list[Value]] | None = None  # by root, made when asked for
@@ -67,6 +71,7 @@ class Aliases:
         self._external = {self._find(v) for v in self._external}
         self._escaping = {self._find(v) for v in self._escaping}
         self._written = {self._find(v) for v in self._written}
+        self._changed = {self._find(v) for v in self._changed}
 
     def may_alias(self, a: Value, b: Value) -> bool:
         """Whether the two may share memory."""
@@ -78,8 +83,7 @@ class Aliases:
 
     def is_written(self, value: Value) -> bool:
         """Whether anything in the graph may write to memory of the value."""
-        return has_memory(value.type) and (
-            self._find(value) in self._written or self.is_exposed(value))
+        return self.writes(value) or (has_memory(value.type) and self.is_exposed(value))
 
     def is_exposed(self, value: Value) -> bool:
         """Whether a call that is not given the value may read and write its memory."""
@@ -88,7 +92,10 @@ class Aliases:
     def writes(self, value: Value) -> bool:
         """Whether the graph itself may write to memory of the value: what it calls, too, if it is
         given the value."""
-        return has_memory(value.type) and self._find(value) in self._written
+        if not has_memory(value.type):
+            return False
+        root, is_tensor = self._find(value), isinstance(value.type, T.TensorType)
+        return root in self._written or (root in self._changed and not is_tensor)
 
     def written_params(self, graph: Graph) -> set[Value]:
         """The graph's parameters whose memory the graph itself writes: these must not overlap with
@@ -173,7 +180,8 @@ class Aliases:
                     name = "*" if "->" in formal.alias or formal.alias == "*" else formal.alias
                     sets.setdefault(name, []).append(value)
                 if formal.is_written:
-                    self._written.add(value)
+                    is_list = node.name in LISTS and isinstance(value.type, T.ListType)
+                    (self._changed if is_list else self._written).add(value)
         stored = sets.pop("*", None)
         if stored is not None:
             self._join([v for values in sets.values() for v in values] + stored)

@@ -117,9 +117,18 @@ def products(x: Tensor, n: int) -> Tensor:
     return y @ x
 
 
+def listed(x: Tensor, n: int) -> tuple[list[int], Tensor]:
+    score = x[0]
+    path: list[int] = []
+    for i in range(n):
+        score = score + x[i]
+        path.append(int(score.argmax()))
+    return path, score
+
+
 FUNCTIONS = [
     rows, elements, columns, counts, view_before, two_rows, swapped, fresh, branches, whole,
-    reduced, products,
+    reduced, products, listed,
 ]  # fmt: skip
 
 
