@@ -228,9 +228,31 @@ def _from_memory(s: LaneBuilder, raw: ll.Value, dtype: DType) -> Lane:
     if dtype is dtypes.float16:
         return Lane(s, s.builder.fpext(raw, s.llvm_type(dtypes.float32, width)), dtypes.float32)
     if dtype is dtypes.bfloat16:
-        bits = Lane(s, s.builder.zext(raw, s.llvm_type(dtypes.int32, width)), dtypes.int32)
-        return s.bitcast(bits << 16, dtypes.float32)
+        return _from_upper_half(s, raw, width)
     return Lane(s, raw, dtype)
+
+
+def _from_upper_half(s: LaneBuilder, raw: ll.Value, width: int) -> Lane:
+    """float32 lanes whose upper halves are 16-bit integers: one shuffle, where a shift takes two
+    operations.
+    """
+    if width == 1:
+        bits = Lane(s, s.builder.zext(raw, _I32), dtypes.int32)
+        return s.bitcast(bits << 16, dtypes.float32)
+    places = [k // 2 if k % 2 else width for k in range(2 * width)]
+    mask = ll.Constant(ll.VectorType(_I32, 2 * width), places)
+    halves = s.builder.shuffle_vector(raw, ll.Constant(raw.type, None), mask)
+    kind = s.llvm_type(dtypes.float32, width)
+    return Lane(s, s.builder.bitcast(halves, kind), dtypes.float32)
+
+
+def _upper_half(s: LaneBuilder, bits: Lane, stored: ll.Type) -> ll.Value:
+    """The upper halves of int32 lanes."""
+    if bits.width == 1:
+        return s.builder.trunc(s.logical_shift_right(bits, 16).value, stored)
+    halves = s.builder.bitcast(bits.value, ll.VectorType(stored.element, 2 * bits.width))
+    mask = ll.Constant(ll.VectorType(_I32, bits.width), list(range(1, 2 * bits.width, 2)))
+    return s.builder.shuffle_vector(halves, halves, mask)
 
 
 def _to_memory(s: LaneBuilder, x: Lane, dtype: DType) -> ll.Value:
@@ -240,8 +262,7 @@ def _to_memory(s: LaneBuilder, x: Lane, dtype: DType) -> ll.Value:
     if dtype is dtypes.float16:
         return s.builder.fptrunc(s.cast(x, dtypes.float32).value, stored)
     if dtype is dtypes.bfloat16:
-        bits = s.bfloat16_bits(s.cast(x, dtypes.float32))
-        return s.builder.trunc(s.logical_shift_right(bits, 16).value, stored)
+        return _upper_half(s, s.bfloat16_bits(s.cast(x, dtypes.float32)), stored)
     if x.dtype is not dtype:
         raise TypeError(f"a {x.dtype} lane stored as {dtype}; cast before storing")
     return x.value

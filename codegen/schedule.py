@@ -31,7 +31,8 @@ from ir import Dim, hint, product, size_max
 REGISTERS = 2  # per vector: enough independent work, without spilling
 CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
 SUM_REGISTERS = 4  # cheap reductions wait for their accumulators: more of them
-DEEP = 200  # flop equivalents per point whose dependences are longer than a CPU looks ahead
+DEEP = 48  # flop equivalents per point whose dependences are longer than a CPU looks ahead
+DEEP_PER_STREAM = 16  # per run through memory: below, those set the pace
 DEEP_REGISTERS = 4
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
@@ -254,6 +255,19 @@ def _is_misaligned(nest: Nest, vector: Var, register_bytes: int) -> bool:
     return False
 
 
+def _is_deep(nest: Nest, vector: Var) -> bool:
+    """Whether only more vectors side by side keep the CPU busy: long chains between few runs
+    through memory, one of them written.
+    """
+    streams = {
+        (a.buffer, a.address.key(), a.is_write)
+        for a in nest.accesses
+        if a.buffer is not None and vector in a.address.terms
+    }
+    is_written = any(is_write for *_, is_write in streams)
+    return is_written and nest.cost >= max(DEEP, DEEP_PER_STREAM * len(streams))
+
+
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
@@ -267,7 +281,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     )
     lanes = register_bytes // max(size, 4)
     is_cheap_sum = bool(nest.reduces) and nest.cost <= CHEAP
-    is_deep = nest.cost >= DEEP
+    is_deep = _is_deep(nest, vector)
     registers = SUM_REGISTERS if is_cheap_sum else DEEP_REGISTERS if is_deep else REGISTERS
     if (
         is_tiled

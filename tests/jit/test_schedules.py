@@ -23,7 +23,7 @@ def test_half_vectors_compute_what_whole_ones_do(
     def f(x: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         return torch.where(k > 0, torch.exp(x), x * 0.5) + k, x.cumsum(0)
 
-    x, k = torch.randn(size), torch.randint(-5, 5, (size,))
+    x, k = torch.randint(-8, 8, (size,)) / 4, torch.randint(-5, 5, (size,))  # sums are exact
     g = jit(f)
     for _ in range(3):
         torch.testing.assert_close(g(x, k), f(x, k))
