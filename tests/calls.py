@@ -27,6 +27,7 @@ class T:
 
 IMAGE, VOLUME, SIGNAL = T(2, 4, 9, 10), T(2, 4, 5, 6, 7), T(2, 4, 11)
 HEADS = T(2, 3, 9, 8), T(2, 3, 7, 8), T(2, 3, 7, 8)
+GROUPED = T(2, 6, 9, 8), T(2, 2, 7, 8), T(2, 2, 7, 8)
 LAYER = T(24, 8), T(24), T(8, 8), T(8)  # of an encoder: the weights of its attention,
 NORMS = T(8), T(8), T(8), T(8)  # of its norms,
 FEED = T(16, 8), T(16), T(8, 16), T(8)  # and of its inner products
@@ -102,6 +103,11 @@ CALLS: dict[str, list[list[Any]]] = {
         [*HEADS, T(9, 7), 0.0, False, 0.5],
         [T(2, 3, 1, 8), *HEADS[1:]],
         [T(3, 9, 8), T(3, 7, 8), T(3, 7, 6)],
+        [*GROUPED, None, 0.0, False, None, True],
+        [*GROUPED, None, 0.0, True, 0.5, True],
+        [*GROUPED, T(2, 1, 9, 7), 0.0, False, None, True],
+        [T(2, 6, 1, 8), *GROUPED[1:], None, 0.0, False, None, True],
+        [T(2, 6, 1, 8), *GROUPED[1:], T(2, 1, 1, 7), 0.0, False, 0.5, True],
     ],
     "_transformer_encoder_layer_fwd": [
         [T(2, 5, 8), 8, 2, *LAYER, False, False, 1e-5, *NORMS, *FEED],

@@ -3,6 +3,9 @@
 Torch's kernel for the CPU works on blocks, without a score matrix in memory; its result lies as the
 query does. It takes what `_is_blockwise` says. Everything else, and single queries (a decoding
 step), where its set-up costs more than it saves, decomposes into products and a softmax.
+
+With grouped heads, several heads of the query share one of key and value: those of a single query
+are the rows of one product.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ir.dims import Dim
 from ir.op import Effect
 from ir.ops.factory import FLOATS, Tensor, structured
 from ir.ops.matmul import NATIVE
@@ -23,28 +27,37 @@ def _attention_type(query: TensorType, key: TensorType, value: TensorType,
     operands = (query, key, value)
     if not all(t.is_complete for t in operands) or not is_known(dropout_p, is_causal, enable_gqa):
         return TENSOR
-    if dropout_p or enable_gqa or {t.dtype for t in operands} - set(FLOATS) or len(
+    if dropout_p or {t.dtype for t in operands} - set(FLOATS) or len(
             {t.dtype for t in operands}) != 1:
         return TENSOR
     if any(len(t.shape) < 2 for t in operands):
         fail("attention needs at least 2-d tensors")
-    if _is_blockwise(query, key, value, attn_mask):
+    if _is_blockwise(query, key, value, attn_mask, enable_gqa):
         return like(query)
-    return filled((*query.shape[:-1], value.shape[-1]), query.dtype)
+    return TENSOR if enable_gqa else filled((*query.shape[:-1], value.shape[-1]), query.dtype)
 
 
 def _is_blockwise(query: TensorType, key: TensorType, value: TensorType,
-                  mask: TensorType | None) -> bool:
+                  mask: TensorType | None, is_grouped: bool) -> bool:
     """Whether torch takes its blockwise kernel: 4-d tensors with heads of one size, whose features
     are contiguous, and a mask that broadcasts over whole dims."""
     shapes = [t.shape for t in (query, key, value)]
     if any(len(s) != 4 for s in shapes) or any(0 in s for s in shapes):
         return False
-    if any(s[-1] != shapes[0][-1] or s[:2] != shapes[0][:2] for s in shapes):
+    if any(s[-1] != shapes[0][-1] or s[0] != shapes[0][0] for s in shapes):
+        return False
+    if shapes[1][1] != shapes[2][1] or not _are_heads(shapes[0][1], shapes[1][1], is_grouped):
         return False
     if any(t.strides is None or t.strides[-1] != 1 for t in (query, key, value)):
         return False
     return mask is None or (mask.is_complete and len(mask.shape) in (2, 4))
+
+
+def _are_heads(heads: Dim, shared: Dim, is_grouped: bool) -> bool:
+    """Whether a query may have so many heads where key and value have `shared`."""
+    if not is_grouped:
+        return heads == shared
+    return isinstance(heads, int) and isinstance(shared, int) and heads % shared == 0
 
 
 def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
@@ -56,13 +69,24 @@ def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
     if scale is not None and not isinstance(scale, int | float):
         return None
     is_single = isinstance(given.shape[-2], int) and given.shape[-2] == 1
-    if not is_single and _is_blockwise(*types):
+    if not is_single and _is_blockwise(*types, grouped):
         return None
     features = query.type.shape[-1]
     if causal or (mask is not None and mask.type.dtype is not given.dtype) or not isinstance(
             features, int):
         return None
     factor = 1 / math.sqrt(features) if scale is None else scale
+    if not grouped:
+        return _attended(b, query, key, value, mask, factor)
+    if mask is not None and len(mask.type.shape) > 2 and mask.type.shape[-3] != 1:
+        return None
+    shared = key.type.shape[1]
+    rows = b.squeeze(b.unflatten(query, 1, [shared, query.type.shape[1] // shared]), 3)
+    return b.unsqueeze(b.flatten(_attended(b, rows, key, value, mask, factor), 1, 2), 2)
+
+
+def _attended(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
+              factor: float) -> Tensor:
     scores = b.mul(b.matmul(query, b.transpose(key, -2, -1)), factor)
     if mask is not None:
         scores = b.add(scores, mask)
