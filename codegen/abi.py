@@ -46,6 +46,8 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "PyList_New": (PTR, (I64,)),
     "PyList_SetItem": (I32, (PTR, I64, PTR)),
     "PyList_SetSlice": (I32, (PTR, I64, I64, PTR)),
+    "PyDict_Next": (I32, (PTR, PTR, PTR, PTR)),
+    "PyDict_Size": (I64, (PTR,)),
     "PyList_Size": (I64, (PTR,)),
     "PyLong_AsDouble": (DOUBLE, (PTR,)),
     "PyLong_AsLongLongAndOverflow": (I64, (PTR, PTR)),

@@ -101,6 +101,16 @@ class SequenceParam:
 
 
 @dataclass(frozen=True, slots=True)
+class DictParam:
+    """An exact dict of these keys, in this order, and of such values."""
+
+    items: tuple[tuple[object, Param], ...]
+
+    def __str__(self) -> str:
+        return f"{{{', '.join(f'{key!r}: {param}' for key, param in self.items)}}}"
+
+
+@dataclass(frozen=True, slots=True)
 class ListParam:
     """An exact list of any length whose items are all exact ints of 64 bits, floats or bools."""
 
@@ -132,6 +142,7 @@ Param = (
     | ConstParam
     | AnyParam
     | SequenceParam
+    | DictParam
     | ListParam
 )
 

@@ -20,6 +20,7 @@ from codegen.params import (
     AnyParam,
     BoolParam,
     ConstParam,
+    DictParam,
     FloatParam,
     HeldParam,
     IntParam,
@@ -390,3 +391,19 @@ def _(param: SequenceParam, obj: ll.Value, u: Unboxer) -> Bound:
         u.hold(value)
         items.append(u.unbox(item, value))
     return BoundSequence(obj, tuple(items))
+
+
+@_unbox.register
+def _(param: DictParam, obj: ll.Value, u: Unboxer) -> Bound:
+    b = u.builder
+    u.type_is(obj, "PyDict_Type")
+    u.guards.require(b.icmp_signed("==", call(b, "PyDict_Size", obj), i64(len(param.items))))
+    position, key, value = abi.stack(b, I64), abi.stack(b, PTR), abi.stack(b, PTR)
+    b.store(i64(0), position)
+    for expected, item in param.items:
+        call(b, "PyDict_Next", obj, position, key, value)
+        for slot, demand in ((key, ConstParam(expected)), (value, item)):
+            found = b.load(slot, typ=PTR)
+            u.hold(found)
+            u.unbox(demand, found)
+    return BoundConstant(obj)

@@ -37,9 +37,11 @@ def _leaf(value: object) -> T.Type:
 
 
 def refined(abstract: Any, declared: T.Type) -> T.Type:
-    """The type of an abstract value of a declared type; an empty container says nothing itself."""
+    """The type of an abstract value of a declared type; an empty container says nothing itself, nor
+    does a code.
+    """
     is_empty = isinstance(abstract, list | dict) and not abstract
-    return declared if is_empty else type_of_abstract(abstract)
+    return declared if is_empty or declared in T.CODED else type_of_abstract(abstract)
 
 
 def tensors_in(abstract: Any) -> Iterator[T.TensorType]:

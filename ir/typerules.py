@@ -52,13 +52,6 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownDevice(Unknown):
-    """A device of which its kind is known, such as "cpu"."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class Exactly:
     """The result of a rule that knows the value itself (a size, a dtype)."""
 

@@ -150,6 +150,7 @@ ANY = Prim("Any")
 ENUM = Prim("AnyEnumType")  # any member of any enum, in schemas
 RANGE = Prim("range")
 SCALARS = (BOOL, INT, FLOAT, COMPLEX)  # by category
+CODED = (DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE)  # constants may hold TorchScript's codes and names
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,11 +201,10 @@ def _constant(node: Node) -> Complaints:
 
 
 _LITERALS = (bool, int, float, complex, str, type(None))
-_CODED = (T.DTYPE, T.LAYOUT, T.MEMORY_FORMAT, T.DEVICE)  # TorchScript stores codes and names
 
 
 def _is_literal(value: object, type_: T.Type) -> bool:
-    return type_ in _CODED or T.is_subtype(type_of_literal(value), type_)
+    return type_ in T.CODED or T.is_subtype(type_of_literal(value), type_)
 
 
 def _if(node: Node) -> Complaints:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import CellType, ModuleType
 from typing import Any
 
-from codegen import Captured, ConstParam, Param, SequenceParam
+from codegen import Captured, ConstParam, DictParam, Param, SequenceParam
 from ir import Graph, Node
 from jit.plainness import is_tensor
 from jit.script.resolve import Capture
@@ -107,6 +107,8 @@ def _same(value: Any) -> Param:
     """
     if type(value) in (list, tuple):
         return SequenceParam(tuple(map(_same, value)), isinstance(value, list))
+    if type(value) is dict:
+        return DictParam(tuple((key, _same(item)) for key, item in value.items()))
     return ConstParam(value, is_identity=type(value) not in _BY_VALUE)
 
 
@@ -121,6 +123,8 @@ def _equal(now: Any, then: Any) -> bool:
         return False
     if type(then) in (list, tuple):
         return len(now) == len(then) and all(map(_equal, now, then))
+    if type(then) is dict:
+        return list(now) == list(then) and all(_equal(now[k], then[k]) for k in then)
     if type(then) is float:
         return repr(now) == repr(then)
     return bool(now == then) if type(then) in _BY_VALUE else now is then

@@ -160,3 +160,16 @@ def test_results_of_a_loop_are_released() -> None:
     x = torch.randn(2, 4, 16)
     for count in (3, 3, 40, 80):
         torch.testing.assert_close(compiled(x, weight, count), steps(x, weight, count))
+
+
+def test_what_a_type_says_of_a_device_is_known() -> None:
+    def positions(x: Tensor) -> Tensor:
+        if x.is_cuda or x.is_nested or x.device.type == "meta":
+            return x
+        return torch.arange(x.shape[1], device=x.device) * 2 + x
+
+    compiled = jit.jit(positions)
+    for n in (3, 3, 5, 7):
+        x = torch.randn(2, n)
+        torch.testing.assert_close(compiled(x), positions(x))
+    assert "called back" not in str(jit.explain(compiled))

@@ -8,7 +8,7 @@ from typing import Any
 from ir.dims import product
 from ir.dtypes import DType, Kind, code_of
 from ir.op import Op, Opaque, row
-from ir.typerules import Exactly, TypeRule, Unknown, UnknownDevice, axis, fail, is_known
+from ir.typerules import Exactly, TypeRule, Unknown, axis, fail, is_known
 from ir.types import BOOL, DEVICE, DTYPE, INT, STR, ListType, TensorType, Type
 
 
@@ -83,21 +83,27 @@ row(  # in programs of TorchScript a dtype is an int
     python=code_of,
     infer=lambda a: Exactly(a.code) if isinstance(a, DType) else INT,
 )
-metadata(
-    "prim::device(Tensor a) -> Device",
-    lambda a: a.device,
-    lambda t: None if t.device is None else UnknownDevice(DEVICE, t.device),
-    DEVICE,
-)
+metadata("prim::device(Tensor a) -> Device", lambda a: a.device, lambda t: t.device, DEVICE)
 row(
     "prim::type(Device self) -> str",
     Opaque(),
     python=lambda self: self.type,
-    infer=lambda self: Exactly(self.kind) if isinstance(self, UnknownDevice) else STR,
+    infer=lambda self: Exactly(self.partition(":")[0]) if isinstance(self, str) else STR,
 )
-metadata(  # what has sizes and strides is dense
-    "prim::is_nested(Tensor a) -> bool", lambda a: a.is_nested, lambda t: False, BOOL
-)
+for _name in ("nested", "sparse", "quantized", "mkldnn"):  # what has sizes and strides is dense
+    metadata(
+        f"prim::is_{_name}(Tensor a) -> bool",
+        lambda a, name=f"is_{_name}": getattr(a, name),
+        lambda t: False,
+        BOOL,
+    )
+for _name in ("cpu", "cuda", "mps", "xpu", "meta"):
+    metadata(
+        f"prim::is_{_name}(Tensor a) -> bool",
+        lambda a, name=f"is_{_name}": getattr(a, name),
+        lambda t, name=_name: None if t.device is None else t.device.partition(":")[0] == name,
+        BOOL,
+    )
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "_mkldnn", "sparse_csc", "sparse_bsr",
             "sparse_bsc", "jagged")  # fmt: skip
 

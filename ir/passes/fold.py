@@ -22,7 +22,7 @@ from ir.op import Control, Effect
 from ir.ops.methods import IDENTITY
 from ir.passes.invariant import simplify, take_branch, taken_branch
 from ir.torch_bridge import reference
-from ir.types import ANY, NONE, ListType, ObjectType, OptionalType, Type, UnionType
+from ir.types import ANY, CODED, NONE, ListType, ObjectType, OptionalType, Type, UnionType
 
 _RAISED = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError)
 
@@ -108,7 +108,8 @@ def _replace(value: Value, result: Any, known: Known) -> bool:
     assert value.node is not None
     builder = Builder.before(value.node)
     if isinstance(result, _SCALARS):
-        value.replace_all_uses_with(builder.const(result))
+        coded = value.type if value.type in CODED else None
+        value.replace_all_uses_with(builder.const(result, coded))
     elif isinstance(result, list) and isinstance(value.type, ListType):
         value.replace_all_uses_with(builder.list_(result, value.type.element))
     return not value.uses

@@ -131,8 +131,12 @@ class Resolver:
 
 
 def _snapshot(value: Any) -> Any:
-    """A list or dict is compared by what it held at the time of compilation."""
-    return value.copy() if type(value) in (list, dict) else value
+    """Containers are compared by what they held at the time of compilation."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_snapshot, value))
+    if type(value) is dict:
+        return {key: _snapshot(item) for key, item in value.items()}
+    return value
 
 
 def _cell_contents(cell: types.CellType, name: str) -> Any:

@@ -21,6 +21,7 @@ from codegen.params import (
     BoolParam,
     Captured,
     ConstParam,
+    DictParam,
     FloatParam,
     IntParam,
     Param,
@@ -234,6 +235,11 @@ def _identity(entry: EntryBuilder) -> None:
         (ConstParam((1, 2)), [(1, 2)], [(1, 3), [1, 2]]),
         (SequenceParam((IntParam(), FloatParam())), [(1, 2.0)], [(1,), [1, 2.0], (1, 2), 3]),
         (SequenceParam((AnyParam(),), is_list=True), [[3]], [[], [1, 2], (3,)]),
+        (
+            DictParam((("a", ConstParam(1)), (2, FloatParam()))),
+            [{"a": 1, 2: 0.5}],
+            [{"a": 2, 2: 0.5}, {2: 0.5, "a": 1}, {"a": 1}, {"b": 1, 2: 0.5}, {"a": 1, 2: 1}, [1]],
+        ),
     ],
     ids=lambda value: repr(value) if isinstance(value, Param) else str(len(value)),
 )

@@ -10,6 +10,7 @@ from tests.jit.support import assert_native, native
 SCALE = 2.0
 WEIGHT = torch.ones(3)
 TABLE = [1.0, 2.0]
+NAMED = {"scale": 2.0, "nested": {"shift": 1}}
 X = torch.arange(3.0)
 
 
@@ -44,6 +45,21 @@ def test_a_changed_list_is_seen() -> None:
     TABLE[0] = 5.0
     torch.testing.assert_close(f(X), X * 5 + 2)
     TABLE[0] = 1.0
+
+
+def test_a_changed_dict_is_seen() -> None:
+    @jit.jit(warm=0)
+    def f(x):
+        return x * NAMED["scale"] + NAMED["nested"]["shift"]
+
+    assert_native(f, X)
+    NAMED["scale"] = 3.0
+    assert_native(f, X)
+    NAMED["nested"]["shift"] = 4
+    torch.testing.assert_close(f(X), X * 3 + 4)
+    NAMED.update(scale=2.0, nested={"shift": 1})
+    torch.testing.assert_close(f(X), X * 2 + 1)
+    assert jit.stats(f).compilations == 3
 
 
 def test_a_tensor_is_read_at_each_call() -> None:
