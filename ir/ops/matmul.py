@@ -1,4 +1,4 @@
-"""Rows of matrix products, and what is made of them: linear layers, sums with products, einsum.
+"""Rows of matrix products, and what is made of them: linear layers, sums with products.
 
 Every product is one rule, `matmul`'s: 1-d operands are vectors, leading dims of higher ones are
 batches that broadcast, and the result is row-major. What is added to a product (a bias, `self` of
