@@ -58,6 +58,7 @@ from jit.archive.sets import lower_sets, member_type
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
+from jit.archive.tries import lower_tries
 from jit.archive.unreachable import cut
 from jit.script.annotate import named_tuple_type
 from jit.script.prune import prune
@@ -210,6 +211,7 @@ class Generalizer:
         self.results[graph] = [v.type for v in graph.returns]
         self.parameters[graph] = {v.name: v.type for v in graph.params if v.name}
         cut(graph)
+        lower_tries(graph)
         lower_sets(graph)
         for value in values_of(graph.block):
             value.type = self._value_type(value)

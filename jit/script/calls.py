@@ -159,8 +159,8 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     """Call a live Python object."""
-    obj = original_of(obj)
-    rule = rule_of(obj)
+    given_as, obj = obj, original_of(obj)
+    rule = rule_of(given_as) or rule_of(obj)
     if rule is not None:
         return rule(frame, given)
     op = op_of(obj)
