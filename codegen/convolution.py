@@ -1,6 +1,7 @@
 """Convolutions as generated code: the modules that functions of a form are in.
 
     convolve    a range function: all units of a convolution    `codegen.convolution_tile`
+    depthwise   the same, each channel by itself
     panels      a range function: the groups of its weight      `codegen.convolution_panels`
 
 They are compiled when something first names them (`codegen.runtime`), live as long as the process,
@@ -13,7 +14,7 @@ import llvmlite.ir as ll
 
 from codegen.convolution_form import parse
 from codegen.convolution_panels import Panels
-from codegen.convolution_tile import Convolution
+from codegen.convolution_tile import Convolution, Depthwise
 from codegen.target import Target
 
 
@@ -28,6 +29,6 @@ def module_of(name: str, target: Target) -> ll.Module:
     assert parsed is not None
     kind, form = parsed
     module = ll.Module()
-    emitter = Panels if kind == "panels" else Convolution
-    emitter(module, form, target).emit()
+    emitters = {"convolve": Convolution, "depthwise": Depthwise, "panels": Panels}
+    emitters[kind](module, form, target).emit()
     return module

@@ -6,6 +6,8 @@
 
     panels[group][tap, input channel][channel of the group]       taps: kernel rows times columns
 
+A depthwise convolution computes each channel from the same channel of the input.
+
 A name says everything about a function but the machine, so the engine can make it when a plan, new
 or from the object cache, first asks for it. Functions depend on no sizes.
 """
@@ -19,8 +21,9 @@ from codegen.target import Target
 from ir import Dim, hint, size_max
 
 PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
-TALLEST, WIDEST = 8, 4
-_NAME = re.compile(r"relume_(convolve|panels)_(\d+)_(\d+)")
+TALLEST = 8
+DEPTHWISE_SUMS = 12  # vectors of sums: each needs an input vector of its own in a register
+_NAME = re.compile(r"relume_(convolve|depthwise|panels)_(\d+)_(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +32,13 @@ class Form:
 
     height: int
     vectors: int
+    is_depthwise: bool = False
 
     @property
     def symbol(self) -> str:
         """The range function of a convolution: units, groups first, then chunks."""
-        return f"relume_convolve_{self.height}_{self.vectors}"
+        kind = "depthwise" if self.is_depthwise else "convolve"
+        return f"relume_{kind}_{self.height}_{self.vectors}"
 
     @property
     def panels(self) -> str:
@@ -48,15 +53,19 @@ class Form:
 def parse(name: str) -> tuple[str, Form] | None:
     """The kind and the form of a function of that name; None for other names."""
     match = _NAME.fullmatch(name)
-    return None if match is None else (match[1], Form(int(match[2]), int(match[3])))
+    if match is None:
+        return None
+    return match[1], Form(int(match[2]), int(match[3]), match[1] == "depthwise")
 
 
-def form_of(width: Dim, channels: int, target: Target) -> Form:
+def form_of(width: Dim, channels: int, target: Target, is_depthwise: bool = False) -> Form:
     """The form for rows of so many pixels: the least work that is thrown away, in large tiles."""
     vectors = vectors_for(channels, target)
-    tallest = min(TALLEST, target.registers // vectors - 2)
+    room = DEPTHWISE_SUMS if is_depthwise else target.registers - 2 * vectors
+    tallest = min(TALLEST, room // vectors)
     pixels = max(hint(width), 1)
-    return Form(min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, vectors)), vectors)
+    height = min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, vectors))
+    return Form(height, vectors, is_depthwise)
 
 
 def vectors_for(channels: int, target: Target) -> int:

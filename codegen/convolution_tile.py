@@ -225,6 +225,26 @@ class Convolution:
             s.store(b.inttoptr(b.add(word["y"], at), PTR), x, FLOAT, mask)
 
 
+class Depthwise(Convolution):
+    """Each channel of the result from the same channel of the input: vectors of pixels are
+    multiplied with vectors of weights, and a tap has one step.
+    """
+
+    def _channels(
+        self, inputs: Sequence[ll.Value], panel: ll.Value, sums: Sequence[ll.Value]
+    ) -> Sequence[ll.Value]:
+        s = self.s
+        found = []
+        for v, (left, at) in enumerate(self._vectors()):
+            mask, start = s.tail_mask(left), self.b.mul(at, i64(4))
+            y = s.load(offset(self.b, panel, v * self.vector_bytes), FLOAT)
+            found.append([
+                s.fma(s.load(offset(self.b, x, start), FLOAT, mask), y, Lane(s, total, FLOAT))
+                for x, total in zip(inputs, sums[v :: self.form.vectors], strict=True)
+            ])  # fmt: skip
+        return [found[v][p].value for p, v in self._places()]
+
+
 def _ceil(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:
     """x / y, rounded up for x > 0 and to something not positive for others."""
     return b.sdiv(b.add(x, b.sub(y, i64(1))), y)

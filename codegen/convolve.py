@@ -49,7 +49,7 @@ CONVOLVE = Op(
     declared_schema(
         "relume::convolve(Tensor input, Tensor panels, Tensor? scale, Tensor? shift, "
         "Tensor? residual, int[] kernel_size, int[] stride, int[] padding, int[] dilation, "
-        "float low, float high) -> Tensor"
+        "bool depthwise, float low, float high) -> Tensor"
     ),
     Structured(),
 )
@@ -142,7 +142,8 @@ def prepare_convolve(node: Node, buffers: dict[Value, Buffer], known: Known) -> 
         if value is not None:
             strides = wanted if name == "residual" else contiguous_strides(_type(value).shape)
             operands[name] = place.operand(value, strides, _has_strides(strides))
-    form = form_of(dims[3], int(dims[1]), host())  # type: ignore[arg-type]
+    assert isinstance(dims[1], int)
+    form = form_of(dims[3], dims[1], host(), given["depthwise"])
     return Convolve(node, form, operands, tuple(place.copies))
 
 
@@ -204,7 +205,7 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
         "image": x.strides[0] * item,
         "row": x.strides[2] * item,
         "pixel": x.strides[3] * item,
-        "in_channels": x.dims[1],
+        "in_channels": 1 if given["depthwise"] else x.dims[1],
         "in_height": x.dims[2],
         "in_width": x.dims[3],
         "rows": rows,

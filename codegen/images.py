@@ -22,7 +22,7 @@ Values that somebody writes to are left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,12 +140,12 @@ class _Images:
         x, weight, bias = (given[name] for name in ("input", "weight", "bias"))
         if not all(map(_is_image, (x, weight, node.output))):
             return False
-        if not (bias is None or _is_vector(bias, weight.type.shape[0])) or given["groups"] != 1:
+        if not (bias is None or _is_vector(bias, weight.type.shape[0])):
+            return False
+        if given["groups"] != 1 and not _is_depthwise(given):
             return False
         numbers = [*weight.type.shape, *given["stride"], *given["padding"], *given["dilation"]]
-        is_small = isinstance(weight.type.shape[1], int) and (
-            weight.type.shape[1] <= SMALL_CHANNELS
-        )
+        is_small = isinstance(x.type.shape[1], int) and x.type.shape[1] <= SMALL_CHANNELS
         tensors = [v for v in (x, weight, bias, node.output) if v is not None]
         return (
             all(isinstance(n, int) for n in numbers)
@@ -204,7 +204,8 @@ class _Images:
         absent = b.const(None)
         operands = [layer.scale or absent, layer.shift or absent, layer.residual or absent]
         panels = self._panels(given["weight"], node)
-        inputs = [given["input"], panels, *operands, *lists, b.const(low), b.const(high)]
+        numbers = [b.const(x) for x in (_is_depthwise(given), low, high)]
+        inputs = [given["input"], panels, *operands, *lists, *numbers]
         made = b.node(CONVOLVE, inputs, [last.output.type], span=node.span)
         made.output.name = last.output.name
         last.output.replace_all_uses_with(made.output)
@@ -364,6 +365,12 @@ def _has_strides(type_: TensorType, wanted: Sequence[Dim]) -> bool:
         same_dim(d, 1) or (s is not None and same_dim(s, w))
         for d, s, w in zip(type_.shape, type_.strides, wanted, strict=True)
     )
+
+
+def _is_depthwise(given: Mapping[str, Any]) -> bool:
+    """Whether a convolution computes each channel from the same channel."""
+    channels = given["weight"].type.shape[0]
+    return bool(given["groups"] == channels and given["input"].type.shape[1] == channels != 1)
 
 
 def _pair(numbers: Any) -> list[int]:
