@@ -39,6 +39,7 @@ from codegen.lanes import Lane, Lanes
 from codegen.launch import launch
 from codegen.list_ops import List
 from codegen.lists import Lists
+from codegen.liveness import dying
 from codegen.nest import Nest
 from codegen.operands import producer
 from codegen.params import BoolParam, FloatParam, IntParam, Param
@@ -95,6 +96,7 @@ class Body:
     numbers: dict[Value, ll.Value] = field(default_factory=dict)
     pointers: dict[Value, ll.Value] = field(default_factory=dict)
     outputs: dict[Value, Output] = field(default_factory=dict)
+    temporaries: dict[Value, Owned] = field(default_factory=dict)
     objects: dict[Value, ll.Value] = field(default_factory=dict)
     lists: dict[Value, List] = field(default_factory=dict)
     scopes: list[list[tuple[Value, ll.Value]]] = field(default_factory=list)
@@ -171,8 +173,12 @@ class Body:
     # blocks ---------------------------------------------------------------------------------------
     def block(self, block: Block) -> None:
         """The items of a block, then the copies into memory that control flow hands on."""
-        for item in self.plan.items[block]:
+        dead = dying(self.plan) if block is self.plan.graph.block else {}
+        for position, item in enumerate(self.plan.items[block]):
             self.item(item)
+            for base in dead.get(position, ()):
+                if base in self.temporaries:
+                    self.entry.release(self.temporaries.pop(base))
         for nest in self.plan.copies.get(block, ()):
             self.nest(nest)
 
@@ -240,7 +246,8 @@ class Body:
                 slot.align = 64
                 self.pointers[base] = self.b.gep(slot, [I64(0)], source_etype=ll.IntType(8))
         else:
-            self.pointers[base] = self.entry.buffer(self.entry.size(size))
+            made = self.entry.buffer(self.entry.size(size))
+            self.pointers[base], self.temporaries[base] = made.data, made.handle
 
     def nest(self, nest: Nest) -> None:
         """Call a nest's kernel."""

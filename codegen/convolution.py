@@ -29,6 +29,8 @@ def module_of(name: str, target: Target) -> ll.Module:
     assert parsed is not None
     kind, form = parsed
     module = ll.Module()
-    emitters = {"convolve": Convolution, "depthwise": Depthwise, "panels": Panels}
-    emitters[kind](module, form, target).emit()
+    if kind == "panels":
+        Panels(module, form, target).emit()
+    else:
+        (Depthwise if form.is_depthwise else Convolution)(module, form, target).emit()
     return module

@@ -6,7 +6,8 @@
 
     panels[group][tap, input channel][channel of the group]       taps: kernel rows times columns
 
-A depthwise convolution computes each channel from the same channel of the input.
+A depthwise convolution computes each channel from the same channel of the input, and a tile with
+all groups in turn.
 
 A name says everything about a function but the machine, so the engine can make it when a plan, new
 or from the object cache, first asks for it. Functions depend on no sizes.

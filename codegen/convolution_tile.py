@@ -66,10 +66,9 @@ class Convolution:
         self.group_bytes = b.mul(taps, self.tap_bytes)
         self.out_pixel = b.mul(word["channels"], i64(4))
         width = self.form.vectors * self.s.width
-        groups = b.udiv(b.add(word["channels"], i64(width - 1)), i64(width))
+        self.groups = b.udiv(b.add(word["channels"], i64(width - 1)), i64(width))
         with counted(b, b.sub(end, begin)) as k:
-            unit = b.add(begin, k)
-            self._unit(b.urem(unit, groups), b.udiv(unit, groups))
+            self._unit(b.add(begin, k))
         b.ret_void()
 
     def _bound(self, bits: ll.Value) -> Lane:
@@ -77,15 +76,16 @@ class Convolution:
         return self.s.splat(self.s.bitcast(bound, FLOAT))
 
     # rows and tiles -------------------------------------------------------------------------------
-    def _unit(self, group: ll.Value, chunk: ll.Value) -> None:
+    def _unit(self, unit: ll.Value) -> None:
+        self._rows(self.b.udiv(unit, self.groups), self.b.urem(unit, self.groups))
+
+    def _rows(self, chunk: ll.Value, group: ll.Value) -> None:
+        """The rows of a chunk."""
         b, word = self.b, self.word
-        self.first_channel = b.mul(group, i64(self.form.vectors * self.s.width))
-        panel = b.add(word["panels"], b.mul(group, self.group_bytes))
-        scale, shift = self._per_channel("scale", 1.0), self._per_channel("shift", -0.0)
         start = b.mul(chunk, word["chunk"])
         stop = smaller(b, b.add(start, word["chunk"]), word["rows"])
         with counted(b, b.sub(stop, start)) as k:
-            self._row(b.add(start, k), panel, scale, shift)
+            self._row(b.add(start, k), group)
 
     def _per_channel(self, name: str, absent: float) -> list[Lane]:
         """What each channel of the group is scaled or shifted by."""
@@ -106,9 +106,7 @@ class Convolution:
         ]
         return [(larger(b, b.sub(self.word["channels"], at), i64(0)), at) for at in starts]
 
-    def _row(
-        self, row: ll.Value, panel: ll.Value, scale: Sequence[Lane], shift: Sequence[Lane]
-    ) -> None:
+    def _row(self, row: ll.Value, group: ll.Value) -> None:
         """One row of the result; taps above and below the image are left out."""
         b, word = self.b, self.word
         image, at = b.udiv(row, word["height"]), b.urem(row, word["height"])
@@ -116,31 +114,36 @@ class Convolution:
         apart = word["apart_down"]
         first = larger(b, _ceil(b, b.sub(i64(0), top), apart), i64(0))
         last = smaller(b, _ceil(b, b.sub(word["in_height"], top), apart), word["kernel_height"])
-        taps = b.mul(larger(b, b.sub(last, first), i64(0)), word["kernel_width"])
-        panel = b.add(panel, b.mul(b.mul(first, word["kernel_width"]), self.tap_bytes))
         down = b.add(top, b.mul(first, apart))
+        self.taps = b.mul(larger(b, b.sub(last, first), i64(0)), word["kernel_width"])
+        self.first_panel = b.mul(b.mul(first, word["kernel_width"]), self.tap_bytes)
         source = b.add(b.mul(image, word["image"]), b.mul(down, word["row"]))
-        source = b.add(word["x"], source)
+        self.source = b.add(word["x"], source)
         height = i64(self.form.height)
         with counted(b, _ceil(b, word["width"], height)) as k:
             pixel = b.mul(k, height)
             last_pixel = b.sub(b.sub(word["width"], i64(1)), pixel)
             pixels = [b.add(pixel, smaller(b, i64(i), last_pixel)) for i in range(self.form.height)]
-            sums = self._sums(pixels, source, panel, taps)
-            scaled = [
-                self.s.fma(x, scale[v], shift[v])
-                for (_, v), x in zip(self._places(), sums, strict=True)
-            ]
             starts = [b.mul(b.add(b.mul(row, word["width"]), p), self.out_pixel) for p in pixels]
-            self._store(scaled, starts)
+            self._tile(pixels, starts, group)
+
+    def _tile(
+        self, pixels: Sequence[ll.Value], starts: Sequence[ll.Value], group: ll.Value
+    ) -> None:
+        """Pixels of a row, a group of channels each, from the first address of each on."""
+        b = self.b
+        self.first_channel = b.mul(group, i64(self.form.vectors * self.s.width))
+        panel = b.add(b.add(self.word["panels"], self.first_panel), b.mul(group, self.group_bytes))
+        sums = self._sums(pixels, panel)
+        scale, shift = self._per_channel("scale", 1.0), self._per_channel("shift", -0.0)
+        places = zip(self._places(), sums, strict=True)
+        self._store([self.s.fma(x, scale[v], shift[v]) for (_, v), x in places], starts)
 
     def _places(self) -> list[tuple[int, int]]:
         """(pixel, vector) of each vector of a tile."""
         return [(p, v) for p in range(self.form.height) for v in range(self.form.vectors)]
 
-    def _sums(
-        self, pixels: Sequence[ll.Value], source: ll.Value, panel: ll.Value, taps: ll.Value
-    ) -> list[Lane]:
+    def _sums(self, pixels: Sequence[ll.Value], panel: ll.Value) -> list[Lane]:
         """The products of all taps and input channels, summed."""
         b, s, word = self.b, self.s, self.word
         columns = [b.sub(b.mul(p, word["right"]), word["left"]) for p in pixels]
@@ -159,8 +162,8 @@ class Convolution:
                 b.select(wraps, i64(0), following), b.select(wraps, b.add(row, down), row), *sums
             ]  # fmt: skip
 
-        first = [i64(0), source, *[zero] * len(self._places())]
-        return [Lane(s, x, FLOAT) for x in carried(b, taps, first, tap)[2:]]
+        first = [i64(0), self.source, *[zero] * len(self._places())]
+        return [Lane(s, x, FLOAT) for x in carried(b, self.taps, first, tap)[2:]]
 
     def _input(self, row: ll.Value, column: ll.Value) -> ll.Value:
         """The channels of an input pixel; zeros beyond the row's ends."""
@@ -227,8 +230,18 @@ class Convolution:
 
 class Depthwise(Convolution):
     """Each channel of the result from the same channel of the input: vectors of pixels are
-    multiplied with vectors of weights, and a tap has one step.
+    multiplied with vectors of weights, and a tap has one step. A unit is a chunk; a tile has all
+    groups in turn, so that a pixel's channels are read one after the other.
     """
+
+    def _unit(self, unit: ll.Value) -> None:
+        self._rows(unit, i64(0))
+
+    def _tile(
+        self, pixels: Sequence[ll.Value], starts: Sequence[ll.Value], group: ll.Value
+    ) -> None:
+        with counted(self.b, self.groups) as each:
+            super()._tile(pixels, starts, each)
 
     def _channels(
         self, inputs: Sequence[ll.Value], panel: ll.Value, sums: Sequence[ll.Value]

@@ -4,7 +4,7 @@
     convolve(input, panels, scale?, shift?, residual?, ...)
         = clamp(convolution * scale + shift + residual, low, high)
 
-These two operators exist in plans only: ``codegen.images` puts them in the place of convolutions and
+These two operators exist in plans only: `codegen.images` puts them in the place of convolutions and
 of what follows them. Images are read where they are if their channels lie side by side, and copied
 so if they do not; results are channels-last. Weights are packed in every call, which costs little
 beside the convolution, so that plans see every change of a weight; plans of frozen modules hold
@@ -225,8 +225,11 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
         words[name] = i64(0) if found is None else _address(body, found)
     record = _record(entry, [words[name] for name in convolution_tile.WORDS])
     groups, depth, group = (hint(d) for d in call.operands["panels"].dims)
-    units = (rows + (chunk - 1)) // chunk * groups
-    work = hint(chunk) * hint(width) * depth * group
+    units, work = (rows + (chunk - 1)) // chunk, hint(chunk) * hint(width) * depth * group
+    if call.form.is_depthwise:
+        work *= groups
+    else:
+        units *= groups
     _run(entry, call.form.symbol, units, work, record)
 
 

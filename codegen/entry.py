@@ -90,8 +90,8 @@ class Owned:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A tensor that torch made for the entry: its elements, and the handle that becomes the
-    Python object.
+    """Memory that the entry owns: a tensor of torch's with its elements and the handle that becomes
+    the Python object, or a temporary.
     """
 
     data: ll.Value
@@ -315,13 +315,17 @@ class EntryBuilder:
         self.raise_if(is_missing, "RuntimeError", "no memory for a tensor")
         return Output(data, handle)
 
-    def buffer(self, size: int | ll.Value) -> ll.Value:
+    def buffer(self, size: int | ll.Value) -> Output:
         """Memory of the pool for a large temporary, given back on every way out."""
         b = self.builder
         data = call(b, "relume_pool_acquire", i64(size))
-        self.own(data, "relume_pool_release")
+        owned = self.own(data, "relume_pool_release")
         self.raise_if(b.icmp_unsigned("==", data, NULL), "MemoryError", "no memory for a temporary")
-        return data
+        return Output(data, owned)
+
+    def release(self, owned: Owned) -> None:
+        """Give a resource back before the way out."""
+        call(self.builder, owned.release, self.take(owned))
 
     def size(self, dim: Dim | ll.Value) -> ll.Value:
         """The i64 value of a size; SSA values pass."""

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 import jit
 from codegen import assembly, convolution, target
 from codegen.convolution_form import Form, form_of, vectors_for
+from codegen.convolve import CONVOLVE
+from codegen.liveness import dying
 from codegen.partition import Callback
 
 Tensor = torch.Tensor
@@ -77,6 +79,11 @@ LAYERS: list[tuple[dict[str, Any], tuple[int, ...]]] = [
     (dict(out_channels=16, kernel_size=7, stride=2, padding=3), (1, 3, 30, 30)),
     (dict(out_channels=1, kernel_size=3, padding=1), (1, 1, 1, 1)),
     (dict(out_channels=5, kernel_size=3, padding="same"), (1, 4, 5, 5)),
+    (dict(out_channels=6, kernel_size=3, padding=1, groups=6), (2, 6, 5, 9)),
+    (dict(out_channels=70, kernel_size=(5, 3), stride=2, padding=2, groups=70), (1, 70, 9, 8)),
+    (dict(out_channels=33, kernel_size=3, dilation=2, groups=33), (1, 33, 7, 13)),
+    (dict(out_channels=12, kernel_size=3, groups=6), (1, 6, 5, 5)),
+    (dict(out_channels=12, kernel_size=3, groups=2), (1, 6, 5, 5)),
 ]
 
 
@@ -87,7 +94,8 @@ def test_layer(options: dict[str, Any], shape: tuple[int, ...], bias: bool) -> N
     x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
     weight = module.weight.detach().contiguous(memory_format=torch.channels_last)
     module.weight = nn.Parameter(weight, requires_grad=False)
-    is_generated = options.get("padding") != "same"
+    is_generated = options.get("padding") != "same" and options.get("groups", 1) in (1, shape[1])
+    is_generated &= options["out_channels"] == shape[1] or "groups" not in options
     assert ("convolve" in ops(check(module, x))) == is_generated
 
 
@@ -217,6 +225,38 @@ def test_threads_change_nothing() -> None:
         torch.set_num_threads(threads)
     assert torch.equal(results[1], results[2])
     torch.testing.assert_close(results[0], results[1])
+
+
+class Inverted(nn.Module):
+    """A bottleneck that is wide inside."""
+
+    def __init__(self, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        wide = 6 * channels
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6(),
+            nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), nn.BatchNorm2d(wide),
+            nn.ReLU6(), nn.Conv2d(wide, channels, 1, bias=False), nn.BatchNorm2d(channels),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def test_depthwise_layers_are_absorbed() -> None:
+    made = ops(check(shaken(nn.Sequential(Inverted(8), Inverted(8))), torch.randn(1, 8, 11, 11)))
+    assert made.count("convolve") == 6
+    assert not {"conv2d", "relu6"} & set(made)
+
+
+def test_memory_is_used_again() -> None:
+    """Large images of a chain take turns in a few buffers."""
+    layers = [part for _ in range(8) for part in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())]
+    module = shaken(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1)))
+    made = check(module, torch.randn(1, 16, 64, 64))
+    plan = made.forward.executor.compiled[-1].plan.prepared
+    images = {v for n in plan.graph.walk() if n.op is CONVOLVE for v in n.outputs}
+    assert images <= {base for dead in dying(plan).values() for base in dead}
 
 
 # readers of images --------------------------------------------------------------------------------

@@ -471,7 +471,7 @@ def packed(module: Any) -> list[str]:
 
 
 def test_convolutions_run_on_packed_weights() -> None:
-    module = shake(nn.Sequential(convnet()[:3], Residual(8, groups=8)))
+    module = shake(nn.Sequential(convnet()[:3], Residual(8, groups=4)))
     made = jit.optimize_for_inference(jit.script(module))
     with torch.no_grad():
         for batch in (2, 2, 5, 3, 1, 7):
