@@ -46,17 +46,11 @@ def outline(callback: Callback, known: Known) -> Outlined:
             arguments.append(value)
             env[value] = graph.block.add_param(value.type, value.name)
         else:
-            env[value] = _constant(builder, value, constant)
+            env[value] = builder.const(constant, value.type)
     for node in callback.nodes:
         graph.block.append(copy_node(node, env))
     graph.block.set_returns([env[v] for v in results])
     return Outlined(Interpreter(graph).function, arguments, results)
-
-
-def _constant(builder: Builder, value: Value, constant: Any) -> Value:
-    made = builder.const(constant)
-    made.type = value.type
-    return made
 
 
 def _is_symbolic(constant: Any) -> bool:
