@@ -16,6 +16,7 @@ from ir import DType, Node, Op, Pointwise, Reduction, dtypes
 
 EXPENSIVE = 20
 MEMORY_COST = 20  # a point takes at least as long as its loads and stores from the level 2 cache
+STREAM_COST = 8  # the part of one load or store in that
 BASIC = 2  # an arithmetic operation, a comparison, a select
 DIVISION = 16
 INDEXED = 12  # a step of argmax: a comparison and two masked moves

@@ -23,7 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from codegen.cost import MEMORY_COST
+from codegen.cost import STREAM_COST
 from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest, Root
 from ir import Dim, hint, product, size_max
@@ -89,7 +89,8 @@ def schedule(nest: Nest, register_bytes: int, threads: bool = True) -> Schedule:
     _move_last(outer, tile)
     _move_last(outer, vector)
     _move_last(reduced, vector)
-    work = hint(product(v.extent for v in [*outer, *reduced])) * max(nest.cost, MEMORY_COST)
+    points = hint(product(v.extent for v in [*outer, *reduced]))
+    work = points * max(nest.cost, STREAM_COST * len(_streams(nest, vector)), 1)
     width = _width(nest, vector, register_bytes, is_tiled=tile is not None)
     chunk = _chunk(nest, outer, reduced, width) if threads and work > SPLIT_WORK else None
     is_parallel = threads and work > GRAIN and (bool(outer) or chunk is not None)
@@ -255,15 +256,20 @@ def _is_misaligned(nest: Nest, vector: Var, register_bytes: int) -> bool:
     return False
 
 
-def _is_deep(nest: Nest, vector: Var) -> bool:
-    """Whether only more vectors side by side keep the CPU busy: long chains between few runs
-    through memory, one of them written.
-    """
-    streams = {
+def _streams(nest: Nest, vector: Var | None) -> set[tuple[object, ...]]:
+    """The different runs through memory along a variable; the last item says whether of writes."""
+    return {
         (a.buffer, a.address.key(), a.is_write)
         for a in nest.accesses
         if a.buffer is not None and vector in a.address.terms
     }
+
+
+def _is_deep(nest: Nest, vector: Var) -> bool:
+    """Whether only more vectors side by side keep the CPU busy: long chains between few runs
+    through memory, one of them written.
+    """
+    streams = _streams(nest, vector)
     is_written = any(is_write for *_, is_write in streams)
     return is_written and nest.cost >= max(DEEP, DEEP_PER_STREAM * len(streams))
 
