@@ -28,7 +28,7 @@ from ir import Dim, DType, hint, size_max
 
 MEASURED = frozenset({"znver4"})
 SMALL = 1 << 15  # multiplications: done before BLAS has found its way
-DOTS = 8  # rows up to which transposing a panel costs more than folding dot products
+DOTS = 16  # rows up to which transposing a panel costs more than folding dot products
 GIL_WORK = 1 << 16  # multiplications that are worth letting other threads of Python run
 THREAD_WORK = 1 << 17  # multiplications that are worth a thread
 

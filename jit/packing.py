@@ -43,7 +43,7 @@ from ir import (
 Tensor = torch.Tensor
 _CONVOLUTION, _LINEAR = "mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise"
 _PRODUCTS = ("aten::matmul", "aten::mm")
-_FEW_ROWS = 9  # fewer are multiplied with the weight as it lies (`codegen.dots`)
+_FEW_ROWS = 17  # fewer are multiplied with the weight as it lies (`codegen.dots`)
 _SMALL = 1 << 17  # elements of a weight that BLAS multiplies as fast
 _PACKED: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> its packed forms
 
