@@ -327,7 +327,7 @@ class Body:
             self.same(node.inputs[0], node.output)
         elif node.name == RAISE:
             self._raise(node)
-        elif node.name not in STRUCTURE:
+        elif node.name not in STRUCTURE and node not in self.plan.facts.puts:
             raise Refused("not native", node)
         elif node.name == "prim::ListConstruct" and self.plan.aliases.is_written(node.output):
             self.object(node.output)  # one object from the start: whoever changes it changes this
@@ -667,7 +667,7 @@ def _tensors_of(value: Value, plan: Prepared) -> set[Value]:
     source = producer(value)
     if has_own_memory(value, plan):
         is_loop = source is not None and source.node.name == "prim::Loop"
-        return set() if is_loop else {value}
+        return set() if is_loop and value not in plan.filled.values() else {value}
     if source is None:
         return set()
     if source.node.name in SEQUENCES or source.node.name == "prim::TupleUnpack":

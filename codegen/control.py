@@ -149,8 +149,11 @@ def emit_loop(body: Body, node: Node) -> None:
     starts = {
         p: _start(body, p, first)
         for p, _, first, _ in carried
-        if p not in known and p not in slots
+        if p not in known and p not in slots and p not in body.plan.filled
     }
+    for param, output in body.plan.filled.items():
+        if param in inner.params:
+            body.allocate_buffer(output)
     entry.loop_depth += 1
     _keep_all(body, slots, {p: first for p, _, first, _ in carried})
     count, condition = body.number(node.inputs[0]), body.number(node.inputs[1])
@@ -214,10 +217,12 @@ def _start(body: Body, param: Value, first: Value) -> list[ll.Value]:
     """
     if not isinstance(param.type, TensorType):
         return [body.handed(first)]
-    slots = []
+    slots: list[ll.Value] = []
     for _ in range(2):
         body.allocate_buffer(body.plan.slots[param])
         slots.append(body.pointers.pop(body.plan.slots[param]))
+    if first.node is not None and first.node.name == "prim::Uninitialized":
+        return [slots[0], slots[1], slots[0]]
     if param not in body.plan.entering:
         return [body.pointers[body.plan.buffers[first].base], *slots]
     body.pointers[param] = slots[0]

@@ -389,7 +389,7 @@ class EntryBuilder:
 
     def unbox(self, param: Param, obj: ll.Value) -> Bound:
         """Guard and read an object that the body got from elsewhere; a miss starts over."""
-        unboxer = Unboxer(self, self._hold, self.symbols)
+        unboxer = Unboxer(self, self._hold, self.symbols, frozenset(self.symbols))
         bound = unboxer.unbox(param, obj)
         unboxer.finish()
         return bound

@@ -26,8 +26,8 @@ from codegen.index import Affine, Index, Var, address, broadcast, index_key
 from codegen.nest import Access, Buffer, Key, Nest, Reduce, Root
 from codegen.operands import (
     Known,
-    Producer,
     arguments,
+    is_affine,
     node_of,
     producer,
     reduced_axes,
@@ -207,7 +207,7 @@ class Lowering:
                     self.apart.add(node.inputs[0])
             elif isinstance(node.op.rule, View):
                 source = node.inputs[0]
-                if source in self.inside and not self._is_affine(node):
+                if source in self.inside and not is_affine(node, self.known):
                     self._store(source)
 
     def _is_of_rows(self, value: Value, top: Value, seen: set[Value]) -> bool:
@@ -227,13 +227,6 @@ class Lowering:
             for v in source.node.inputs
             if isinstance(v.type, TensorType)
         )
-
-    def _is_affine(self, node: Node) -> bool:
-        type_ = node.outputs[0].type
-        if not isinstance(type_, TensorType):  # pieces of a list are slices
-            return True
-        index = tuple(map(Affine.of, self._vars(type_.shape)))
-        return view_index(Producer(node), index, self.known, type_.shape) is not None
 
     def _store(self, value: Value) -> None:
         self.stored.setdefault(value)

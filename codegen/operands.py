@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codegen.index import Affine, Index
+from codegen.index import Affine, Index, Var
 from ir import Dim, DType, ListType, Node, Pointwise, TensorType, Unknown, Value, View, typerules
 
 Known = Mapping[Value, Any]
@@ -107,6 +107,15 @@ def view_index(
         if inner is None
         else tuple(i if isinstance(i, Affine) else Affine(const=i) for i in inner)
     )
+
+
+def is_affine(node: Node, known: Known) -> bool:
+    """Whether a view's input has an affine index for each index of the view."""
+    type_ = node.outputs[0].type
+    if not isinstance(type_, TensorType):  # pieces of a list are slices
+        return True
+    index = tuple(Affine.of(Var(f"v{k}", d)) for k, d in enumerate(type_.shape))
+    return view_index(Producer(node), index, known, type_.shape) is not None
 
 
 def reduced_axes(node: Node, known: Known) -> tuple[tuple[int, ...], bool]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from codegen.fusible import FUSIBLE, REGISTERS, is_complete, is_fusible
 from codegen.lists import Lists
-from codegen.operands import Known, tensors_of
+from codegen.operands import Known, is_affine, tensors_of
 from codegen.stores import Stores
 from codegen.structured import is_called
 from ir import (
@@ -25,10 +25,12 @@ from ir import (
     Effect,
     Element,
     Node,
+    Put,
     Scalar,
     Structured,
     TensorType,
     Value,
+    View,
 )
 
 STRUCTURE = (
@@ -97,6 +99,8 @@ class Facts:
     """
     mixed: set[Node] = field(default_factory=set)
     """Control flow around callbacks."""
+    puts: set[Node] = field(default_factory=set)
+    """What a loop's own memory can serve (`codegen.prepare`)."""
 
 
 def partition(block: Block, facts: Facts) -> list[Item]:
@@ -114,7 +118,11 @@ def partition(block: Block, facts: Facts) -> list[Item]:
             boxed.update(v for v in node.outputs if v.type not in REGISTERS)
         if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
-            inside.update(node.outputs)
+            if not _is_seen_through(node, inside, known):
+                inside.update(node.outputs)
+            continue
+        if node in facts.puts:  # its block stores the part (`codegen.prepare`)
+            result.append(node)
             continue
         if group.nodes and (reads(node) & inside or node.op.effect in (Effect.WRITE, Effect.SIDE)):
             result.append(group)
@@ -140,6 +148,13 @@ def partition(block: Block, facts: Facts) -> list[Item]:
 def _is_known(node: Node, known: Known) -> bool:
     """Whether nothing is left to compute."""
     return node.op.is_pure and all(v in known for v in node.outputs)
+
+
+def _is_seen_through(node: Node, inside: set[Value], known: Known) -> bool:
+    """Whether a node is a view of what others have stored: where it lies needs no computing."""
+    if not isinstance(node.op.rule, View) or node.op.rule.copies or node.inputs[0] in inside:
+        return False
+    return is_affine(node, known)
 
 
 def reads(node: Node) -> set[Value]:
@@ -169,6 +184,8 @@ def is_native(node: Node, facts: Facts) -> bool:
     if isinstance(node.op.rule, Structured | Composite):
         operands = [*tensors_of(node, known), *node.outputs]
         return all(map(is_complete, operands)) and is_called(node, known)
+    if isinstance(node.op.rule, Put):
+        return node in facts.puts and all(map(is_complete, tensors(node.inputs[1:])))
     if isinstance(node.op.rule, Element):
         type_ = node.inputs[0].type
         return (

@@ -26,6 +26,7 @@ from ir import (
     Graph,
     Known,
     Node,
+    Put,
     Sym,
     Symbol,
     TensorType,
@@ -87,7 +88,7 @@ def place(graph: Graph, known: Known) -> Positions:
 def _varying(node: Node, known: Known) -> tuple[int, int] | None:
     """Which input of a view is a position that varies, and along which dim."""
     rule = node.op.rule
-    if not isinstance(rule, View) or rule.position is None:
+    if not isinstance(rule, View | Put) or rule.position is None:
         return None
     names = [a.name for a in node.op.schema.arguments]
     at = names.index(rule.position)
@@ -100,12 +101,23 @@ def _varying(node: Node, known: Known) -> tuple[int, int] | None:
 
 def _position(node: Node, at: int, dim: int, known: Known) -> tuple[Value, Dim]:
     """The position as a number of the body, and the size that bounds it."""
-    builder = Builder.before(node)
     base = node.inputs[0]
+    builder = Builder.before(_anchor(node, base, node.inputs[at]))
     size = shape(base)[dim]
-    if isinstance(size, Sym):
+    if isinstance(node.op.rule, Put):
+        bound = node.inputs[[a.name for a in node.op.schema.arguments].index("size")]
+    elif isinstance(size, Sym):
         bound = builder.size(base, dim)
         known.record(bound, size)
     else:
         bound = builder.const(size)
     return builder.op(POSITION.name, node.inputs[at], bound), size
+
+
+def _anchor(node: Node, *read: Value) -> Node:
+    """Where to test a position: as soon as its block has what that reads."""
+    block = node.block
+    assert block is not None
+    inside = [v.node for v in read if v.node is not None and v.node.block is block]
+    last = max((block.nodes.index(n) for n in inside), default=-1)
+    return block.nodes[last + 1]

@@ -11,7 +11,7 @@ else is copied (`Prepared.copies`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -19,7 +19,7 @@ from codegen.fusible import REGISTERS
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
-from codegen.operands import producer, shape
+from codegen.operands import arguments, producer, shape
 from codegen.partition import Callback, Facts, Group, Item, partition, reads
 from codegen.positions import Positions, place
 from codegen.ranges import Ranges, ranges_of
@@ -34,6 +34,7 @@ from ir import (
     Graph,
     Known,
     Node,
+    Put,
     Structured,
     TensorType,
     Value,
@@ -72,6 +73,8 @@ class Prepared:
     slots: dict[Value, Value] = field(
         default_factory=dict
     )  # loop parameter -> the value whose memory the next iteration writes
+    filled: dict[Value, Value] = field(default_factory=dict)
+    """Loop parameter -> output: tensors that iterations fill part by part, in one memory."""
 
     def nests(self) -> list[Nest]:
         """Every nest of the plan, groups before the copies of their block."""
@@ -92,7 +95,7 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     lists = find_lists(graph, aliases, known)
     ranges = ranges_of(graph, known)
     while True:
-        facts = Facts(known, aliases, lists, stores)
+        facts = Facts(known, aliases, lists, stores, puts=set(_puts(graph, known)))
         plan = Prepared(graph, known, positions, aliases, lists, ranges, facts, register_bytes)
         _prepare_block(plan, graph.block, [])
         needed, shown = _lists_as_objects(plan), _tensors_called_with(plan)
@@ -125,7 +128,7 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
     copies = [
         (v, t)
         for v, t in targets
-        if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]], targets)
+        if not _write_there(plan, v, t, [v for g in groups for v in stored[id(g)]])
     ]
     for item, following in zip_longest(items, items[1:]):
         if isinstance(item, Group):
@@ -156,12 +159,9 @@ def _write_there(
     value: Value,
     target: Buffer,
     stored: Sequence[Value],
-    targets: Sequence[tuple[Value, Buffer]],
 ) -> bool:
-    """Let a value that a group of this block computes live in its target; only one target can have
-    it.
-    """
-    if value not in stored or value in plan.buffers or sum(v is value for v, _ in targets) > 1:
+    """Let a value that a group of this block computes live in its target, the first one."""
+    if value not in stored or value in plan.buffers:
         return False
     plan.buffers[value] = target
     return True
@@ -231,7 +231,9 @@ def _prepare_loop(plan: Prepared, node: Node) -> None:
     targets = []
     carried = zip(body.params[1:], body.returns[1:], node.inputs[2:], node.outputs, strict=True)
     for param, result, first, output in carried:
-        if isinstance(param.type, TensorType):
+        if result.node in plan.facts.puts:
+            targets.append(_fill(plan, param, result.node, output))
+        elif isinstance(param.type, TensorType):
             buffer = _own_buffer(plan, param)
             _enter(plan, first, buffer)
             slot = plan.slots[param] = Value(param.type, f"{param.name or 'carried'}.next")
@@ -241,8 +243,38 @@ def _prepare_loop(plan: Prepared, node: Node) -> None:
     _prepare_block(plan, body, targets)
 
 
+def _puts(graph: Graph, known: Known) -> Iterator[Node]:
+    """Nodes that fill a tensor which a loop carries uninitialized, and nobody reads meanwhile."""
+    for loop in graph.walk():
+        if loop.name == "prim::Loop":
+            (body,) = loop.blocks
+            for k, result in enumerate(body.returns[1:], 1):
+                node, first = result.node, loop.inputs[k + 1].node
+                if node is None or not isinstance(node.op.rule, Put) or node.block is not body:
+                    continue
+                rows, dim = node.inputs[0], arguments(node, known)["dim"]
+                is_own = rows is body.params[k] and len(rows.uses) == len(result.uses) == 1
+                is_new = first is not None and first.name == "prim::Uninitialized"
+                if is_own and is_new and isinstance(dim, int):
+                    yield node
+
+
+def _fill(plan: Prepared, param: Value, put: Node, output: Value) -> tuple[Value, Buffer]:
+    """Memory for a tensor that a loop fills; what an iteration stores, and where."""
+    whole = _own_buffer(plan, output)
+    plan.buffers[param] = plan.buffers[put.output] = whole
+    plan.filled[param] = output
+    row, given = put.inputs[1], arguments(put, plan.known)
+    dim, position = given["dim"], given["position"]
+    offset = position * whole.strides[dim]
+    strides = (*whole.strides[:dim], *whole.strides[dim + 1 :])
+    return row, Buffer(output, whole.dtype, shape(row), strides, offset)
+
+
 def _enter(plan: Prepared, first: Value, buffer: Buffer) -> None:
     """Copy a loop's initial value when its memory is not laid out as the loop's parameter."""
+    if first.node is not None and first.node.name == "prim::Uninitialized":
+        return
     start = readable(first, plan.buffers, plan.known)
     if not all(map(same_dim, start.strides, buffer.strides)) or not same_dim(start.offset, 0):
         plan.entering[buffer.base] = lower_copy(first, buffer, plan.buffers, plan.known)

@@ -126,6 +126,7 @@ class Unboxer:
     hold: Callable[[ll.Value], None]
     """Keeps an object alive until the entry returns."""
     symbols: dict[Symbol, ll.Value] = dataclass_field(default_factory=dict)
+    _tested: frozenset[Symbol] = frozenset()
     _pending: list[tuple[ll.Value, Dim]] = dataclass_field(default_factory=list)
     _testers: dict[TensorParam, ll.Function] = dataclass_field(default_factory=dict)
     _reader: Reader = dataclass_field(default_factory=reader)
@@ -151,7 +152,9 @@ class Unboxer:
             b.icmp_signed("==", value, emit_size(b, dim, self.symbols))
             for value, dim in self._pending
         ]
-        tests += [b.icmp_signed(">=", value, i64(_MINIMUM)) for value in self.symbols.values()]
+        new = [v for s, v in self.symbols.items() if s not in self._tested]
+        tests += [b.icmp_signed(">=", value, i64(_MINIMUM)) for value in new]
+        self._tested = frozenset(self.symbols)
         self._pending.clear()
         if tests:
             self.guards.require(_all(b, tests))

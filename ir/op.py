@@ -8,6 +8,7 @@ A row is an ATen schema, an effect, a type rule and, by kind, the rule with its 
     Scan        the same, keeping every prefix                loop nests
     View        index(out_index, ...) -> in_index             folded into addresses
     Create      scalar(s, index, dtype, **params) -> lane     loop nests; needs no input
+    Put         one part of a tensor replaced                 stores into a loop's own memory
     Join        pieces along one dim (cat, stack)             stores into slices of one buffer
     Structured  types only; matrix products by BLAS           calls from the plan's body
     Composite   decompose(b, *values) -> values               the decompose pass
@@ -149,6 +150,16 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Put:
+    """The tensor of the first parameter, with what parameter `position` names along parameter `dim`
+    replaced by the second. Law: nothing else reads the first, so its memory may become the
+    result's.
+    """
+
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """The tensors of parameter `tensors` one after the other along parameter `dim`, which is a new
     dim when the row `stacks`."""
@@ -203,7 +214,7 @@ class Opaque:
     """Called through the reference."""
 
 
-Rule = (Pointwise | Reduction | Scan | View | Create | Join | Structured | Composite | Scalar
+Rule = (Pointwise | Reduction | Scan | View | Create | Put | Join | Structured | Composite | Scalar
         | Control | Element | Opaque)
 
 

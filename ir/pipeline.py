@@ -6,6 +6,8 @@
                             │  fold           sizes, numbers, dtypes that are known
                             │  invariant      branches on constants, values that go around unchanged
                             │  unroll         loops of few iterations over tensors
+                            │  gather         lists that are only joined become the join's memory
+                            │  widen          products with each row of a tensor become one product
                             │  functionalize  in-place ops on memory of our own become values
                             │  decompose      composite rows
                             │  fold, rules    algebra that is exact
@@ -27,19 +29,23 @@ from ir.abstract import Known, is_literal
 from ir.builder import Builder
 from ir.dims import Sym
 from ir.errors import VerifyError
-from ir.graph import Graph, Value
+from ir.graph import Graph, Node, Value
+from ir.ops.control import LOOP
+from ir.ops.methods import LISTS
 from ir.passes import (
     cse,
     dce,
     decompose,
     fold,
     functionalize,
+    gather,
     inline,
     invariant,
     licm,
     rules,
     unpack,
     unroll,
+    widen,
 )
 from ir.passes.infer import infer
 from ir.verify import verify
@@ -60,6 +66,8 @@ PASSES = {
         Pass("fold", fold.run),
         Pass("invariant", invariant.run),
         Pass("unroll", unroll.run),
+        Pass("gather", gather.run),
+        Pass("widen", widen.run),
         Pass("functionalize", functionalize.run),
         Pass("decompose", decompose.run),
         Pass("rules", rules.run),
@@ -75,6 +83,8 @@ PIPELINE = tuple(PASSES[name] for name in (
     "fold",
     "invariant",
     "unroll",
+    "gather",
+    "widen",
     "functionalize",
     "decompose",
     "fold",
@@ -83,6 +93,20 @@ PIPELINE = tuple(PASSES[name] for name in (
     "licm",
     "dce",
 ))
+
+
+_INFORMED: dict[str, tuple[Callable[[Node], bool], Callable[[Graph, Known], bool]]] = {
+    "gather": (lambda node: LISTS.get(node.name) == "append", gather.run),
+    "widen": (lambda node: node.op is LOOP, widen.run),
+    "functionalize": (
+        lambda node: node.op.inplace_of is not None,
+        lambda graph, known: functionalize.run(graph),
+    ),
+    "decompose": (lambda node: True, decompose.run),
+}
+"""Decompositions, lists and loops depend on symbolic sizes above all; the targets of writes may
+have got their types by folding.
+"""
 
 
 class Watcher(Protocol):
@@ -118,20 +142,17 @@ def optimize(graph: Graph, known: Mapping[Value, Any]) -> Known:
 
 
 def _informed(step: Pass, known: Mapping[Value, Any]) -> Pass:
-    """Decompositions see what inference finds, symbolic sizes above all; so do writes, whose
-    targets may have got their types by folding.
-    """
-    if step is PASSES["decompose"]:
-        return Pass(step.name, lambda graph: decompose.run(graph, infer(graph, known)))
-    if step is PASSES["functionalize"]:
-        return Pass(step.name, lambda graph: _functionalize(graph, known))
-    return step
+    """A pass that sees what inference finds, where the graph has what it looks for."""
+    if step.name not in _INFORMED:
+        return step
+    concerns, informed = _INFORMED[step.name]
 
+    def run(graph: Graph) -> bool:
+        if any(map(concerns, graph.walk())):
+            return informed(graph, infer(graph, known))
+        return step.run(graph)
 
-def _functionalize(graph: Graph, known: Mapping[Value, Any]) -> bool:
-    if any(node.op.inplace_of is not None for node in graph.walk()):
-        infer(graph, known)
-    return functionalize.run(graph)
+    return Pass(step.name, run)
 
 
 def _verify_after(step: Pass, graph: Graph) -> None:

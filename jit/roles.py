@@ -18,6 +18,7 @@ from ir import (
     LISTS,
     Control,
     Graph,
+    Join,
     ListType,
     Node,
     Pointwise,
@@ -98,6 +99,17 @@ def _decides(value: Value, seen: set[Value]) -> bool:
     return any(_decides_in(node, position, seen) for node, position in value.uses)
 
 
+def _counts_pieces(node: Node) -> bool:
+    """Whether a loop's count says how many pieces a tensor is joined from."""
+    lists = [
+        inner.inputs[0]
+        for block in node.blocks
+        for inner in block.nodes
+        if LISTS.get(inner.name) == "append"
+    ]
+    return any(isinstance(user.op.rule, Join) for v in lists for user, _ in v.uses)
+
+
 def _decides_in(node: Node, position: int, seen: set[Value]) -> bool:
     rule = node.op.rule
     if isinstance(rule, Pointwise):
@@ -110,7 +122,7 @@ def _decides_in(node: Node, position: int, seen: set[Value]) -> bool:
         lists = [v for v in node.inputs if isinstance(v.type, ListType)]
         return any(_decides(v, seen) for v in (*lists, *node.outputs))
     if isinstance(rule, Control):
-        return node.name not in _NUMBERS
+        return node.name not in _NUMBERS or (position == 0 and _counts_pieces(node))
     if any(isinstance(v.type, TensorType) for v in (*node.inputs, *node.outputs)):
         return True
     return any(_decides(v, seen) for v in node.outputs)

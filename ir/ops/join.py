@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.dims import Dim
-from ir.op import Join
+from ir.op import Join, Put, row
 from ir.ops.factory import Tensor, composite, declare
 from ir.typerules import axis, fail, filled, is_known
 from ir.types import TENSOR, TensorType
@@ -79,6 +79,27 @@ cat = declare("cat(Tensor[] tensors, int dim=0) -> Tensor  | .out", lambda _: Jo
               lambda rule, schema: _cat_type, aliases=("concat", "concatenate"))
 stack = declare("stack(Tensor[] tensors, int dim=0) -> Tensor  | .out", lambda _: Join(stacks=True),
                 lambda rule, schema: _stack_type)
+
+
+def _put(rows: Any, row: Any, dim: int, position: int, size: int) -> Any:
+    """The first one makes the memory."""
+    if rows is None:
+        rows = row.new_empty((*row.shape[:dim], size, *row.shape[dim:]))
+    rows.select(dim, position).copy_(row)
+    return rows
+
+
+def _put_type(rows: Any, row: TensorType, dim: Any, position: Any, size: Any) -> TensorType:
+    if not row.is_complete or not is_known(dim, size):
+        return TENSOR
+    return filled((*row.shape[:dim], size, *row.shape[dim:]), row.dtype)
+
+
+PUT = row("prim::put(Tensor rows, Tensor row, int dim, int position, int size) -> Tensor",
+          Put("position"), infer=_put_type, python=_put)
+"""`stack` one by one: the tensors so far, of `size` in the end, which may be uninitialized, and the
+next."""
+
 hstack = composite("hstack(Tensor[] tensors) -> Tensor  | .out",
                    _stacked(1, lambda rank: 0 if rank == 1 else 1))
 vstack = composite("vstack(Tensor[] tensors) -> Tensor  | .out", _stacked(2, lambda rank: 0),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir.dims import Dim
+from ir.dims import product as product_of
 from ir.dtypes import float32, float64
 from ir.op import Op, Structured
 from ir.ops.factory import NUMERIC, Tensor, composite, declare
@@ -46,7 +47,7 @@ def _as_sum(b: Any, x: Tensor, y: Tensor) -> Tensor | None:
     if not is_known_tensor(x.type, y.type) or x.type.dtype not in NATIVE:
         return None
     a, c = x.type.shape, y.type.shape
-    rows, columns = a[-2] if len(a) > 1 else 1, c[-1] if len(c) > 1 else 1
+    rows, columns = product_of(a[:-1]) if len(c) < 3 else a[-2], c[-1] if len(c) > 1 else 1
     if not any(isinstance(n, int) and n <= most for n, most in ((rows, 1), (columns, FEW))):
         return None
     left = b.unsqueeze(x, -2) if len(a) > 1 and len(c) > 1 else x

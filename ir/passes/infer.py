@@ -27,7 +27,7 @@ from ir.abstract import (
 from ir.builder import evaluate_call
 from ir.dims import Sym, same
 from ir.graph import Block, Graph, Node, Value
-from ir.ops.control import CAST, IF, LOOP
+from ir.ops.control import CAST, IF, LOOP, UNINITIALIZED
 from ir.typerules import Unknown
 
 Profile = Mapping[Value, T.Type]
@@ -95,13 +95,15 @@ class _Inference:
     def _loop(self, node: Node, carried: Sequence[Any]) -> Sequence[Any]:
         (body,) = node.blocks
         declared = [_erased(self.declared[v]) for v in node.outputs]
+        is_new = [v.node is not None and v.node.op is UNINITIALIZED for v in node.inputs[2:]]
         while True:
             self.known.record(body.params[0], Unknown(T.INT))
             for value, abstract in zip(body.params[1:], carried, strict=True):
                 self.known.record(value, abstract)
             after = self.block(body)[1:]
             joined = [
-                join_abstract(a, b, d) for a, b, d in zip(carried, after, declared, strict=True)
+                b if is_nothing else join_abstract(a, b, d)
+                for a, b, d, is_nothing in zip(carried, after, declared, is_new, strict=True)
             ]
             if all(map(same_abstract, joined, carried)):
                 return carried
