@@ -27,6 +27,7 @@ from ir import (
     INT,
     LISTS,
     NONE,
+    RESIZING,
     STR,
     Aliases,
     Block,
@@ -60,9 +61,8 @@ FLAT_ONLY = (
     "reverse",
 )
 """Operators on lists of numbers that lists of lists leave to the interpreter."""
-_RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
 _DROPPING = ("set", "pop", "remove", "delete", "clear")
-_CHANGING = (*_RESIZING, *_DROPPING, "sort", "reverse")
+_CHANGING = (*RESIZING, *_DROPPING, "sort", "reverse")
 _CONTROL = ("prim::If", "prim::Loop")
 _BUILT = ("prim::ListConstruct", "prim::Constant", "prim::Uninitialized")
 
@@ -80,7 +80,7 @@ class Lists:
     def add(self, level: Sequence[Value]) -> None:
         """Lists of one type that may be the same."""
         used = [verb_of(n) for v in level for n, k in v.uses if k == 0]
-        if not any(u in _RESIZING for u in used):
+        if not any(u in RESIZING for u in used):
             self.fixed.update(level)
         if any(u in _DROPPING for u in used):
             self.dropping.update(level)

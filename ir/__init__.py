@@ -54,7 +54,7 @@ from ir.op import (
     View,
 )
 from ir.ops.gradient import autograd_nodes
-from ir.ops.methods import LISTS
+from ir.ops.methods import LISTS, RESIZING
 from ir.ops.python import BOUNDS, POSITION
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
@@ -129,6 +129,7 @@ __all__ = [
     "PASSES",
     "POSITION",
     "RANGE",
+    "RESIZING",
     "SIZE",
     "STR",
     "TENSOR",

@@ -27,6 +27,7 @@ from ir import (
     CompileError,
     Graph,
     Interpreter,
+    ListType,
     ObjectType,
     Type,
     erased_type_of,
@@ -44,7 +45,7 @@ from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
 from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import roles
-from jit.script import CompiledSource, compile_function, undeclared_types
+from jit.script import CompiledSource, annotated_types, compile_function, undeclared_types
 from jit.state import Place, bind_state
 from jit.trace import call_graph, is_tracing
 
@@ -205,6 +206,11 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         binding = call.binding if self._is_open else None
         if binding is not None:
             key = (*map(_flag_or_type_key, bound), binding.shape)
+        if key is not None and any(type(v) is list and not v for v in bound):
+            found = self._with_elements(key, bound, binding)
+            if found is None:
+                return "empty list"
+            key = found
         for site in self._sites.get(key, ()):
             if site.is_current():
                 return site
@@ -212,6 +218,20 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             return self._refused[key].reason
         with self._lock, paused():
             return self._make_site(key, bound, binding)
+
+    def _with_elements(
+        self, key: tuple[object, ...], bound: Sequence[Any], binding: Binding | None
+    ) -> Key:
+        """The key where annotations tell the elements of empty lists; None where nothing does."""
+        declared = annotated_types(self._function)
+        names = self._signature.parameters if binding is None else binding.names
+        found = list(key)
+        for k, (name, value) in enumerate(zip(names, bound, strict=True)):
+            if type(value) is list and not value:
+                if not isinstance(declared.get(name), ListType):
+                    return None
+                found[k] = declared[name]
+        return tuple(found)
 
     def _make_site(self, key: Key, bound: Sequence[Any], binding: Binding | None) -> Site | str:
         if key not in self._sites and len(self._sites) >= _SIGNATURES:

@@ -88,6 +88,11 @@ _ROWS = (
     Reason(
         "eager refuses", "bailout", "eager raises an error for arguments of these shapes or dtypes"
     ),
+    Reason(
+        "empty list",
+        "bailout",
+        "an argument is an empty list: what it is a list of, only an annotation could tell",
+    ),
     Reason("plan limit", "bailout", "the function has as many plans as the knob `plans` allows"),
     Reason(
         "size limit",

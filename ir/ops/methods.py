@@ -248,5 +248,8 @@ LISTS: Mapping[str, str] = {
 }
 """What operators do to lists, for code that has them in memory of its own."""
 
+RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
+"""Of these, what changes how many elements a list has."""
+
 IDENTITY = {"aten::__is__": False, "aten::__isnot__": True}
 """Tests for the same object, and what they give for None and something that never is None."""

@@ -26,6 +26,7 @@ from jit.script.state import (
     is_state,
 )
 
+_ANNOTATE = LazyModule("jit.script.annotate")
 _COMPILE = LazyModule("jit.script.compile")
 _CHECK_CLASS = LazyModule("jit.script.check_class")
 _EXAMPLES = LazyModule("jit.script.examples")
@@ -61,6 +62,13 @@ def check_class(cls: type) -> None:
     _CHECK_CLASS.check_class(cls)
 
 
+def annotated_types(fn: Any) -> dict[str, Type]:
+    """Types of parameters that annotations tell (see `jit.script.annotate`)."""
+    found = _ANNOTATE.annotated_types(fn)
+    assert isinstance(found, dict)
+    return found
+
+
 def undeclared_types(fn: Any) -> dict[str, Type]:
     """Types of parameters that declare none (see `jit.script.overloads`)."""
     found = _OVERLOADS.undeclared_types(fn)
@@ -83,6 +91,7 @@ __all__ = [
     "WATCHED",
     "CompiledMethod",
     "CompiledSource",
+    "annotated_types",
     "check_class",
     "compile_function",
     "example_types",

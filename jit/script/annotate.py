@@ -16,7 +16,7 @@ import inspect
 import numbers
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ from ir import (
     UnsupportedError,
     optional,
 )
+from jit.declared import annotations_of
 
 _PLAIN: dict[Any, Type] = {
     None: NONE, type(None): NONE, int: INT, torch.SymInt: INT, float: FLOAT, bool: BOOL,
@@ -195,6 +196,19 @@ def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) 
     except Exception as error:
         message = f"the annotation {text!r} cannot be evaluated: {error}"
         raise UnsupportedError(message, span) from error
+
+
+def annotated_types(fn: Callable[..., Any]) -> dict[str, Type]:
+    """What the annotations of a function say of its parameters, as far as they can be read."""
+    found = {}
+    for name, annotation in annotations_of(fn).items():
+        try:
+            if isinstance(annotation, str):
+                annotation = evaluate_annotation(annotation, getattr(fn, "__globals__", {}), None)
+            found[name] = type_of_annotation(annotation)
+        except UnsupportedError:
+            continue
+    return found
 
 
 def parse_type_comment(

@@ -32,6 +32,7 @@ from jit.script.frame import (
     Scope,
     statement,
 )
+from jit.script.growth import may_resize
 from jit.script.iteration import Indexed, iteration
 from jit.script.names import loaded_names, shared_names, stored_names
 from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
@@ -147,14 +148,26 @@ def _for(frame: Frame, node: ast.For) -> None:
         _unroll(frame, node, over)
         return
     target = ast.Assign([node.target], node.iter)
+    position: list[Value] = []
 
     def body(index: Value) -> None:
+        position[:] = [index]
         with frame.at(node.target):
             assign(frame, node.target, over.element(index))
         run(frame, node.body)
 
+    def is_within(index: Value) -> Value:
+        return frame.op("aten::lt", index, over.measure())
+
+    def revise(made: Node) -> bool:
+        if loop.again is not None or not may_resize(made, over.lists):
+            return False
+        loop.trip, loop.first = frame.constant(_ENDLESS), is_within(frame.constant(0))
+        loop.again = lambda: is_within(frame.op("aten::add", position[0], 1))
+        return True
+
     trip = frame.constant(_ENDLESS) if over.length is None else over.length
-    loop = Loop(frame, node, [target, *node.body], trip, frame.constant(True), body)
+    loop = Loop(frame, node, [target, *node.body], trip, frame.constant(True), body, revise=revise)
     loop.emit()
     _finish(frame, node.orelse, loop.broke)
 
@@ -222,6 +235,8 @@ class Loop:
     first: Value
     body: Callable[[Value], None]
     again: Callable[[], bool | Value] | None = None
+    revise: Callable[[Node], bool] | None = None
+    """Looks at the loop as compiled: whether it has to be compiled otherwise."""
     broke: Binding = False
     carried: dict[str, Type] = field(default_factory=dict)
     conflicts: dict[str, str] = field(default_factory=dict)
@@ -243,10 +258,22 @@ class Loop:
                         self.opened.add(binding)
         while True:
             made, start = self._attempt()
-            if not self._settle(self.frame.scope, start):
+            if not self._settle(self.frame.scope, start) and not self._revised(made):
                 self._close(made)
                 return
             made.erase()
+
+    def _revised(self, made: Node) -> bool:
+        """Whether the loop was found to need another form; `made` stays behind the loop's inputs,
+        so that these are made where it is.
+        """
+        if self.revise is None:
+            return False
+        end, self.frame.scope = self.frame.scope, self.before
+        if self.revise(made):
+            return True
+        self.frame.scope = end
+        return False
 
     def _attempt(self) -> tuple[Node, Scope]:
         """Compile the body once, with what is carried so far."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value
 from jit.script.constants import constant_of, lift
@@ -26,10 +27,14 @@ from jit.script.values import (
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """A loop at run time: `length` (None: endless) and the element at an index."""
+    """A loop at run time: `length` (None: endless) and the element at an index; the lists that it
+    goes over, and how to ask for the length again after one of them has changed.
+    """
 
     length: Value | None
     element: Callable[[Value], Operand]
+    lists: Sequence[Value] = ()
+    measure: Callable[[], Value] | None = None
 
 
 _SHORT = 16
@@ -95,7 +100,10 @@ def _value(frame: Frame, value: Value) -> Indexed:
     match value.type:
         case ListType():
             return Indexed(
-                frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
+                frame.op("aten::len", value),
+                lambda i: frame.op("aten::__getitem__", value, i),
+                [value],
+                lambda: frame.op("aten::len", value),
             )
         case TensorType():
             return Indexed(
@@ -141,11 +149,18 @@ def _zip(frame: Frame, parts: tuple[Operand, ...]) -> Iteration:
     if known and all(e or not isinstance(f, Indexed) for e, f in zip(endless, found, strict=True)):
         return [Items(tuple(_at(frame, f, i) for f in found)) for i in range(min(known))]
     runtime = [f if isinstance(f, Indexed) else _indexed(frame, f) for f in found]
-    length: Value | None = None
-    for item in runtime:
-        if item.length is not None:
-            length = item.length if length is None else frame.op("prim::min", length, item.length)
-    return Indexed(length, lambda i: Items(tuple(item.element(i) for item in runtime)))
+    finite = [item for item in runtime if item.length is not None]
+    return Indexed(
+        _least(frame, [item.length for item in finite]),
+        lambda i: Items(tuple(item.element(i) for item in runtime)),
+        [value for item in runtime for value in item.lists],
+        lambda: _least(frame, [i.measure() if i.measure else i.length for i in finite]),
+    )
+
+
+def _least(frame: Frame, lengths: Sequence[Value]) -> Value | None:
+    """The shortest of some lengths; None when there are none."""
+    return reduce(lambda a, b: frame.op("prim::min", a, b), lengths) if lengths else None
 
 
 def _at(frame: Frame, found: Iteration, index: int) -> Operand:
