@@ -140,12 +140,18 @@ def i64(value: int | ll.Value) -> ll.Value:
     return ll.Constant(I64, value) if isinstance(value, int) else value
 
 
+_APART = ("PyEval_RestoreThread", "PyEval_SaveThread")
+"""Functions that touch no memory of the code that calls them: what it has loaded stays valid."""
+
+
 def function(module: ll.Module, name: str) -> ll.Function:
     """The declaration of a C function of the table."""
     found = module.globals.get(name)
     if found is None:
         result, parameters = _SIGNATURES[name]
         found = ll.Function(module, ll.FunctionType(result, parameters), name)
+        if name in _APART:
+            found.attributes.add("inaccessiblememonly")
     return found
 
 

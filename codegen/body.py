@@ -284,6 +284,7 @@ class Body:
             self.entry.require(condition)
             return
         with self.b.if_then(self.b.not_(condition), likely=False):
+            self.entry.take_gil()
             if node is not None and all(map(self._is_boxable, node.inputs)):
                 outlined = outline(Callback([node]), self.plan.known)
                 arguments = [self._box_fresh(v) for v in outlined.arguments]
@@ -337,6 +338,7 @@ class Body:
         if self.can_leave:
             self.entry.require(ll.IntType(1)(0))
         else:
+            self.entry.take_gil()
             self.call_back(Callback([node]))
 
     def _on_lists(self, node: Node) -> None:

@@ -10,7 +10,7 @@ its layout fits. Around callbacks, tensors are handed on as objects.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
 import llvmlite.ir as ll
@@ -20,6 +20,7 @@ from codegen.entry import EntryBuilder, Owned
 from codegen.nest import Nest
 from codegen.partition import Group
 from codegen.prepare import Prepared, is_object
+from codegen.quiet import is_endless, is_quiet, long_turns
 from codegen.structured import allocate_call
 from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Type, Value
 
@@ -157,6 +158,8 @@ def emit_loop(body: Body, node: Node) -> None:
     entry.loop_depth += 1
     _keep_all(body, slots, {p: first for p, _, first, _ in carried})
     count, condition = body.number(node.inputs[0]), body.number(node.inputs[1])
+    gil = ExitStack()
+    is_late = _release_gil(body, node, count, gil)
     before = b.block
     header, work, done = (b.append_basic_block(f"loop.{part}") for part in ("test", "body", "done"))
     b.branch(header)
@@ -183,6 +186,10 @@ def emit_loop(body: Body, node: Node) -> None:
         _keep_all(body, slots, {p: r for p, r, _, _ in carried})
         for param in phis:
             body.drop(param, phis[param][0])
+        if is_late:
+            turns = I64(long_turns(body.plan, node))
+            with b.if_then(b.icmp_signed("==", counter, turns), likely=False):
+                entry.give_gil()
     latch = b.block
     counter.add_incoming(b.add(counter, I64(1), flags=("nsw",)), latch)
     go_on.add_incoming(following, latch)
@@ -191,6 +198,7 @@ def emit_loop(body: Body, node: Node) -> None:
             phi.add_incoming(value, latch)
     b.branch(header)
     b.position_at_end(done)
+    gil.close()
     entry.loop_depth -= 1
     for param, _, _, output in carried:
         if param in slots:
@@ -199,6 +207,20 @@ def emit_loop(body: Body, node: Node) -> None:
             body.pointers[output] = phis[param][0]
         elif param in phis:
             body.receive(output, phis[param][0])
+
+
+def _release_gil(body: Body, node: Node, count: ll.Value, gil: ExitStack) -> bool:
+    """Run a quiet loop without the GIL where its count is a large one; whether a turn has to see
+    how long it runs.
+    """
+    entry, turns = body.entry, long_turns(body.plan, node)
+    is_late = is_endless(body.plan, node)
+    is_short = body.plan.ranges.of(node.inputs[0])[1] <= turns
+    if is_short or (is_late and entry.is_released) or not is_quiet(body.plan, node):
+        return False
+    is_long = ll.IntType(1)(0) if is_late else body.b.icmp_signed(">", count, I64(turns))
+    gil.enter_context(entry.release_gil(is_long))
+    return is_late
 
 
 def _keep_all(body: Body, slots: Mapping[Value, Owned], values: Mapping[Value, Value]) -> None:

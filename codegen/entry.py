@@ -149,9 +149,13 @@ class EntryBuilder:
         self._owned: list[Owned] = []
         self.loop_depth = 0
         """How many loops of the body are around the builder."""
+        self.is_released = False
+        """Whether what is emitted runs without the GIL where that is worth it."""
         self._chain: Owned | None = None
         self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
         self._slots = self.builder.alloca(PTR, i32(1))
+        self._thread = self.builder.alloca(PTR)  # its saved state while the GIL is released
+        self.builder.store(NULL, self._thread)
         self._body = self.function.append_basic_block("guards")
         self.builder.branch(self._body)  # the entry block stays open for stack slots
         self._target = self._miss = self.function.append_basic_block("miss")
@@ -204,6 +208,7 @@ class EntryBuilder:
 
     def _set_error(self, exception: str, message: str) -> None:
         b = self.builder
+        self.take_gil()
         kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
         call(b, "PyErr_SetString", kind, string(self.module, message))
         b.branch(self._error)
@@ -217,6 +222,7 @@ class EntryBuilder:
         """Emit what errors from here on do on their way out."""
         b, block = self.builder, self.function.append_basic_block("unwind")
         with b.goto_block(block):
+            self.take_gil()
             error = [stack(b, PTR) for _ in range(3)]
             call(b, "PyErr_Fetch", *error)
             yield
@@ -235,11 +241,13 @@ class EntryBuilder:
         """Emit the miss and error paths; call it when the body is complete."""
         b = self.builder
         b.position_at_end(self._miss)
+        self.take_gil()
         self._release_all()
         following = b.load(self._next, typ=ENTRY_TYPE.as_pointer())
         args = (self._callable, self._args, self._nargs, self._names)
         b.ret(b.call(following, args, tail=True))
         b.position_at_end(self._failed)
+        self.take_gil()
         self._release_all()
         b.ret(NULL)
         self._slots.operands = [i32(max(len(self._owned), 1))]
@@ -407,16 +415,34 @@ class EntryBuilder:
 
     @contextmanager
     def release_gil(self, condition: ll.Value | None = None) -> Iterator[None]:
-        """Run the body without the GIL (only when `condition` holds, if given)."""
+        """Run the body without the GIL (only when `condition` holds, if given); inside, `give_gil`
+        may release it later.
+        """
         b = self.builder
-        state = stack(b, PTR)
-        b.store(NULL, state)
-        with _if(b, condition):
-            b.store(call(b, "PyEval_SaveThread"), state)
+        is_outermost = self._has_gil()
+        with b.if_then(is_outermost if condition is None else b.and_(is_outermost, condition)):
+            b.store(call(b, "PyEval_SaveThread"), self._thread)
+        outside, self.is_released = self.is_released, True
         yield
-        saved = b.load(state, typ=PTR)
-        with _if(b, condition):
-            call(b, "PyEval_RestoreThread", saved)
+        self.is_released = outside
+        with b.if_then(is_outermost):
+            self.take_gil()
+
+    def give_gil(self) -> None:
+        """Release the GIL, if it is held, up to the end of the `release_gil` around."""
+        with self.builder.if_then(self._has_gil()):
+            self.builder.store(call(self.builder, "PyEval_SaveThread"), self._thread)
+
+    def take_gil(self) -> None:
+        """Get the GIL back, if it was released."""
+        b = self.builder
+        with b.if_then(b.not_(self._has_gil()), likely=False):
+            call(b, "PyEval_RestoreThread", b.load(self._thread, typ=PTR))
+            b.store(NULL, self._thread)
+
+    def _has_gil(self) -> ll.Value:
+        b = self.builder
+        return b.icmp_unsigned("==", b.load(self._thread, typ=PTR), NULL)
 
     # --- private ---
 
@@ -534,6 +560,7 @@ class EntryBuilder:
         b = self.builder
         block = self.function.append_basic_block("leave")
         with b.goto_block(block):
+            self.take_gil()
             self._count("hits", -1)
             self._count("faults", 1)
             b.branch(self._miss)
@@ -554,16 +581,6 @@ class EntryBuilder:
         for k, value in enumerate(values):
             b.store(value, offset(b, array, 8 * k))
         return array
-
-
-@contextmanager
-def _if(b: ll.IRBuilder, condition: ll.Value | None) -> Iterator[None]:
-    """Emit under a condition, or without one."""
-    if condition is None:
-        yield
-    else:
-        with b.if_then(condition):
-            yield
 
 
 def install(library: Library, name: str = "entry", following: int | None = None) -> int:

@@ -157,7 +157,9 @@ def _for(frame: Frame, node: ast.For) -> None:
         run(frame, node.body)
 
     def is_within(index: Value) -> Value:
-        return frame.op("aten::lt", index, over.measure())
+        length = over.length_now()
+        assert length is not None, "only lists are resized"
+        return frame.op("aten::lt", index, length)
 
     def revise(made: Node) -> bool:
         if loop.again is not None or not may_resize(made, over.lists):

@@ -1,10 +1,10 @@
 """Whether the body of a loop may change how many elements a list has that the loop goes over.
 
-    for v in work:              counted: nothing in the body resizes a list that may be `work`
-        found.append(v)
+for v in work:              counted: nothing in the body resizes a list that may be `work`
+    found.append(v)
 
-    for v in work:              each turn asks again, as Python's iterator does
-        work.append(v - 1)
+for v in work:              each turn asks again, as Python's iterator does
+    work.append(v - 1)
 """
 
 from __future__ import annotations

@@ -34,7 +34,11 @@ class Indexed:
     length: Value | None
     element: Callable[[Value], Operand]
     lists: Sequence[Value] = ()
-    measure: Callable[[], Value] | None = None
+    measure: Callable[[], Value | None] | None = None
+
+    def length_now(self) -> Value | None:
+        """The length where the frame stands."""
+        return self.measure() if self.measure is not None else self.length
 
 
 _SHORT = 16
@@ -149,18 +153,18 @@ def _zip(frame: Frame, parts: tuple[Operand, ...]) -> Iteration:
     if known and all(e or not isinstance(f, Indexed) for e, f in zip(endless, found, strict=True)):
         return [Items(tuple(_at(frame, f, i) for f in found)) for i in range(min(known))]
     runtime = [f if isinstance(f, Indexed) else _indexed(frame, f) for f in found]
-    finite = [item for item in runtime if item.length is not None]
     return Indexed(
-        _least(frame, [item.length for item in finite]),
+        _least(frame, [item.length for item in runtime]),
         lambda i: Items(tuple(item.element(i) for item in runtime)),
         [value for item in runtime for value in item.lists],
-        lambda: _least(frame, [i.measure() if i.measure else i.length for i in finite]),
+        lambda: _least(frame, [item.length_now() for item in runtime]),
     )
 
 
-def _least(frame: Frame, lengths: Sequence[Value]) -> Value | None:
-    """The shortest of some lengths; None when there are none."""
-    return reduce(lambda a, b: frame.op("prim::min", a, b), lengths) if lengths else None
+def _least(frame: Frame, lengths: Sequence[Value | None]) -> Value | None:
+    """The shortest of some lengths, of which None has no end."""
+    finite = [length for length in lengths if length is not None]
+    return reduce(lambda a, b: frame.op("prim::min", a, b), finite) if finite else None
 
 
 def _at(frame: Frame, found: Iteration, index: int) -> Operand:
