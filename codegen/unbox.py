@@ -126,7 +126,8 @@ class Unboxer:
     hold: Callable[[ll.Value], None]
     """Keeps an object alive until the entry returns."""
     symbols: dict[Symbol, ll.Value] = dataclass_field(default_factory=dict)
-    _tested: frozenset[Symbol] = frozenset()
+    settled: frozenset[Symbol] = frozenset()
+    """Symbols that need no test: what they stand for was tested, or is computed."""
     _pending: list[tuple[ll.Value, Dim]] = dataclass_field(default_factory=list)
     _testers: dict[TensorParam, ll.Function] = dataclass_field(default_factory=dict)
     _reader: Reader = dataclass_field(default_factory=reader)
@@ -152,9 +153,8 @@ class Unboxer:
             b.icmp_signed("==", value, emit_size(b, dim, self.symbols))
             for value, dim in self._pending
         ]
-        new = [v for s, v in self.symbols.items() if s not in self._tested]
+        new = [value for symbol, value in self.symbols.items() if symbol not in self.settled]
         tests += [b.icmp_signed(">=", value, i64(_MINIMUM)) for value in new]
-        self._tested = frozenset(self.symbols)
         self._pending.clear()
         if tests:
             self.guards.require(_all(b, tests))
