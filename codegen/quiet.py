@@ -37,7 +37,7 @@ def is_endless(plan: Prepared, loop: Node) -> bool:
 
 def long_turns(plan: Prepared, loop: Node) -> int:
     """How many turns make a loop a long one."""
-    items = [item for block in _blocks(loop) for item in plan.items[block]]
+    items = [item for block in _blocks(loop) for item in plan.items.get(block, ())]
     loops = (i for i in items if isinstance(i, Node) and i.name == "prim::Loop")
     if any(is_endless(plan, inner) for inner in loops):
         return LONG_AROUND_ENDLESS
