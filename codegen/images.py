@@ -63,14 +63,17 @@ _BOUNDS: dict[str, tuple[str | float, str | float]] = {
 """Operators that bound a value: the bounds, or the parameters that say them."""
 
 
-def lay_out_images(graph: Graph, known: Known) -> None:
-    """Rewrite a specialized graph in place."""
+def lay_out_images(graph: Graph, known: Known) -> dict[Node, list[Node]]:
+    """Rewrite a specialized graph in place. Gives what each convolution does besides: nodes that
+    are not in the graph any more.
+    """
     work = _Images(graph, known)
     work.find()
     if work.chosen:
         work.rewrite()
         work.copy_back()
         run_pipeline(graph, (PASSES["dce"],))
+    return work.taken
 
 
 @dataclass(slots=True)
@@ -103,6 +106,7 @@ class _Images:
     laid: dict[Value, TensorType] = field(default_factory=dict)
     """Values that became channels-last, and the types they had."""
     panels: dict[tuple[Value, Any], Value] = field(default_factory=dict)
+    taken: dict[Node, list[Node]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.aliases = Aliases(self.graph)
@@ -209,8 +213,9 @@ class _Images:
         made = b.node(CONVOLVE, inputs, [last.output.type], span=node.span)
         made.output.name = last.output.name
         last.output.replace_all_uses_with(made.output)
-        for taken in reversed(layer.nodes):
-            taken.erase()
+        self.taken[made] = layer.nodes[1:]
+        for node in reversed(layer.nodes):
+            node.erase()
         self._lay(made.output)
 
     def _panels(self, weight: Value, before: Node) -> Value:
@@ -266,7 +271,7 @@ class _Images:
             return False
         value = layer.last.output
         other = reader.inputs[1 if reader.inputs[0] is value else 0]
-        if layer.residual is not None:
+        if layer.residual is not None or self.aliases.is_written(other):
             return False
         if is_sum and self._is_image_like(other, value):
             layer.residual = other

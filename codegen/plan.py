@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import llvmlite.ir as ll
@@ -37,6 +37,8 @@ class Plan:
     captured: Sequence[Captured]
     kernels: Sequence[Kernel]
     llvm: str
+    taken: Mapping[Node, Sequence[Node]]
+    """Nodes that others do besides."""
 
     @property
     def address(self) -> int:
@@ -65,11 +67,13 @@ def compile_plan(
     *,
     keywords: Sequence[str] = (),
     captured: Sequence[Captured] = (),
+    taken: Mapping[Node, Sequence[Node]] = {},
 ) -> Plan:
     """Compile a specialized graph. Raises Refused with the reason when no plan can be made.
 
     The graph's parameters are what varies among `params` and `captured`, in order
-    (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so.
+    (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so;
+    `taken` are nodes that others of the graph do besides, for the report.
     """
     prepared = prepare(graph, known, host().vector_bytes)
     prepared.positions.verify(facts)
@@ -91,7 +95,7 @@ def compile_plan(
     entry.close()
     source = Source.of(module)
     library = engine().load(source, entry.imports)
-    return Plan(prepared, library, entry, params, captured, body.kernels, source.text)
+    return Plan(prepared, library, entry, params, captured, body.kernels, source.text, taken)
 
 
 def _written(graph: Graph) -> list[int]:

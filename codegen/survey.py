@@ -59,7 +59,7 @@ def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> 
     elif item.name in CONTROL:
         yield Place(item, "control")
     elif item in plan.prepared.calls:
-        yield Place(item, "call")
+        yield from (Place(node, "call") for node in (item, *plan.taken.get(item, ())))
     elif item in plan.prepared.stores:
         written = item.inputs[1]
         yield Place(item, "kernel", tuple(k for k, values in kernels if written in values))

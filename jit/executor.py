@@ -268,6 +268,7 @@ class Executor:
                     specialized.facts,
                     keywords=call.binding.shape[1],
                     captured=specialized.captured,
+                    taken=specialized.taken,
                 )
         except TypeRuleError as error:
             self.log(f"not compiled: {error}")

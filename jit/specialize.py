@@ -42,6 +42,7 @@ from ir import (
     Graph,
     Known,
     ListType,
+    Node,
     ObjectType,
     OptionalType,
     TensorType,
@@ -86,6 +87,8 @@ class Specialized:
     captured: list[Captured]
     known: Known
     facts: Facts
+    taken: dict[Node, list[Node]]
+    """Nodes that others of the graph do besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +125,10 @@ def specialize(
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
-    codegen.lay_out_images(work.graph, known)
+    taken = codegen.lay_out_images(work.graph, known)
     work.captured += pack_weights(work.graph, known, work.held)
     _name_values(work.graph)
-    return Specialized(work.graph, work.params, work.captured, known, facts)
+    return Specialized(work.graph, work.params, work.captured, known, facts, taken)
 
 
 _GRAD_MODES = (torch.no_grad, torch.enable_grad, torch.set_grad_enabled)

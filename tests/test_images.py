@@ -358,3 +358,14 @@ def test_a_loop_of_layers() -> None:
     with torch.no_grad():
         for turns in (30, 30, 31, 33, 0, 40):
             torch.testing.assert_close(made(x, turns), module(x, turns))
+
+
+def test_the_report_names_what_was_taken_over() -> None:
+    made = check(network(), torch.randn(2, 3, 12, 14))
+    (plan,) = jit.explain(made).plans
+    lines = {line.text.strip(): line for line in plan.lines}
+    absorbed = lines["return F.relu(y + self.skip(x))"]
+    assert absorbed.tier == "native"
+    assert {"convolve", "add", "relu"} <= {
+        place.node.name.partition("::")[2] for place in absorbed.places if place.tier == "call"
+    }
