@@ -100,6 +100,11 @@ MODELS = {
     "attention": (Block(False), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
     "attention written out": (Block(True), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
     "encoder": (Encoder(), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
+    "torch's encoder": (
+        nn.TransformerEncoderLayer(24, 4, 48, batch_first=True),
+        [(2, 9, 24), (3, 7, 24), (5, 12, 24)],
+        torch.randn,
+    ),
     "one position": (Block(False), [(2, 1, 24)], torch.randn),
     "cnn": (CNN(), [(2, 3, 16, 16), (5, 3, 16, 16), (3, 3, 16, 16)], torch.randn),
     "tokens": (Tokens(), [(2, 6), (3, 9), (2, 7)], tokens),
