@@ -38,6 +38,18 @@ def test_row(name: str, layout: Layout) -> None:
             check(op, case, True, False)
 
 
+@pytest.mark.parametrize("is_choice", [False, True])
+@pytest.mark.parametrize("queries", [1, 4])
+def test_queries_that_are_masked_from_every_key(queries: int, is_choice: bool) -> None:
+    mask = torch.ones(2, 1, queries, 7, dtype=torch.bool)
+    mask[0, :, 0], mask[1, :, :, 3:] = False, False
+    given = mask if is_choice else torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
+    query, key = torch.randn(2, 3, queries, 8), torch.randn(2, 3, 7, 8)
+    case = Case({"query": query, "key": key, "value": key, "attn_mask": given})
+    for symbolic in (False, True):
+        check(lookup("aten::scaled_dot_product_attention"), case, symbolic, not symbolic)
+
+
 def check(op: Op, case: Case, symbolic: bool, is_native: bool) -> None:
     """The plan gives what torch gives, laid out as torch does."""
     wanted = called(op, case)

@@ -14,6 +14,7 @@ import math
 from typing import Any
 
 from ir.dims import Dim
+from ir.dtypes import bool_
 from ir.op import Effect
 from ir.ops.factory import FLOATS, Tensor, structured
 from ir.ops.matmul import NATIVE
@@ -72,8 +73,9 @@ def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
     if not is_single and _is_blockwise(*types, grouped):
         return None
     features = query.type.shape[-1]
-    if causal or (mask is not None and mask.type.dtype is not given.dtype) or not isinstance(
-            features, int):
+    if causal or not isinstance(features, int):
+        return None
+    if mask is not None and mask.type.dtype not in (given.dtype, bool_):
         return None
     factor = 1 / math.sqrt(features) if scale is None else scale
     if not grouped:
@@ -87,10 +89,14 @@ def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
 
 def _attended(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
               factor: float) -> Tensor:
+    """A query that is masked from every key gives zeros."""
     scores = b.mul(b.matmul(query, b.transpose(key, -2, -1)), factor)
-    if mask is not None:
-        scores = b.add(scores, mask)
-    return b.matmul(b.softmax(scores, -1), value)
+    if mask is None:
+        return b.matmul(b.softmax(scores, -1), value)
+    is_choice = mask.type.dtype is bool_
+    scores = b.where(mask, scores, -math.inf) if is_choice else b.add(scores, mask)
+    is_lost = b.eq(b.amax(scores, [-1], True), -math.inf)
+    return b.matmul(b.masked_fill(b.softmax(scores, -1), is_lost, 0), value)
 
 
 structured("scaled_dot_product_attention(Tensor query, Tensor key, Tensor value, "
