@@ -244,7 +244,9 @@ class Body:
             with self.b.goto_entry_block():
                 slot = self.b.alloca(ll.ArrayType(ll.IntType(8), max(size, 1)))
                 slot.align = 64
-                self.pointers[base] = self.b.gep(slot, [I64(0)], source_etype=ll.IntType(8))
+                address = self.b.gep(slot, [I64(0)], source_etype=ll.IntType(8))
+                address.type = ll.PointerType()  # whose elements may be read as any type
+                self.pointers[base] = address
         else:
             made = self.entry.buffer(self.entry.size(size))
             self.pointers[base], self.temporaries[base] = made.data, made.handle

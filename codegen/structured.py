@@ -16,6 +16,7 @@ import llvmlite.ir as ll
 
 from codegen import shim
 from codegen.abi import offset
+from codegen.best import Best, emit_best, is_best, prepare_best
 from codegen.convolve import (
     CONVOLVE,
     PANELS,
@@ -26,6 +27,7 @@ from codegen.convolve import (
     prepare_convolve,
     prepare_pack,
 )
+from codegen.lookups import Read, emit_lookup, lookup_of, prepare_lookup
 from codegen.lower import dense_strides, lower_copy, readable
 from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
@@ -60,7 +62,7 @@ class Operator:
         return ()
 
 
-Call = Multiply | Operator | Convolve | Pack
+Call = Multiply | Operator | Convolve | Pack | Best | Read
 
 
 def is_called(node: Node, known: Known) -> bool:
@@ -71,8 +73,9 @@ def is_called(node: Node, known: Known) -> bool:
     rule = node.op.rule
     if isinstance(rule, Composite):
         return node.op.infer is not None and node.op.is_pure and shim.can_call(node, known)
-    is_ours = _is_native(node) or node.op in (CONVOLVE, PANELS)
-    return isinstance(rule, Structured) and (is_ours or shim.can_call(node, known))
+    is_own_op = node.op in (CONVOLVE, PANELS)
+    is_ours = _is_native(node) or is_own_op or is_best(node, known) or lookup_of(node, known)
+    return isinstance(rule, Structured) and (bool(is_ours) or shim.can_call(node, known))
 
 
 def _is_native(node: Node) -> bool:
@@ -88,6 +91,11 @@ def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call
         return prepare_convolve(node, buffers, known)
     if node.op is PANELS:
         return prepare_pack(node, buffers, known)
+    if is_best(node, known):
+        return prepare_best(node, buffers, known)
+    lookup = lookup_of(node, known)
+    if lookup is not None:
+        return prepare_lookup(node, lookup, buffers, known)
     for output in node.outputs:
         buffers[output] = _buffer(output, dense_strides(_type(output)))
     if not _is_native(node):
@@ -156,6 +164,12 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
         return
     if isinstance(call, Pack):
         emit_pack(body, call)
+        return
+    if isinstance(call, Best):
+        emit_best(body, call)
+        return
+    if isinstance(call, Read):
+        emit_lookup(body, call)
         return
     places = [*(_pointer(body, x) for x in call.operands), body.pointers[call.node.output]]
     emit_product(body.entry, call.product, call.operands[0].dtype, places)

@@ -168,16 +168,35 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """The members of dim `dim` of a tensor at the positions that another holds, whose dims take
+    the place of that dim; or with `is_each`, one position for each element of the result.
+    Positions may count from the end when the row `is_wrapping`.
+    """
+
+    table: Any
+    dim: Any
+    index: Any
+    is_wrapping: bool = False
+    is_each: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Structured:
     """Whole tensors from whole tensors, by a routine of its own: the row states the types of the
     results, and a plan calls the routine between its loop nests, without Python.
 
     With `is_product`, the result is the matrix product of the first two operands, whose leading
     dims broadcast; floats of 32 and 64 bits are multiplied by BLAS. `decompose`, as in Composite,
-    gives other ops for operands for which these are faster, and None for all others."""
+    gives other ops for operands for which these are faster, and None for all others.
+
+    With `is_best`, the results are the `k` largest (or smallest) members of a dim, and where they
+    are. `lookup` tells which members of a tensor the result holds, where it is made of such."""
 
     is_product: bool = False
     decompose: Callable[..., Any] = lambda b, *arguments: None
+    is_best: bool = False
+    lookup: Callable[..., Lookup | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

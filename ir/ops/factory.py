@@ -40,6 +40,7 @@ from ir.op import (
     TABLE,
     Composite,
     Effect,
+    Lookup,
     Op,
     Opaque,
     Pointwise,
@@ -245,10 +246,12 @@ def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any
 
 def structured(schemas: str, infer: TypeRule,
                decompose: Callable[..., Any] = lambda b, *arguments: None,
-               effect: Effect | None = None) -> Op:
+               effect: Effect | None = None, is_best: bool = False,
+               lookup: Callable[..., Lookup | None] | None = None) -> Op:
     """A family of operators that are called on whole tensors; `infer` types the results, which
     never share storage with an operand."""
-    return declare(schemas, lambda _: Structured(decompose=decompose), lambda rule, schema: infer,
+    rule = Structured(decompose=decompose, is_best=is_best, lookup=lookup)
+    return declare(schemas, lambda _: rule, lambda rule, schema: infer,
                    effect=effect)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ir.dims import Dim
 from ir.dtypes import int32, int64
+from ir.op import Lookup
 from ir.ops.factory import FLOATS, structured
 from ir.strides import Layout, is_contiguous
 from ir.typerules import axis, broadcast, fail, filled, is_known
@@ -39,7 +40,8 @@ def _embedding_type(weight: TensorType, indices: TensorType, **_: Any) -> Tensor
 
 
 structured("embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, "
-           "bool scale_grad_by_freq=False, bool sparse=False) -> Tensor | .out", _embedding_type)
+           "bool scale_grad_by_freq=False, bool sparse=False) -> Tensor | .out", _embedding_type,
+           lookup=lambda weight, indices, **_: Lookup(weight, 0, indices))
 
 
 def _index_select_type(self: TensorType, dim: Any, index: TensorType) -> TensorType:
@@ -52,7 +54,8 @@ def _index_select_type(self: TensorType, dim: Any, index: TensorType) -> TensorT
     return filled((*self.shape[:at], count, *self.shape[at + 1:]), self.dtype)
 
 
-structured("index_select(Tensor self, int dim, Tensor index) -> Tensor | .out", _index_select_type)
+structured("index_select(Tensor self, int dim, Tensor index) -> Tensor | .out", _index_select_type,
+           lookup=lambda self, dim, index: Lookup(self, dim, index))
 
 
 # gather and scatter -------------------------------------------------------------------------------
@@ -74,7 +77,8 @@ def _like_self(self: TensorType, **operands: Any) -> TensorType:
 
 
 structured("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor | .out",
-           _gather_type)
+           _gather_type,
+           lookup=lambda self, dim, index, **_: Lookup(self, dim, index, is_each=True))
 structured("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .src_out",
            _like_self)
 structured("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .out",
@@ -99,7 +103,16 @@ def _index_type(self: TensorType, indices: Any) -> TensorType:
     return filled((*self.shape[:first], *found, *self.shape[last + 1:]), self.dtype)
 
 
-structured("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor | .Tensor_out", _index_type)
+def _indexed(self: Any, indices: Any) -> Lookup | None:
+    """One tensor of positions."""
+    places = [k for k, t in enumerate(indices) if t is not None]
+    if len(places) != 1:
+        return None
+    return Lookup(self, places[0], indices[places[0]], is_wrapping=True)
+
+
+structured("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor | .Tensor_out", _index_type,
+           lookup=_indexed)
 
 
 # order --------------------------------------------------------------------------------------------
@@ -122,7 +135,7 @@ def _sort_type(self: TensorType, dim: Any, **_: Any) -> tuple[TensorType, Tensor
 
 
 structured("topk(Tensor self, SymInt k, int dim=-1, bool largest=True, bool sorted=True) "
-           "-> (Tensor values, Tensor indices)", _topk_type)
+           "-> (Tensor values, Tensor indices)", _topk_type, is_best=True)
 structured("""
     sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
     sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False) \
