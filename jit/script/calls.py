@@ -46,6 +46,7 @@ from jit.script.dynamic import (
 )
 from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
+from jit.script.keywords import built_items
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of, original_of
 from jit.script.scope import raise_exception, select
@@ -115,14 +116,9 @@ def _keywords(frame: Frame, node: ast.expr) -> dict[str, Operand]:
         return dict(operand.items)
     if isinstance(operand, PyObject) and isinstance(operand.obj, dict):
         return {str(k): lift(frame, v, f"{operand.name}[{k!r}]") for k, v in operand.obj.items()}
-    if (
-        isinstance(operand, Value)
-        and operand.node is not None
-        and operand.node.name == "prim::DictConstruct"
-    ):
-        keys = [constant_of(k) for k in operand.node.inputs[::2]]
-        if all(isinstance(k, str) for k in keys):
-            return dict(zip(keys, operand.node.inputs[1::2], strict=True))
+    items = built_items(frame, operand) if isinstance(operand, Value) else None
+    if items is not None:
+        return items
     raise frame.unsupported("`**` at a call needs a dict whose keys are known while compiling")
 
 

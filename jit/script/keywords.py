@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ir import Block, Node
+from ir import Block, Effect, Node, Value
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
 from jit.script.values import Arguments, Items, Keywords, Operand
@@ -59,6 +59,27 @@ def set_keyword(frame: Frame, owner: Keywords, key: Operand, item: Operand) -> N
 def delete_keyword(frame: Frame, owner: Keywords, key: Operand) -> None:
     """`del kwargs[key]`."""
     _pop(frame, owner, _name(frame, key), [])
+
+
+def built_items(frame: Frame, made: Value) -> dict[str, Value] | None:
+    """The items of a dict of this function when all are known here: those of its display and those
+    that were set since on every path. None when a key is not constant, or a branch, loop or someone
+    else may have changed the dict.
+    """
+    if made.node is None or made.node.name != "prim::DictConstruct":
+        return None
+    owners = list(_owners(frame.builder.block, made.node.block))
+    if any(node.name == "prim::Loop" for node in owners):
+        return None
+    pairs = list(zip(made.node.inputs[::2], made.node.inputs[1::2], strict=True))
+    around = [frame.builder.block, *(node.block for node in owners)]
+    for user, _ in made.uses:
+        if user.name == "aten::_set_item" and user.inputs[0] is made and user.block in around:
+            pairs.append((user.inputs[1], user.inputs[2]))
+        elif user.op.effect is not Effect.PURE or user.blocks:
+            return None
+    items = {constant_of(key): value for key, value in pairs}
+    return items if all(isinstance(key, str) for key in items) else None
 
 
 def _name(frame: Frame, key: Operand) -> str:

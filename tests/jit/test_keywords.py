@@ -163,3 +163,41 @@ def test_a_registered_function_is_seen() -> None:
         torch.testing.assert_close(compiled(X), halve(X))
     finally:
         TABLE.known["double"] = double
+
+
+def set_before_the_call(x: Tensor) -> Tensor:
+    options = {}
+    options["dim"] = 0
+    return torch.sum(x, **options)
+
+
+def set_on_one_path(x: Tensor, y: Tensor) -> Tensor:
+    options = {}
+    if y.sum() > 0:
+        options["keepdim"] = True
+    return torch.mean(x, 0, **options)
+
+
+def set_in_a_loop(x: Tensor) -> Tensor:
+    options = {"dim": 0}
+    for _ in range(x.shape[1]):
+        x = x + torch.sum(x, **options)
+        options["dim"] = 1 - options["dim"]
+    return x
+
+
+def test_a_dict_of_keywords_is_as_the_path_left_it() -> None:
+    x = torch.randn(3, 3)
+    compiled = jit.jit(set_before_the_call)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(x), set_before_the_call(x))
+    assert jit.stats(compiled).native == 2
+    for function, others in (
+        (set_on_one_path, [(torch.ones(1),), (-torch.ones(1),)]),
+        (set_in_a_loop, [()]),
+    ):
+        compiled = jit.jit(function)
+        with pytest.warns(jit.JitWarning, match="keys are known"):
+            compiled(x, *others[0])
+        for other in others:
+            torch.testing.assert_close(compiled(x, *other), function(x, *other))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 
 import pytest
@@ -182,3 +183,29 @@ def test_hooks_of_all_kinds_run_on_compiled_modules() -> None:
         removal.remove()
     module(X)
     assert len(seen) == 4
+
+
+class Wrapping(nn.Module):
+    """Wraps the forward of its subclasses."""
+
+    def __init_subclass__(cls) -> None:
+        forward = cls.forward
+
+        @functools.wraps(forward)
+        def wrapped(self, *args):
+            return forward(self, *args) + 1
+
+        cls.forward = wrapped
+
+
+class Wrapped(Wrapping):
+    def forward(self, x):
+        return x * 2
+
+
+def test_a_class_that_changes_its_subclasses_is_left_alone() -> None:
+    module = Wrapped().eval()
+    compiled, x = jit.jit(module), torch.ones(3)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(x), x * 3)
+    torch.testing.assert_close(module(x), x * 3)
