@@ -13,8 +13,9 @@ parallel.
   transposed in registers.
 * A reduction of everything has no outer loop to run in parallel: its row is cut into chunks
   (`codegen.split`).
-* Vectors may be several registers wide: that unrolls the loop and hides latency where the
-  arithmetic is cheap.
+* Vectors may be several registers wide: that unrolls the loop and hides latency, most of it where
+  chains of arithmetic are long.
+* Results larger than the caches are written around them.
 """
 
 from __future__ import annotations
