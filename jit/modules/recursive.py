@@ -17,6 +17,7 @@ import torch
 from torch.nn.modules.module import _WrappedHook
 from torch.utils.hooks import RemovableHandle
 
+from jit.collector import paused
 from jit.function import ScriptFunction
 from jit.modules.methods import ModuleMethod, compile_method, is_uninitialized
 from jit.modules.script_module import ScriptModule, is_made, script_class
@@ -36,7 +37,8 @@ def script_module(module: Module) -> ScriptModule:
     if is_made(type(module)):
         assert isinstance(module, ScriptModule)
         return module
-    made = _Copier().module(module)
+    with paused():
+        made = _Copier().module(module)
     if is_uninitialized(made):
         return made
     for method in vars(type(made)).values():

@@ -75,6 +75,7 @@ def _init_dataclass(frame: Frame, instance: Instance, given: Arguments) -> None:
 def _default(frame: Frame, instance: Instance, field: dataclasses.Field[Any]) -> Operand:
     name = f"{instance.cls.__name__}.{field.name}"
     if field.default is not dataclasses.MISSING:
+        frame.reads_outside(field.default)
         return lift(frame, field.default, name)
     if field.default_factory is not dataclasses.MISSING:
         return frame.call(PyObject(field.default_factory, name))
@@ -145,6 +146,7 @@ def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
         return method
     if not hasattr(instance.cls, name):
         raise frame.mismatch(f"a {instance.cls.__name__} has no attribute {name!r}")
+    frame.reads_outside(getattr(instance.cls, name))
     return lift(frame, getattr(instance.cls, name), f"{instance.cls.__name__}.{name}")
 
 

@@ -143,8 +143,7 @@ def _compile(
     value = frame.sealed(frame.require(result))
     graph.block.add_return(value)
     root.result, root.is_done = value.type, True
-    for callee in unit.callees.values():
-        prune(callee.graph)
+    prune(graph)
     for (_, attribute), obj in unit.frozen.items():
         freeze(obj, attribute)
     return CompiledSource(graph, tuple(unit.captures.values()))

@@ -68,6 +68,7 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
         return unbound_local(frame, node.id)
     try:
         obj = frame.resolver.lookup(node.id)
+        frame.reads_outside(obj)
     except KeyError:
         return undefined_global(frame, node.id)
     holder = frame.resolver.holder(node.id)

@@ -19,7 +19,7 @@ compiling, otherwise bool values:
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -49,6 +49,7 @@ from jit.script.library import library_name
 from jit.script.names import local_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
+from jit.script.structure import Structure, is_inert
 from jit.script.untyped import Untyped
 from jit.script.values import Arguments, Closure, Operand, Static, Unbound
 
@@ -112,6 +113,7 @@ class Callee:
     is_done: bool = False
     is_recursive: bool = False
     never_returns: bool = False  # every path raises
+    reads_outside: bool = False  # what it was compiled from is not only what it was given
 
 
 class Restart(Exception):
@@ -183,6 +185,12 @@ class Unit:
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     watches: list[Watch] = field(default_factory=list)  # of try bodies, the innermost last
     objects: int = 0  # objects of user classes made so far
+    structures: dict[int, Structure] = field(default_factory=dict)  # of modules, by identity
+    shared: dict[Hashable, tuple[Callee, tuple[Any, ...]]] = field(
+        default_factory=dict
+    )  # methods that serve modules that are alike
+    free: dict[Graph, bool] = field(default_factory=dict)  # graphs without any part of a module
+    outside: int = 0  # how often something was read that may lead to a module other than by self
     undefined: set[tuple[str, int, str]] = field(default_factory=set)  # file, line, global name
     refined: dict[Value, Value] = field(
         default_factory=dict
@@ -405,6 +413,13 @@ class Frame:
         return f"{message} (inside {self.source.name!r})" if self.is_library else message
 
     # names
+
+    def reads_outside(self, value: object) -> None:
+        """Note that the code reads something that is not the business of the module it belongs to
+        (see `sharing`).
+        """
+        if not is_inert(value):
+            self.unit.outside += 1
 
     def annotation_names(self) -> dict[str, Any]:
         """Python objects that an annotation may refer to."""

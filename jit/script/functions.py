@@ -13,7 +13,9 @@ import ast
 import typing
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FunctionType
+from typing import Any
 
 import torch
 
@@ -37,9 +39,11 @@ from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
+from jit.script.prune import prune
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import raise_exception
+from jit.script.sharing import from_twin, remember, shared_key
 from jit.script.statements import declared_result, function_result
 from jit.script.values import (
     Arguments,
@@ -132,6 +136,8 @@ def function_defaults(frame: Frame, fn: FunctionType, spec: ast.arguments) -> di
         *zip(positional[len(positional) - len(values) :], values, strict=True),
         *(fn.__kwdefaults__ or {}).items(),
     ]
+    for _, value in pairs:
+        frame.reads_outside(value)
     return {name: lift(frame, value, f"{fn.__name__}.{name}") for name, value in pairs}
 
 
@@ -208,10 +214,8 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     if None in keys:
         return inline_function(frame, fn, given)
     key = (fn, len(given.args), tuple(given.kwargs), tuple(keys))
-    callee = frame.unit.callees.get(key)
-    if callee is None:
-        callee = frame.unit.callees[key] = Callee(Graph(fn.__name__), tuple(operands))
-        _compile_callee(frame, fn, given, callee, is_recursive)
+    callee = frame.unit.callees.get(key) or _new_callee(frame, fn, given, key, is_recursive)
+    frame.unit.outside += callee.reads_outside
     callee.is_recursive = callee.is_recursive or not callee.is_done
     if callee.result is None and not callee.is_done:
         inner = function_frame(frame, fn, frame.builder)
@@ -232,6 +236,25 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     if callee.never_returns:
         _end_path(frame)
     return result
+
+
+def _new_callee(
+    frame: Frame, fn: FunctionType, given: Arguments, key: tuple[Any, ...], is_recursive: bool
+) -> Callee:
+    """A function for one list of arguments: that of a module that is alike, or compiled."""
+    unit, operands = frame.unit, [*given.args, *given.kwargs.values()]
+    shared = shared_key(frame, fn, key, operands)
+    twin = from_twin(unit, *shared) if shared is not None else None
+    if twin is not None:
+        unit.callees[key] = replace(twin, arguments=tuple(operands))
+        return unit.callees[key]
+    before = unit.outside
+    callee = unit.callees[key] = Callee(Graph(fn.__name__), tuple(operands))
+    _compile_callee(frame, fn, given, callee, is_recursive)
+    callee.reads_outside = unit.outside > before
+    if shared is not None and not callee.reads_outside:
+        remember(unit, shared[0], callee, shared[1].parts)
+    return callee
 
 
 def receiver_of(fn: FunctionType, given: Arguments) -> PyObject | None:
@@ -327,6 +350,7 @@ def _compile_callee(
     if isinstance(result, Value):
         callee.graph.block.add_return(result)
         callee.result = result.type
+        prune(callee.graph)
     else:
         callee.result = None
 

@@ -28,6 +28,7 @@ from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
+from jit.script.structure import is_own
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -70,6 +71,8 @@ def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
         value = read_attribute(owner.obj, name)
     except AttributeError:
         raise frame.mismatch(f"{owner.describe()} has no attribute {name!r}") from None
+    if not is_own(owner.obj, name, value):
+        frame.unit.outside += 1
     if is_run_time(frame, owner.obj, name, value):
         return read_state(frame, owner.obj, name, value)
     if not (isinstance(owner.obj, Module) and is_watched(owner.obj, name)):

@@ -111,7 +111,7 @@ class Resolver:
             isinstance(holder, types.ModuleType) and is_stable(holder)
         ):
             self.captures.setdefault(
-                (id(holder), key), Capture(name, holder, key, _snapshot(value))
+                (id(holder), key), Capture(name, holder, key, snapshot(value))
             )
 
     def record_item(self, name: str, mapping: Mapping[Any, Any], key: Any) -> None:
@@ -130,12 +130,12 @@ class Resolver:
         return {**self.globals, **dict(_filled(self.cells))}
 
 
-def _snapshot(value: Any) -> Any:
+def snapshot(value: Any) -> Any:
     """Containers are compared by what they held at the time of compilation."""
     if type(value) in (list, tuple):
-        return type(value)(map(_snapshot, value))
+        return type(value)(map(snapshot, value))
     if type(value) is dict:
-        return {key: _snapshot(item) for key, item in value.items()}
+        return {key: snapshot(item) for key, item in value.items()}
     return value
 
 

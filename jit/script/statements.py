@@ -247,6 +247,7 @@ def _import_from(frame: Frame, node: ast.ImportFrom) -> None:
         found: Any = getattr(module, alias.name, UNKNOWN)
         if found is UNKNOWN:
             raise frame.unsupported(f"cannot import {alias.name!r} from {package!r}")
+        frame.reads_outside(found)
         frame.bind(alias.asname or alias.name, lift(frame, found, alias.name))
 
 

@@ -1,0 +1,158 @@
+"""Methods of modules that are alike are compiled once: the others get a copy of the graph, in which
+their own modules, tensors and containers stand for those of the first.
+
+    layers[0].forward ── compiled ──► graph, captures
+    layers[1].forward ── structure equal ──► the same, with layers[1] for layers[0], and so inside
+
+A method is shared when its code reaches nothing but the module itself and what leads to no module
+(`Unit.outside` counts what else is read while it is compiled), and when no function that was made
+for it holds a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import replace
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from ir import DType, Graph, Node, Type
+from jit.script.frame import Callee, Frame, Unit
+from jit.script.pysource import read_function
+from jit.script.resolve import Capture, Lookup, snapshot
+from jit.script.structure import Structure, is_inert, structure
+from jit.script.values import Operand, PyObject
+
+Module = torch.nn.Module
+_PARTS = (Module, torch.Tensor, list, tuple, dict, set, frozenset)
+_FREE = (Module, torch.Tensor, DType, Type)  # of these, what is no part may stand in any graph
+
+
+class _Unshareable(Exception):
+    """A graph holds something made for one module only."""
+
+
+def shared_key(
+    frame: Frame, fn: FunctionType, key: tuple[Any, ...], operands: list[Operand]
+) -> tuple[Hashable, Structure] | None:
+    """What calls of the same method on modules that are alike have in common, and the module's
+    structure; None for other calls.
+    """
+    objects = [o.obj for o in operands if isinstance(o, PyObject)]
+    if len(objects) != 1 or not isinstance(objects[0], Module):
+        return None
+    found = _structure_of(frame.unit, objects[0])
+    span = frame.span if read_function(fn).is_library else None  # nodes have that of the call
+    *head, keys = key
+    pairs = zip(operands, keys, strict=True)
+    kinds = tuple(None if isinstance(o, PyObject) else k for o, k in pairs)
+    return (*head, kinds, span, found.shape), found
+
+
+def _structure_of(unit: Unit, module: Module) -> Structure:
+    """The structure of a module, with the attributes that the code changes."""
+    found = unit.structures.get(id(module))
+    if found is None:
+        changed: dict[int, list[Any]] = {}
+        for number, names in enumerate((unit.assigned, unit.frozen)):
+            for holder, name in names:
+                changed.setdefault(holder, []).append((number, name))
+
+        def marks(part: Any) -> Hashable:
+            return tuple(sorted(changed.get(id(part), ())))
+
+        found = unit.structures[id(module)] = structure(module, marks)
+    return found
+
+
+def remember(unit: Unit, key: Hashable, callee: Callee, parts: tuple[Any, ...]) -> None:
+    """Let a method that was compiled serve modules that are alike."""
+    if callee.is_done and callee.result is not None and not callee.is_recursive:
+        unit.shared[key] = (callee, parts)
+
+
+def from_twin(unit: Unit, key: Hashable, found: Structure) -> Callee | None:
+    """The method as compiled for a module that is alike; None without one."""
+    callee, parts = unit.shared.get(key, (None, ()))
+    if callee is None:
+        return None
+    exchange = {id(a): b for a, b in zip(parts, found.parts, strict=True) if a is not b}
+    try:
+        graph = _Exchange(exchange, unit.free).method(callee.graph)
+    except _Unshareable:
+        del unit.shared[key]
+        return None
+    _capture_alike(unit, exchange)
+    return replace(callee, graph=graph)
+
+
+def _capture_alike(unit: Unit, exchange: dict[int, Any]) -> None:
+    for capture in list(unit.captures.values()):
+        holder = capture.holder
+        mapping = holder.mapping if isinstance(holder, Lookup) else None
+        if id(holder) in exchange:
+            _capture(unit, capture, exchange[id(holder)], capture.key)
+        elif id(mapping) in exchange:
+            twin = Lookup(exchange[id(mapping)], holder.key)
+            _capture(unit, capture, twin, f"[{holder.key!r}]")
+
+
+def _capture(unit: Unit, like: Capture, holder: Any, key: str) -> None:
+    made = replace(like, holder=holder)
+    place = holder.mapping if isinstance(holder, Lookup) else holder
+    unit.captures.setdefault((id(place), key), replace(made, value=snapshot(made.read())))
+
+
+class _Exchange:
+    """One copy of a graph and of those that it calls; `parts` has, by identity, what stands for
+    what.
+    """
+
+    def __init__(self, parts: dict[int, Any], free: dict[Graph, bool]) -> None:
+        self.parts = parts
+        self.free = free
+        self.made: dict[Graph, Graph] = {}
+
+    def method(self, graph: Graph) -> Graph:
+        """The copy of a method: each module has its own graphs."""
+        if graph not in self.made:
+            self.made[graph] = made = graph.copy()
+            for node in made.walk():
+                for name, value in _held(node):
+                    is_method = isinstance(value, Graph) and "receiver" in node.attrs
+                    node.attrs[name] = self.method(value) if is_method else self.value(value)
+        return self.made[graph]
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, Graph):  # of a function: itself where it holds no part of any module
+            return value if is_free(value, self.free) else self.method(value)
+        if id(value) in self.parts:
+            return self.parts[id(value)]
+        if isinstance(value, tuple):
+            new = tuple(map(self.value, value))
+            return value if all(a is b for a, b in zip(new, value, strict=True)) else new
+        if isinstance(value, _FREE) or is_inert(value):
+            return value
+        raise _Unshareable
+
+
+def is_free(graph: Graph, known: dict[Graph, bool]) -> bool:
+    """Whether a graph, and all that it calls, holds nothing that could be a part of a module."""
+    if graph not in known:
+        known[graph] = False  # one that calls itself is copied
+        known[graph] = all(_is_free(v, known) for n in graph.walk() for _, v in _held(n))
+    return known[graph]
+
+
+def _is_free(value: Any, known: dict[Graph, bool]) -> bool:
+    if isinstance(value, Graph):
+        return is_free(value, known)
+    return not isinstance(value, _PARTS) and (isinstance(value, _FREE) or is_inert(value))
+
+
+def _held(node: Node) -> list[tuple[str, Any]]:
+    """The attributes of a node that may hold objects; the function of a call is that of the key."""
+    is_call = node.name == "prim::CallFunction"
+    return [(n, v) for n, v in node.attrs.items() if not (is_call and n == "function")]

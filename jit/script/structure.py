@@ -1,0 +1,195 @@
+"""The structure of a module: all that compiling its methods can look at, apart from which objects
+it is made of.
+
+    structure(layers[0]).shape == structure(layers[1]).shape     what compiles for one, compiles for
+                                                                 the other, with objects exchanged
+
+The shape has classes, names, plain attributes by value, dtypes, sizes and flags of tensors, and
+where one object is held in two places. `parts` are the modules, tensors and containers met, in
+order. What cannot be told apart from outside, or may lead back to a part by another way (hooks,
+bound methods, objects that hold modules), makes a shape that equals none other.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from jit.script.state import COMPILED_HOOKS, DEPENDENTS
+
+Module = torch.nn.Module
+_PLAIN = (
+    bool, int, float, complex, str, bytes, type(None), type(Ellipsis), torch.dtype, torch.device,
+    torch.layout, torch.memory_format, torch.Size, range,
+)  # fmt: skip
+_NAMED = (type, types.BuiltinFunctionType, types.ModuleType, types.CodeType)
+_HOOKS = tuple(name for name in vars(Module()) if name.endswith(("_hooks", "_hooks_with_kwargs")))
+_REGISTERED = ("_parameters", "_buffers", "_modules")
+_KEPT = (COMPILED_HOOKS, DEPENDENTS, *_HOOKS, *_REGISTERED)
+_CONTAINERS = (list, tuple, dict, OrderedDict, set, frozenset)
+_LIMIT = 2000  # objects looked at to find that one leads to no module
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The shape of a module, and what has it."""
+
+    shape: Hashable
+    parts: tuple[Any, ...]
+
+
+Marks = Callable[[Any], Hashable]
+
+
+def structure(module: Module, marks: Marks) -> Structure:
+    """The structure of a module; `marks` gives what else is known of a part."""
+    walk = _Walk(marks)
+    return Structure(walk.value(module), tuple(walk.parts))
+
+
+@dataclass(slots=True)
+class _Walk:
+    marks: Marks
+    parts: list[Any] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
+
+    def value(self, value: Any) -> Hashable:
+        """The shape of an attribute."""
+        cls = type(value)
+        if cls in _PLAIN:
+            return cls, repr(value) if cls in (float, complex) else value
+        if isinstance(value, Module | torch.Tensor) or cls in _CONTAINERS:
+            return self.part(value)
+        return ("same" if is_inert(value) else "unlike any other", _Identity(value))
+
+    def part(self, value: Any) -> Hashable:
+        if id(value) in self.numbers:
+            return "again", self.numbers[id(value)]
+        self.numbers[id(value)] = len(self.parts)
+        self.parts.append(value)
+        return type(value), self.marks(value), self.content(value)
+
+    def content(self, value: Any) -> Hashable:
+        match value:
+            case torch.Tensor():
+                return _tensor(value)
+            case Module():
+                return self.module(value)
+            case dict() | OrderedDict():
+                return self.items(value)
+            case set() | frozenset():
+                is_plain = all(type(v) in _PLAIN for v in value)
+                return frozenset(value) if is_plain else _Identity(value)
+        return tuple(map(self.value, value))
+
+    def module(self, module: Module) -> Hashable:
+        own = vars(module)
+        if not _is_ordinary(module, own):
+            return _Identity(module)
+        return (
+            DEPENDENTS in own,
+            tuple(self.items(own[name]) for name in _REGISTERED),
+            self.items({k: v for k, v in own.items() if k not in _KEPT}),
+        )
+
+    def items(self, mapping: Mapping[Any, Any]) -> Hashable:
+        return tuple((self.value(k), self.value(v)) for k, v in mapping.items())
+
+
+class _Identity:
+    """An object that equals itself only; it stays alive, as its identity is its name."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _is_ordinary(module: Module, own: Mapping[str, Any]) -> bool:
+    """Whether attributes are what the dict says, and calls are those of forward."""
+    if any(own.get(name) for name in _HOOKS):
+        return False
+    cls = type(module)
+    return (
+        cls.__getattr__ is Module.__getattr__
+        and cls.__getattribute__ is object.__getattribute__
+        and cls.__call__ is Module.__call__
+    )
+
+
+def _tensor(tensor: torch.Tensor) -> Hashable:
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return _Identity(tensor)
+    facts = (tensor.dtype, tensor.device, tensor.requires_grad, tensor.is_leaf)
+    return *facts, tuple(tensor.shape), tensor.stride()
+
+
+def is_inert(value: Any) -> bool:
+    """Whether no way leads from an object to a module or tensor: then it means the same for
+    whoever holds it.
+    """
+    pending, seen = [value], set[int]()
+    while pending:
+        found = pending.pop()
+        if id(found) in seen or isinstance(found, (*_PLAIN, *_NAMED, enum.Enum)):
+            continue
+        seen.add(id(found))
+        inside = _inside(found)
+        if inside is None or len(seen) > _LIMIT:
+            return False
+        pending += inside
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any] | None:
+    """What an object holds; None when that cannot be told, or is for one module only."""
+    match value:
+        case Module() | torch.Tensor() | types.MethodType():
+            return None
+        case types.FunctionType():
+            cells = [c.cell_contents for c in value.__closure__ or () if _is_filled(c)]
+            return [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        case dict():
+            return [*value.keys(), *value.values()]
+        case list() | tuple() | set() | frozenset():
+            return value
+    own = getattr(value, "__dict__", None)
+    has_slots = any("__slots__" in vars(c) for c in type(value).__mro__)
+    return list(own.values()) if type(own) is dict and not has_slots else None
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def is_own(obj: Any, name: str, value: Any) -> bool:
+    """Whether an attribute that was read is a matter of an object's structure: its own, or one of
+    its class that leads nowhere.
+    """
+    if not isinstance(obj, Module):
+        return is_inert(value)
+    places: tuple[Container[Any], ...] = (vars(obj), obj._parameters, obj._buffers, obj._modules)
+    if any(name in place for place in places):
+        return True
+    if isinstance(value, types.MethodType):
+        return value.__self__ is obj or value.__self__ is type(obj)
+    of_class = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), _Identity)
+    is_static = isinstance(of_class, staticmethod) and of_class.__func__ is value
+    return (of_class is value or is_static) and is_inert(value)
+
+
