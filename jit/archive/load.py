@@ -4,8 +4,8 @@
                                                 │ classes by name
     code/ ── ProgramReader ─────────────────────┘
 
-Classes are read when the data first names them; the bodies of their methods when all data is there.
-Weights stay in the file until they are used.
+Classes are read when the data first names them, the bodies of their methods when they are first
+used. Weights stay in the file until they are used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from jit.archive.source.program import ProgramReader
 from jit.archive.tensors import Storages, rebuild
 from jit.archive.torchbind import make_bound_object
 from jit.archive.unpickler import StorageRef, Unpickler
+from jit.collector import paused
 from jit.modules import ScriptModule
 from jit.modules.loaded import LoadedModule, new_module, set_state
 
@@ -45,13 +46,15 @@ def load(
     while the module lives (`jit.save` replaces files, which is safe). Nothing is imported, and no
     code of the archive runs but `__setstate__` methods, in the interpreter.
 
-    Raises `ArchiveError`, a RuntimeError, for a file that is damaged, hostile or no archive.
+    Raises `ArchiveError`, a RuntimeError, for a file that is damaged, hostile or no archive; for a
+    body that makes no sense, when its method is first used.
     """
     reader = ArchiveReader(f)
     device = None if map_location is None else torch.device(map_location)
     check_members(reader)
     try:
-        return _Loader(reader, device).load(_extra_files)
+        with paused():
+            return _Loader(reader, device).load(_extra_files)
     except (CompileError, ValueError) as error:
         raise ArchiveError(f"{reader.name}: {error}") from error
     except RecursionError:
@@ -83,7 +86,6 @@ class _Loader:
         module = self._unpickle("data")
         if not isinstance(module, LoadedModule):
             raise self.reader.error("data.pkl", "it holds no module")
-        self.program.finish()
         if MEMBER in self.reader:
             restore_results(type(module).definition, self.reader.read(MEMBER))
         if PARAMETERS in self.reader:

@@ -128,7 +128,7 @@ def restore_results(definition: ClassDef, member: bytes) -> None:
 def restore_parameters(definition: ClassDef, member: bytes) -> None:
     """Let them take what `PARAMETERS` says."""
     for graph, kinds in _methods_in(definition, PARAMETERS, member):
-        params = {param.name: param for param in graph.params}
+        params = {param.name: param for param in graph.block.params}
         for name, kind in kinds.items() if isinstance(kinds, dict) else ():
             param = params.get(name)
             if kind != "set" or param is None or not _is_set(param.type):

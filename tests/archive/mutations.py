@@ -18,6 +18,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -195,6 +196,17 @@ _TOUCHES = ("open", "os.", "subprocess.", "socket.", "shutil.", "ctypes.dlopen")
 _touched: list[str] = []
 
 
+def read_bodies(module: Any) -> None:
+    """Read all code of a loaded module, which is read when it is used."""
+    held = (m for m in module.modules() if hasattr(type(m), "definition"))
+    pending = [method.graph for m in held for method in type(m).definition.methods.values()]
+    seen = set(pending)
+    for graph in pending:
+        called = {n.attrs["graph"] for n in graph.walk() if "graph" in n.attrs} - seen
+        seen |= called
+        pending += called
+
+
 def _watch(event: str, args: tuple[object, ...]) -> None:
     if event.startswith(_TOUCHES) and args[:1] != (PSEUDO_FILE,):
         _touched.append(f"{event}{args[:1]}")
@@ -204,7 +216,7 @@ def problems(seeds: range) -> Iterator[str]:
     """What the mutations of these seeds do that they must not."""
     "".encode("cp437")  # what is imported at the first use is imported now
     for archive in archives():
-        load(io.BytesIO(archive))
+        read_bodies(load(io.BytesIO(archive)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     for seed in seeds:
         archive, start = mutation(seed), time.process_time()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from jit import ArchiveError, inspect, load
-from tests.archive.mutations import members, packed
+from tests.archive.mutations import members, packed, read_bodies
 from tests.archive.saved import Tagger, saved
 from tests.imports import ROOT
 
@@ -85,4 +85,4 @@ def test_code_that_is_endless_to_read() -> None:
     line = f"    y = annotate(int, {bomb})\n    return".encode()
     content[name] = content[name].replace(b"    return", line, 1)
     with pytest.raises(ArchiveError):
-        load(io.BytesIO(packed(content)))
+        read_bodies(load(io.BytesIO(packed(content))))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 from jit import ArchiveError, load, save
+from jit.archive.source.deferred import DeferredGraph
 from tests.archive.mutations import members, packed
 from tests.archive.saved import Detection, Detector, Mode, ResNet, Tagger, clipped, saved
 
@@ -257,7 +260,29 @@ def test_errors_name_file_line_and_caret() -> None:
     content = dict(members(saved(nn.Linear(2, 2))))
     (name,) = (n for n in content if n.endswith(".py"))
     content[name] = BY_HAND.replace("y.sum()", "y.summ()").encode()
-    with pytest.raises(ArchiveError) as caught:
-        load(io.BytesIO(packed(content)))
+    module = load(io.BytesIO(packed(content)))
+    for _ in range(2):
+        with pytest.raises(ArchiveError) as caught:
+            module(torch.ones(2, 2))
     text = str(caught.value)
     assert "aten::summ" in text and "linear" in text and "line 18" in text and "^^^^^" in text
+
+
+def test_bodies_are_read_when_they_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(saved(nn.Sequential(nn.Linear(2, 2), nn.ReLU())))
+    with path.open("rb") as file:
+        module = load(file)
+    graph = type(module).definition.methods["forward"].graph
+    assert isinstance(graph, DeferredGraph) and graph._read is not None
+    assert [p.name for p in graph.params] == ["self", "input"] and graph._read is not None
+    linear = module.get_submodule("0")
+    assert torch.equal(linear(torch.ones(1, 2)), copy.deepcopy(linear)(torch.ones(1, 2)))
+
+
+def test_threads_wait_for_a_body() -> None:
+    module = load(io.BytesIO(saved(nn.TransformerEncoderLayer(8, 2, 8).eval())))
+    x = torch.rand(2, 3, 8)
+    with ThreadPoolExecutor(4) as pool:
+        first, *rest = pool.map(lambda _: module(x), range(4))
+    assert all(torch.allclose(first, r) for r in rest)

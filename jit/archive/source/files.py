@@ -86,6 +86,11 @@ class SourceFiles:
         self._reader = reader
         self._files: dict[str, SourceFile | None] = {}
 
+    @property
+    def name(self) -> str:
+        """The archive's name in messages."""
+        return self._reader.name
+
     def paths(self) -> list[str]:
         """The members that hold code."""
         return [n for n in self._reader.names("code/") if n.endswith(".py")]

@@ -2,20 +2,18 @@
 
     reader = ProgramReader(files, constants, version, pythons)
     reader.class_type("__torch__.pkg.Model")     declares the class and what its fields are of
-    reader.finish()                              reads the bodies of all that was declared
 
-Declaring a function gives it a graph with parameters and the annotated result, so that calls may
-come before its body is read, recursive ones included.
+Declaring a function gives it a graph with parameters and the annotated result; its body is read
+when the graph is first looked into.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from ir import (
@@ -36,12 +34,15 @@ from ir import (
     TupleType,
     Type,
 )
+from jit.archive.errors import ArchiveError
 from jit.archive.source import calls, expressions, statements
 from jit.archive.source.annotations import dotted, read_tag, read_type
 from jit.archive.source.body import Body, Signature
+from jit.archive.source.deferred import DeferredGraph
 from jit.archive.source.files import SourceFile, SourceFiles, spelled
 from jit.archive.source.literals import literal_value
 from jit.archive.source.upgrade import LATEST, VERSIONS, upgrades_file
+from jit.collector import paused
 
 # Importing these files registers their handlers.
 HANDLERS = (calls, expressions, statements)
@@ -70,15 +71,6 @@ class Pythons(Protocol):
     def bound_result(self, name: str, method: str) -> str | None: ...
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A declared function whose body is not yet read."""
-
-    file: SourceFile
-    node: ast.FunctionDef
-    signature: Signature
-
-
 class ProgramReader:
     """The program of one archive; `program` has what was read so far."""
 
@@ -95,17 +87,11 @@ class ProgramReader:
         self._functions: dict[str, Signature | None] = {}
         self._signatures: dict[Method, Signature] = {}
         self._results: dict[Graph, Type] = {}
-        self._pending: deque[_Pending] = deque()
 
     @property
     def is_old(self) -> bool:
         """Whether operators have changed since the archive was written."""
         return self._version < LATEST
-
-    def finish(self) -> None:
-        """Read the bodies of all functions that were declared."""
-        while self._pending:
-            self._read_body(self._pending.popleft())
 
     # what bodies ask --------------------------------------------------------------------------
 
@@ -226,7 +212,7 @@ class ProgramReader:
     def _declare(
         self, file: SourceFile, node: ast.FunctionDef, name: str, owner: ClassDef | None = None
     ) -> Signature:
-        graph = Graph(name)
+        graph = DeferredGraph(name)
         method = Method(spelled(node.name), graph)
         spec = node.args
         with placed(file, node):
@@ -241,14 +227,13 @@ class ProgramReader:
             method.defaults = self._defaults(spec)
             result = None if node.returns is None else read_type(node.returns, self.class_type)
         signature = Signature(method, ANY if result is None else result)
-        pending = _Pending(file, node, signature)
         if result is None:
-            signature = Signature(method, self._read_body(pending, is_typed=False))
+            signature = Signature(method, self._read_body(file, node, graph, None))
         elif owner is not None and owner.is_interface:
             made = Body(self, file, graph, result).node("prim::Uninitialized", (), [result])
             graph.block.add_return(made.output)
         else:
-            self._pending.append(pending)
+            graph.defer(partial(self._read_later, file, node, graph, result))
         self._signatures[method] = signature
         self._results[graph] = signature.result
         return signature
@@ -262,10 +247,23 @@ class ProgramReader:
         pairs += [(a, d) for a, d in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if d]
         return {spelled(arg.arg): literal_value(value, self.constant) for arg, value in pairs}
 
-    def _read_body(self, pending: _Pending, is_typed: bool = True) -> Type:
+    def _read_later(
+        self, file: SourceFile, node: ast.FunctionDef, graph: Graph, result: Type
+    ) -> None:
+        """Read the body of a function that is used for the first time."""
+        try:
+            with paused():
+                self._read_body(file, node, graph, result)
+        except (CompileError, ValueError) as error:
+            raise ArchiveError(f"{self._files.name}: {error}") from error
+        except RecursionError:
+            text = "its code is nested too deeply"
+            raise ArchiveError(f"{self._files.name}: {text}") from None
+
+    def _read_body(
+        self, file: SourceFile, node: ast.FunctionDef, graph: Graph, declared: Type | None
+    ) -> Type:
         """Read a function's statements; gives the type of what it returns."""
-        graph, file, node = pending.signature.method.graph, pending.file, pending.node
-        declared = pending.signature.result if is_typed else None
         body = Body(self, file, graph, declared)
         body.scope.update({str(p.name): p for p in graph.params})
         with placed(file, node):
