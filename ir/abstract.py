@@ -78,6 +78,8 @@ def evaluate(op: Op, inputs: Sequence[Any], declared: Sequence[T.Type]) -> tuple
 def _by_rule(op: Op, inputs: Sequence[Any], declared: Sequence[T.Type]) -> tuple[Any, ...] | None:
     assert op.infer is not None
     formals = op.schema.arguments
+    if any(map(is_undecided, formals, inputs)):
+        return None
     try:
         result = op.infer(
             **{a.name: _argument(a, v) for a, v in zip(formals, inputs, strict=False)}
@@ -86,6 +88,15 @@ def _by_rule(op: Op, inputs: Sequence[Any], declared: Sequence[T.Type]) -> tuple
         return None  # the call raises the real error
     results = result if isinstance(result, tuple) and len(declared) != 1 else (result,)
     return tuple(_abstract(r, d) for r, d in zip(results, declared, strict=True))
+
+
+def is_undecided(formal: Argument, value: Any) -> bool:
+    """Whether the run decides what a parameter for a tensor holds: a tensor, None, or any object.
+    Rules speak of tensors and of None.
+    """
+    wanted = formal.type.element if isinstance(formal.type, T.OptionalType) else formal.type
+    is_open = isinstance(value, Unknown) and value.type != T.NONE
+    return is_open and isinstance(wanted, T.TensorType)
 
 
 def _argument(formal: Argument, value: Any) -> Any:

@@ -178,3 +178,17 @@ def test_what_a_type_says_of_a_device_is_known() -> None:
         x = torch.randn(2, n)
         torch.testing.assert_close(compiled(x), positions(x))
     assert "called back" not in str(jit.explain(compiled))
+
+
+def test_a_mask_that_the_run_decides() -> None:
+    def attend(q: Tensor, lengths: Tensor) -> Tensor:
+        mask: Tensor | None = None
+        if bool((lengths < q.shape[2]).any()):
+            mask = torch.arange(q.shape[2]) < lengths[:, None, None, None]
+        return F.scaled_dot_product_attention(q, q, q, attn_mask=mask) + 1
+
+    compiled, q = jit.jit(attend), torch.randn(2, 2, 5, 8)
+    for lengths in ((5, 5), (5, 5), (5, 3), (5, 5)):
+        given = torch.tensor(lengths)
+        torch.testing.assert_close(compiled(q, given), attend(q, given))
+    assert jit.stats(compiled).native == 3

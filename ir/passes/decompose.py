@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ir.abstract import Known, is_frozen, is_literal
+from ir.abstract import Known, is_frozen, is_literal, is_undecided
 from ir.builder import Builder
 from ir.dims import Sym
 from ir.dtypes import by_code
@@ -42,6 +42,8 @@ def _decompose(node: Node, known: Known) -> bool:
     first = node.block.nodes.index(node)
     after = len(node.block.nodes) - first
     formals = node.op.schema.arguments
+    if any(map(is_undecided, formals, map(known.abstract, node.inputs))):
+        return False
     arguments = [_argument(v, a.type, known) for v, a in zip(node.inputs, formals, strict=True)]
     try:
         result = rule.decompose(Builder.before(node, known), *arguments)

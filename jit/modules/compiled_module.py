@@ -89,6 +89,10 @@ class CompiledModule(Module):
         )
         return (self._jit_forward if is_plain else super().__call__)(*args, **kwargs)
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Who calls the class, as slices of containers do, makes a module of what it stands for."""
+        return type(cls.__wrapped__)(*args, **kwargs)
+
     @property
     def forward(self) -> Any:
         """The compiled forward; what was assigned since comes first."""

@@ -61,12 +61,12 @@ def delete_keyword(frame: Frame, owner: Keywords, key: Operand) -> None:
     _pop(frame, owner, _name(frame, key), [])
 
 
-def built_items(frame: Frame, made: Value) -> dict[str, Value] | None:
+def built_items(frame: Frame, made: Value) -> dict[str, Operand] | None:
     """The items of a dict of this function when all are known here: those of its display and those
     that were set since on every path. None when a key is not constant, or a branch, loop or someone
     else may have changed the dict.
     """
-    if made.node is None or made.node.name != "prim::DictConstruct":
+    if made.node is None or made.node.block is None or made.node.name != "prim::DictConstruct":
         return None
     owners = list(_owners(frame.builder.block, made.node.block))
     if any(node.name == "prim::Loop" for node in owners):
@@ -78,7 +78,7 @@ def built_items(frame: Frame, made: Value) -> dict[str, Value] | None:
             pairs.append((user.inputs[1], user.inputs[2]))
         elif user.op.effect is not Effect.PURE or user.blocks:
             return None
-    items = {constant_of(key): value for key, value in pairs}
+    items: dict[str, Operand] = {constant_of(key): value for key, value in pairs}
     return items if all(isinstance(key, str) for key in items) else None
 
 

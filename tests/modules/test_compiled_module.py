@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+import sys
+import warnings
 
 import pytest
 import torch
@@ -209,3 +211,28 @@ def test_a_class_that_changes_its_subclasses_is_left_alone() -> None:
     for _ in range(3):
         torch.testing.assert_close(compiled(x), x * 3)
     torch.testing.assert_close(module(x), x * 3)
+
+
+class Sliced(nn.Module):
+    """Some layers of a list, between what has no compiled form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Wrapped() for _ in range(3))
+
+    def forward(self, x):
+        for layer in self.layers[:2]:
+            x = layer(x)
+        return x, [*map(id, (yielded for yielded in range(2)))], sys.modules[__name__].__doc__
+
+
+def test_lists_of_compiled_modules_can_be_sliced() -> None:
+    module = Sliced().eval()
+    compiled, x = jit.jit(module), torch.ones(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jit.JitWarning)
+        for _ in range(3):
+            torch.testing.assert_close(compiled(x)[0], module(x)[0])
+    layers = nn.ModuleList([nn.Linear(2, 2), nn.ReLU()])
+    face = jit.jit(layers)
+    assert type(face[:1]) is nn.ModuleList and len(face[:1]) == 1
