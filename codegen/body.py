@@ -265,7 +265,7 @@ class Body:
             ],
         )
         if status is not None:
-            self.leave_unless(self.b.icmp_unsigned("==", status, I64(0)))
+            self._leave_if_faulted(kernel, self.b.icmp_unsigned("==", status, I64(0)))
 
     def kernel(self, nest: Nest) -> Kernel:
         """The kernel of a nest: emitted, unless that of an equal one serves it."""
@@ -277,6 +277,13 @@ class Body:
         name = f"kernel{len(self.emitted)}"
         made = self.emitted[key] = emit_kernel(self.entry.module, name, nest, plan, known)
         return made
+
+    def _leave_if_faulted(self, kernel: Kernel, is_fine: ll.Value) -> None:
+        if self.can_leave or not kernel.nest.sources:
+            self.leave_unless(is_fine)
+        else:
+            self.entry.take_gil()
+            self.entry.raise_if(self.b.not_(is_fine), "IndexError", "index out of range")
 
     def leave_unless(self, condition: ll.Value, node: Node | None = None) -> None:
         """Start over in the interpreter unless the condition holds; after a visible effect, have

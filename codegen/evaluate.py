@@ -15,7 +15,15 @@ import llvmlite.ir as ll
 from codegen.index import Affine, Index, address, broadcast, index_key
 from codegen.lanes import Lane
 from codegen.nest import Buffer, Nest, Root
-from codegen.operands import Known, arguments, pointwise_dtype, producer, view_index
+from codegen.operands import (
+    Known,
+    arguments,
+    lookup_place,
+    pointwise_dtype,
+    position_index,
+    producer,
+    view_index,
+)
 from codegen.schedule import LINE, Schedule, is_streaming, past_caches
 from codegen.scopes import Key, LoopEmitter, Scope
 from codegen.sizes import emit_size
@@ -25,6 +33,7 @@ from ir import (
     Create,
     Dim,
     DType,
+    Lookup,
     Node,
     Pointwise,
     Sym,
@@ -113,6 +122,8 @@ class Evaluator(LoopEmitter):
                 inner = view_index(source, index, self.known, value.type.shape)
                 assert inner is not None
                 return self.lane(node.inputs[0], inner), self._lane_depth(node.inputs[0], inner)
+            case Lookup():
+                return self._look_up(node, index)
             case Create():
                 return self._create(node, node.op.rule, index)
         raise AssertionError(f"{node.op} was not reached by lowering")
@@ -152,6 +163,42 @@ class Evaluator(LoopEmitter):
         if isinstance(number, Value):
             return Lane(self.s, self.scalar_of[number], NUMBERS[str(number.type)][1])
         return Lane(self.s, self.dim(number), dtypes.int64) if isinstance(number, Sym) else number
+
+    def _look_up(self, node: Node, index: Index) -> tuple[Lane, int]:
+        """The elements at data positions; one outside of the tensor faults."""
+        buffer, place = self.nest.sources[node.inputs[0]], lookup_place(node, index, self.known)
+        where = address(place.at, buffer.strides, buffer.offset)
+        found = [(k, at, position_index(at)) for k, at in place.positions]
+        lanes = [self.lane(at.tensor, inner) for _, at, inner in found]
+        depth = max(
+            (self._lane_depth(at.tensor, inner) for _, at, inner in found), default=0
+        )
+        depth = max(depth, self.depth_of(where))
+        self.offset(where)  # the parts land in their own scopes
+        with self.emitting(depth):
+            total = Lane(self.s, self.offset(where), dtypes.int64)
+            for lane, (k, at, _) in zip(lanes, found, strict=True):
+                position = self._position(lane, self.dim(buffer.dims[k]), at.wraps)
+                total = total + position * Lane(self.s, self.dim(buffer.strides[k]), dtypes.int64)
+            return self._load_at(buffer, total, where), depth
+
+    def _position(self, lane: Lane, size: ll.Value, wraps: bool) -> Lane:
+        """A position that is inside of a dim."""
+        position, extent = self.s.cast(lane, dtypes.int64), Lane(self.s, size, dtypes.int64)
+        if wraps:
+            position = self.s.where(position < 0, position + extent, position)
+        is_outside = (position < 0) | (position >= extent)
+        self.s.fault(is_outside, "index out of range")
+        return self.s.where(is_outside, 0, position)
+
+    def _load_at(self, buffer: Buffer, total: Lane, where: Affine) -> Lane:
+        """A load at `total` elements, which moves with `where` along the vector."""
+        step = where.coefficient(self.plan.vector) if self.plan.vector is not None else 0
+        if total.width == 1:
+            return self._load_from(buffer, total.value, step)
+        total = total + self.s.iota(dtypes.int64) * Lane(self.s, self.dim(step), dtypes.int64)
+        base = self.pointer(buffer, I64(0))
+        return self.s.gather_at(base, total, buffer.dtype, self.mask)
 
     def _create(self, node: Node, rule: Create, index: Index) -> tuple[Lane, int]:
         params = arguments(node, self.known)
@@ -254,15 +301,17 @@ class Evaluator(LoopEmitter):
         depth = self.depth_of(where)
         self.offset(where)  # the parts land in their own scopes
         with self.emitting(depth):
-            pointer = self.pointer(buffer, self.offset(where))
             step = where.coefficient(self.plan.vector) if self.plan.vector is not None else 0
-            if isinstance(step, int) and step == 0:
-                return self.s.load_scalar(pointer, buffer.dtype)
-            if isinstance(step, int) and step == 1:
-                return self.s.load(pointer, buffer.dtype, self.mask)
-            return self.s.gather(
-                pointer, step if isinstance(step, int) else self.dim(step), buffer.dtype, self.mask
-            )
+            return self._load_from(buffer, self.offset(where), step)
+
+    def _load_from(self, buffer: Buffer, offset: ll.Value, step: Dim) -> Lane:
+        pointer = self.pointer(buffer, offset)
+        if isinstance(step, int) and step == 0:
+            return self.s.load_scalar(pointer, buffer.dtype)
+        if isinstance(step, int) and step == 1:
+            return self.s.load(pointer, buffer.dtype, self.mask)
+        stride = step if isinstance(step, int) else self.dim(step)
+        return self.s.gather(pointer, stride, buffer.dtype, self.mask)
 
     def store(self, root: Root) -> None:
         """Evaluate a root and write it."""

@@ -11,6 +11,7 @@ from ir import (
     DType,
     Join,
     ListType,
+    Lookup,
     Node,
     Pointwise,
     Reduction,
@@ -22,7 +23,7 @@ from ir import (
     dtypes,
 )
 
-FUSIBLE = (Pointwise, View, Create, Join, Reduction, Scan)
+FUSIBLE = (Pointwise, View, Create, Join, Lookup, Reduction, Scan)
 REGISTERS: dict[Type, DType] = {INT: dtypes.int64, FLOAT: dtypes.float64, BOOL: dtypes.bool_}
 
 

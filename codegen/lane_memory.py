@@ -117,6 +117,17 @@ def gather(
     return _from_memory(s, _gather(s, kind, where, dtype, live), dtype)
 
 
+def gather_at(
+    s: LaneBuilder, ptr: ll.Value, offsets: Lane, dtype: DType, mask: Lane | None = None
+) -> Lane:
+    """The elements at `ptr + offsets`, an int64 lane that counts elements."""
+    kind = memory_type(s, dtype, offsets.width)
+    where = s.builder.gep(ptr, [offsets.value], source_etype=memory_type(s, dtype))
+    where.type = ll.VectorType(ptr.type, offsets.width)
+    live = s.splat(s.const(True, dtypes.bool_), offsets.width) if mask is None else mask
+    return _from_memory(s, _gather(s, kind, where, dtype, live), dtype)
+
+
 def _near(s: LaneBuilder, ptr: ll.Value, stride: int, dtype: DType) -> ll.Value:
     """A gather of elements so near to each other that whole vectors are loaded and shuffled; the
     first and the last byte touched are those of a gather.

@@ -23,6 +23,7 @@ class Lanes(LaneBuilder):
     store_past_caches = lane_memory.store_past_caches
     store_scalar = lane_memory.store_scalar
     gather = lane_memory.gather
+    gather_at = lane_memory.gather_at
     lookup = lane_memory.lookup
     scatter = lane_memory.scatter
     tail_mask = lane_memory.tail_mask

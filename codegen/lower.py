@@ -28,7 +28,9 @@ from codegen.operands import (
     Known,
     arguments,
     is_affine,
+    lookup_place,
     node_of,
+    position_index,
     producer,
     reduced_axes,
     shape,
@@ -38,6 +40,7 @@ from ir import (
     Create,
     Dim,
     Join,
+    Lookup,
     Node,
     Pointwise,
     Reduction,
@@ -199,6 +202,10 @@ class Lowering:
         for node in self.nodes:
             if isinstance(node.op.rule, (Scan, Join)):
                 self._store(node.outputs[0])
+            elif isinstance(node.op.rule, Lookup):
+                if self._source(node) is None:
+                    self._store(node.inputs[0])
+                    self.apart.add(node.inputs[0])
             elif isinstance(node.op.rule, Reduction):
                 if node.inputs[0] in self.inside and self._is_of_rows(
                     node.inputs[0], node.inputs[0], set()
@@ -401,9 +408,42 @@ class Lowering:
             case Create():
                 nest.accesses += [Access(None, i) for i in index]
                 return max([self._operand(nest, v, index, key) for v in node.inputs], default=0)
+            case Lookup():
+                return self._look_up(nest, node, index, key)
             case Reduction():
                 return self._attach(nest, node, value, index)
         raise AssertionError(f"{node.op} is not part of a loop nest")
+
+    def _look_up(self, nest: Nest, node: Node, index: Index, key: Key) -> int:
+        """What a lookup reads must be in memory; its affine part is what loops care about."""
+        place = lookup_place(node, index, self.known)
+        source = self._source(node) or self._readable(node.inputs[0])
+        nest.sources[node.inputs[0]] = source
+        nest.accesses.append(Access(source, address(place.at, source.strides, source.offset)))
+        self.read_by.setdefault(source.base, []).append(nest)
+        nest.sizes += [source.dims[k] for k, _ in place.positions]
+        nest.sizes += [source.strides[k] for k, _ in place.positions]
+        return max(
+            (
+                self._operand_at(nest, at.tensor, position_index(at), key)
+                for _, at in place.positions
+            ),
+            default=0,
+        )
+
+    def _source(self, node: Node) -> Buffer | None:
+        """What a lookup reads, where it lies outside; None for what the group computes."""
+        base = value = node.inputs[0]
+        while base in self.inside:
+            source = producer(base)
+            if source is None or not isinstance(source.node.op.rule, View):
+                return None
+            base = source.node.inputs[0]
+        found = readable(value, self.buffers, self.known)
+        if found.base is value and value is not base:
+            del self.buffers[value]
+            return None
+        return found
 
     def _operand(self, nest: Nest, value: Value, index: Index, user: Key) -> int:
         if value in self.known:

@@ -94,6 +94,7 @@ class Nest:
         default_factory=dict
     )  # first phase that can compute a value at an index
     loads: dict[Key, Buffer] = field(default_factory=dict)  # what is read from memory at an index
+    sources: dict[Value, Buffer] = field(default_factory=dict)  # what lookups read
     uses: dict[Key, list[Key]] = field(
         default_factory=dict
     )  # what evaluating a value at an index visits

@@ -10,8 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codegen.index import Affine, Index, Var
-from ir import Dim, DType, ListType, Node, Pointwise, TensorType, Unknown, Value, View, typerules
+from codegen.index import Affine, Index, Var, broadcast
+from ir import (
+    At,
+    Dim,
+    DType,
+    ListType,
+    Lookup,
+    Node,
+    Pointwise,
+    TensorType,
+    Unknown,
+    Value,
+    View,
+    typerules,
+)
 
 Known = Mapping[Value, Any]
 
@@ -116,6 +129,28 @@ def is_affine(node: Node, known: Known) -> bool:
         return True
     index = tuple(Affine.of(Var(f"v{k}", d)) for k, d in enumerate(type_.shape))
     return view_index(Producer(node), index, known, type_.shape) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a lookup reads: an affine part for each dim, and data positions of some dims."""
+
+    at: Index
+    positions: tuple[tuple[int, At], ...]
+
+
+def lookup_place(node: Node, index: Index, known: Known) -> Place:
+    """Where a lookup reads its first operand for an output index."""
+    rule = node.op.rule
+    assert isinstance(rule, Lookup)
+    found = rule.index(index, **arguments(node, known))
+    positions = tuple((k, i) for k, i in enumerate(found) if isinstance(i, At))
+    return Place(tuple(Affine() if isinstance(i, At) else i for i in found), positions)
+
+
+def position_index(at: At) -> Index:
+    """The index of a position in the tensor that holds it."""
+    return broadcast(at.index, shape(at.tensor))
 
 
 def reduced_axes(node: Node, known: Known) -> tuple[tuple[int, ...], bool]:

@@ -27,7 +27,6 @@ from codegen.convolve import (
     prepare_convolve,
     prepare_pack,
 )
-from codegen.lookups import Read, emit_lookup, lookup_of, prepare_lookup
 from codegen.lower import dense_strides, lower_copy, readable
 from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
@@ -62,7 +61,7 @@ class Operator:
         return ()
 
 
-Call = Multiply | Operator | Convolve | Pack | Best | Read
+Call = Multiply | Operator | Convolve | Pack | Best
 
 
 def is_called(node: Node, known: Known) -> bool:
@@ -74,8 +73,8 @@ def is_called(node: Node, known: Known) -> bool:
     if isinstance(rule, Composite):
         return node.op.infer is not None and node.op.is_pure and shim.can_call(node, known)
     is_own_op = node.op in (CONVOLVE, PANELS)
-    is_ours = _is_native(node) or is_own_op or is_best(node, known) or lookup_of(node, known)
-    return isinstance(rule, Structured) and (bool(is_ours) or shim.can_call(node, known))
+    is_ours = _is_native(node) or is_own_op or is_best(node, known)
+    return isinstance(rule, Structured) and (is_ours or shim.can_call(node, known))
 
 
 def _is_native(node: Node) -> bool:
@@ -93,9 +92,6 @@ def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call
         return prepare_pack(node, buffers, known)
     if is_best(node, known):
         return prepare_best(node, buffers, known)
-    lookup = lookup_of(node, known)
-    if lookup is not None:
-        return prepare_lookup(node, lookup, buffers, known)
     for output in node.outputs:
         buffers[output] = _buffer(output, dense_strides(_type(output)))
     if not _is_native(node):
@@ -167,9 +163,6 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
         return
     if isinstance(call, Best):
         emit_best(body, call)
-        return
-    if isinstance(call, Read):
-        emit_lookup(body, call)
         return
     places = [*(_pointer(body, x) for x in call.operands), body.pointers[call.node.output]]
     emit_product(body.entry, call.product, call.operands[0].dtype, places)

@@ -58,6 +58,7 @@ class _Signature:
         ]  # fmt: skip
         return (
             tuple(accesses),
+            tuple((self.value(v), self.buffer(b)) for v, b in nest.sources.items()),
             tuple(reduces),
             tuple(roots),
             tuple(self.lines),

@@ -37,6 +37,7 @@ from ir.graph import Block, Graph, Node, Value, copy_node
 from ir.instance import is_instance
 from ir.interpreter import Interpreter, Observer
 from ir.op import (
+    At,
     Composite,
     Control,
     Create,
@@ -137,6 +138,7 @@ __all__ = [
     "WHOLE",
     "Aliases",
     "Assumption",
+    "At",
     "Block",
     "Builder",
     "ClassDef",

@@ -10,6 +10,7 @@ An abstract value is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ir import types as T
@@ -37,11 +38,17 @@ def _leaf(value: object) -> T.Type:
 
 
 def refined(abstract: Any, declared: T.Type) -> T.Type:
-    """The type of an abstract value of a declared type; an empty container says nothing itself, nor
-    does a code.
+    """The type of an abstract value of a declared type. An empty container says nothing itself, nor
+    does a code or name that stands for a value of torch's.
     """
     is_empty = isinstance(abstract, list | dict) and not abstract
-    return declared if is_empty or declared in T.CODED else type_of_abstract(abstract)
+    element = declared.element if isinstance(declared, T.ListType) else declared
+    if is_empty or element in T.CODED:
+        return declared
+    if isinstance(declared, T.TupleType) and isinstance(abstract, tuple) and abstract:
+        inner = map(refined, abstract, declared.elements)
+        return replace(declared, elements=tuple(inner))
+    return type_of_abstract(abstract)
 
 
 def tensors_in(abstract: Any) -> Iterator[T.TensorType]:

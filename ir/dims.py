@@ -125,14 +125,27 @@ class Sym:
         return self * -1 + other
 
     def __floordiv__(self, other: Dim) -> Dim:
-        quotient = _exact_quotient(self, other)
-        return quotient if quotient is not None else self._compound("//", self, other)
+        parts = self._divided(other)
+        return self._compound("//", self, other) if parts is None else parts[0]
 
     def __rfloordiv__(self, other: int) -> Dim:
         return 0 if other == 0 else self._compound("//", other, self)
 
     def __mod__(self, other: Dim) -> Dim:
-        return 0 if _exact_quotient(self, other) is not None else self._compound("%", self, other)
+        parts = self._divided(other)
+        return self._compound("%", self, other) if parts is None else parts[1]
+
+    def _divided(self, other: Dim) -> tuple[Dim, int] | None:
+        """Quotient and rest where `other` divides all but the constant; None otherwise."""
+        quotient = _exact_quotient(self, other)
+        if quotient is not None:
+            return quotient, 0
+        constant = dict(self.terms).get((), 0)
+        if not isinstance(other, int) or other <= 0 or not constant:
+            return None
+        multiple = self - constant
+        quotient = _exact_quotient(multiple, other) if isinstance(multiple, Sym) else None
+        return None if quotient is None else (quotient + constant // other, constant % other)
 
     def __rmod__(self, other: int) -> Dim:
         return 0 if other == 0 else self._compound("%", other, self)

@@ -10,6 +10,7 @@ A row is an ATen schema, an effect, a type rule and, by kind, the rule with its 
     Create      scalar(s, index, dtype, **params) -> lane     loop nests; needs no input
     Put         one part of a tensor replaced                 stores into a loop's own memory
     Join        pieces along one dim (cat, stack)             stores into slices of one buffer
+    Lookup      index(out_index, ...) -> in_index, partly data    loop nests
     Structured  types only; matrix products by BLAS           calls from the plan's body
     Composite   decompose(b, *values) -> values               the decompose pass
     Scalar      scalar(s, *lanes) on Python numbers           registers of the plan's body
@@ -168,17 +169,22 @@ class Join:
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
-    """The members of dim `dim` of a tensor at the positions that another holds, whose dims take
-    the place of that dim; or with `is_each`, one position for each element of the result.
-    Positions may count from the end when the row `is_wrapping`.
-    """
+class At:
+    """A position that is data: the element of an integer tensor at an index, which broadcasts. One
+    that `wraps` may be negative, counted from the end."""
 
-    table: Any
-    dim: Any
-    index: Any
-    is_wrapping: bool = False
-    is_each: bool = False
+    tensor: Any
+    index: tuple[Any, ...]
+    wraps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """Elements of the first operand, at positions of which some are data: `index(out_index, ...)`
+    gives an affine expression or an `At` for each dim of the operand. A plan that meets a position
+    outside leaves the call to the reference, which refuses it."""
+
+    index: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +197,19 @@ class Structured:
     gives other ops for operands for which these are faster, and None for all others.
 
     With `is_best`, the results are the `k` largest (or smallest) members of a dim, and where they
-    are. `lookup` tells which members of a tensor the result holds, where it is made of such."""
+    are."""
 
     is_product: bool = False
     decompose: Callable[..., Any] = lambda b, *arguments: None
     is_best: bool = False
-    lookup: Callable[..., Lookup | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
     """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`.
     Arguments are Values or Python constants, lists are Python lists of these as far as their
-    elements are known. None refuses: the op is called through the reference."""
+    elements are known. None refuses: the op is called through the reference; None among several
+    results refuses where that one is used."""
 
     decompose: Callable[..., Any]
 
@@ -233,8 +239,8 @@ class Opaque:
     """Called through the reference."""
 
 
-Rule = (Pointwise | Reduction | Scan | View | Create | Put | Join | Structured | Composite | Scalar
-        | Control | Element | Opaque)
+Rule = (Pointwise | Reduction | Scan | View | Create | Put | Join | Lookup | Structured
+        | Composite | Scalar | Control | Element | Opaque)
 
 
 @dataclass(frozen=True, eq=False)

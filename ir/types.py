@@ -145,6 +145,7 @@ DEVICE = Prim("Device")
 DTYPE = Prim("dtype")  # an int in TorchScript's text and archives
 LAYOUT = Prim("layout")
 MEMORY_FORMAT = Prim("memory_format")
+CODED = (DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE)  # constants of these are codes and names
 GENERATOR = Prim("Generator")
 ANY = Prim("Any")
 ENUM = Prim("AnyEnumType")  # any member of any enum, in schemas

@@ -1,4 +1,6 @@
-"""Members at positions that are data, and the best members of a dim: plans against eager mode."""
+"""Reads at positions that are data: fused into loop nests, exact in every layout, and refused as
+eager refuses them; the best members of a dim.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,116 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional
+import torch.nn.functional as F
+from torch import Tensor
 
 import jit
-from jit import explain
 
-Tensor = torch.Tensor
+TABLE = torch.linspace(-3, 3, 50 * 24).reshape(50, 24)
+ROWS = torch.tensor([[1, 49, 0, 7, 7], [3, 3, 48, 2, 0], [9, 8, 7, 6, 5]])
+COLUMNS = torch.tensor([[1, 23, 0, 7, 7], [3, 3, 22, 2, 0], [9, 8, 7, 6, 5]])
 
 
+def embedding(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return torch.tanh(F.embedding(rows, table) * 2 + 1)
+
+
+def bags(table: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return (
+        F.embedding_bag(rows, table, mode="sum"),
+        F.embedding_bag(rows, table, mode="mean") + 1,
+        F.embedding_bag(rows, table, mode="max"),
+    )
+
+
+def selected(table: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    last = columns[0].int()
+    return table.index_select(1, columns[1]) + 1, table.t()[:, 1:].index_select(0, last), table[0]
+
+
+def gathered(table: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    return table.gather(1, columns) * 2, table[1:40:3].gather(0, rows[:1] % 13).sum()
+
+
+def indexed(table: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    computed = (table + 1)[rows[0] - 50]  # negative positions count from the end
+    return table[rows, columns], computed.sum(0), table[:, columns[0]].exp()
+
+
+def at_positions_that_are_computed(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    best = table[:5, :20].argmax(1)
+    return table[best] + table[(rows[0] * 7 + columns[0]) % 50]
+
+
+FUNCTIONS = [embedding, bags, selected, gathered, indexed, at_positions_that_are_computed]
+
+
+def is_fused(compiled: object) -> bool:
+    places = [p for line in jit.explain(compiled).lines for p in line.places]  # type: ignore[arg-type]
+    return all(p.tier in ("kernel", "view", "folded") for p in places)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+def test_equals_eager(function: Callable[..., object], dtype: torch.dtype) -> None:
+    if dtype == torch.int64 and function in (bags, embedding):
+        return  # eager has no bags of ints
+    table = (TABLE * 10).to(dtype)
+    compiled = jit.jit(function)
+    for count in (3, 3, 2, 1, 3, 2):
+        given = table, ROWS[:count], COLUMNS[:count]
+        if count == 1 and function is not embedding:
+            given = table, ROWS, COLUMNS
+        rtol = 2e-2 if dtype == torch.bfloat16 else 1e-5
+        torch.testing.assert_close(compiled(*given), function(*given), rtol=rtol, atol=rtol)
+    assert jit.stats(compiled).native and is_fused(compiled)
+
+
+@pytest.mark.parametrize("position", [50, -51, 10**12, -(10**12)])
+@pytest.mark.parametrize("function", [embedding, indexed, gathered], ids=lambda f: f.__name__)
+def test_positions_outside_raise_as_eager_does(
+    function: Callable[..., object], position: int
+) -> None:
+    compiled = jit.jit(function)
+    for _ in range(3):
+        compiled(TABLE, ROWS, COLUMNS)
+    rows = ROWS.clone()
+    rows[0, 2] = position
+    if function is gathered:
+        rows, columns = ROWS, rows
+    else:
+        columns = COLUMNS
+    with pytest.raises((IndexError, RuntimeError)) as expected:
+        function(TABLE, rows, columns)
+    with pytest.raises(expected.type, match=str(expected.value)[:20]):
+        compiled(TABLE, rows, columns)
+    compiled(TABLE, ROWS, COLUMNS)
+
+
+def test_bags_with_offsets_stay_the_operator() -> None:
+    def f(rows: Tensor, offsets: Tensor, table: Tensor) -> Tensor:
+        return F.embedding_bag(rows, table, offsets) + 1
+
+    compiled = jit.jit(f)
+    for offsets in ([0, 2], [0, 2], [0, 4], [0, 3]):
+        given = ROWS[0], torch.tensor(offsets), TABLE
+        torch.testing.assert_close(compiled(*given), f(*given))
+
+
+def test_a_device_is_known() -> None:
+    def f(x: Tensor) -> tuple[Tensor, torch.device, list[torch.device], str]:
+        steps = torch.arange(x.shape[1], device=x.device)
+        return torch.zeros(4, device=x.device) + steps + x, x.device, [x.device], x.device.type
+
+    compiled = jit.jit(f)
+    x = torch.ones(3, 4)
+    for _ in range(3):
+        found, wanted = compiled(x), f(x)
+        assert torch.equal(found[0], wanted[0]) and found[1:] == wanted[1:]
+    assert isinstance(compiled(x)[1], torch.device) and is_fused(compiled)
+
+
+# in loops, and by integers of any kind ------------------------------------------------------------
 def walk(table: Tensor, index: Tensor) -> Tensor:
     total = torch.zeros(3)
     for i in range(4):
@@ -31,26 +135,26 @@ def later_dim(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return table[:, index] + 1, table.t()[index % 3]
 
 
-def selected(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def members(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return table.index_select(0, index), table.index_select(1, index % 3).exp()
 
 
 def embedded(table: Tensor, index: Tensor) -> Tensor:
-    return functional.embedding(index.reshape(2, -1), table) * 3
+    return F.embedding(index.reshape(2, -1), table) * 3
 
 
-def gathered(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def picked(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     places = index.reshape(-1, 1)
     return table.gather(0, places.expand(-1, 2)), table.t().gather(1, places[:3] % 5)
 
 
-LOOKUPS = [walk, negative, selected, embedded, gathered]
+LOOKUPS = [walk, negative, members, embedded, picked]
 
 
 @pytest.mark.parametrize("integer", [torch.int64, torch.int32], ids=["int64", "int32"])
 @pytest.mark.parametrize("function", [*LOOKUPS, later_dim], ids=lambda f: f.__name__)
 def test_lookups(function: Callable[..., Any], integer: torch.dtype) -> None:
-    if function is gathered and integer is torch.int32:
+    if function is picked and integer is torch.int32:
         pytest.skip("gather takes int64")
     native = jit.jit(function)
     generator = torch.Generator().manual_seed(0)
@@ -59,7 +163,7 @@ def test_lookups(function: Callable[..., Any], integer: torch.dtype) -> None:
             table = torch.randn(rows, 3, generator=generator, dtype=dtype)
             index = torch.randint(0, 3 if function is later_dim else 5, (count,)).to(integer)
             torch.testing.assert_close(native(table, index), function(table, index))
-    assert function is later_dim or "called back" not in str(explain(native))
+    assert function is later_dim or "called back" not in str(jit.explain(native))
     for _ in range(3):
         wide = torch.randn(5, 6, generator=generator)[:, ::2]
         torch.testing.assert_close(native(wide, index), function(wide, index))
@@ -103,7 +207,7 @@ def test_best(function: Callable[..., Any], dtype: torch.dtype) -> None:
             x[0, 1], x[0, 3], x[2, 3] = math.inf, -math.inf, math.nan
         for given in (x, x.repeat(1, 2)[:, ::2].contiguous()[:, :7], x[:, :5]):
             torch.testing.assert_close(native(given), function(given), equal_nan=True)
-    assert "called back" not in str(explain(native))
+    assert "called back" not in str(jit.explain(native))
 
 
 def test_more_than_there_are() -> None:
@@ -138,4 +242,4 @@ def test_beam_search() -> None:
     for _ in range(4):
         scores = torch.randn(9, 9, generator=generator).log_softmax(-1)
         torch.testing.assert_close(native(scores, 12), beam(scores, 12))
-    assert "called back" not in str(explain(native))
+    assert "called back" not in str(jit.explain(native))

@@ -244,13 +244,17 @@ def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any
     return declare(schemas, lambda _: rule, typerules.reduction)
 
 
+def lookup(schemas: str, infer: TypeRule, index: Callable[..., Any]) -> Op:
+    """A family of reads at positions that are data; `infer` types the results."""
+    return declare(schemas, lambda _: Lookup(index), lambda rule, schema: infer)
+
+
 def structured(schemas: str, infer: TypeRule,
                decompose: Callable[..., Any] = lambda b, *arguments: None,
-               effect: Effect | None = None, is_best: bool = False,
-               lookup: Callable[..., Lookup | None] | None = None) -> Op:
+               effect: Effect | None = None, is_best: bool = False) -> Op:
     """A family of operators that are called on whole tensors; `infer` types the results, which
     never share storage with an operand."""
-    rule = Structured(decompose=decompose, is_best=is_best, lookup=lookup)
+    rule = Structured(decompose=decompose, is_best=is_best)
     return declare(schemas, lambda _: rule, lambda rule, schema: infer,
                    effect=effect)
 

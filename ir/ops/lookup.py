@@ -1,17 +1,20 @@
 """Rows that read or write at positions that are data: embedding, gather, scatter, index, sort.
 
-They are called; where the sizes of the result depend on data (`nonzero`, a boolean index, `unique`)
-the operator stays opaque.
+Loop nests read at positions; what writes or orders is called. Where the sizes of the result depend
+on data (`nonzero`, a boolean index, `unique`) the operator stays opaque.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ir.dims import Dim
+from ir.dims import same as same_dim
 from ir.dtypes import int32, int64
-from ir.op import Lookup
-from ir.ops.factory import FLOATS, structured
+from ir.graph import Value
+from ir.op import At
+from ir.ops.factory import FLOATS, composite, lookup, structured
 from ir.strides import Layout, is_contiguous
 from ir.typerules import axis, broadcast, fail, filled, is_known
 from ir.types import TENSOR, TensorType
@@ -30,6 +33,15 @@ def _is_row_major(*tensors: TensorType) -> bool:
         for t in tensors)
 
 
+def _shape(tensor: Value) -> tuple[Dim, ...]:
+    assert isinstance(tensor.type, TensorType)
+    return tensor.type.shape
+
+
+def _rank(tensor: Value) -> int:
+    return len(_shape(tensor))
+
+
 # rows of a table ----------------------------------------------------------------------------------
 def _embedding_type(weight: TensorType, indices: TensorType, **_: Any) -> TensorType:
     if not _is_complete(weight, indices) or indices.dtype not in INDICES:
@@ -39,9 +51,56 @@ def _embedding_type(weight: TensorType, indices: TensorType, **_: Any) -> Tensor
     return filled((*indices.shape, weight.shape[1]), weight.dtype)
 
 
-structured("embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, "
-           "bool scale_grad_by_freq=False, bool sparse=False) -> Tensor | .out", _embedding_type,
-           lookup=lambda weight, indices, **_: Lookup(weight, 0, indices))
+lookup("embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, "
+       "bool scale_grad_by_freq=False, bool sparse=False) -> Tensor | .out", _embedding_type,
+       lambda index, weight, indices, **_: (At(indices, index[:-1]), index[-1]))
+
+
+# bags of rows -------------------------------------------------------------------------------------
+def _bags(b: Any, indices: Value, offsets: Value) -> Value | None:
+    """The matrix of indices, a bag in each row, that `functional.embedding_bag` took apart."""
+    source, start = indices.node, offsets.node
+    if source is None or source.name not in ("aten::view", "aten::reshape", "aten::flatten"):
+        return None
+    if start is None or start.op.qualified != "aten::arange.start_step":
+        return None
+    matrix = source.inputs[0]
+    if not _is_complete(matrix.type, offsets.type) or _rank(matrix) != 2:
+        return None
+    first, _, step, *_ = (b.known.abstract(v) for v in start.inputs)
+    (count, length), (bags,) = _shape(matrix), _shape(offsets)
+    is_whole = first == 0 and is_known(step) and same_dim(step, length) and same_dim(bags, count)
+    return matrix if is_whole and not same_dim(length, 0) else None
+
+
+def _embedding_bag(b: Any, weight: Value, indices: Value, offsets: Value, scale_grad_by_freq: Any,
+                   mode: Any, sparse: Any, per_sample_weights: Any, include_last_offset: Any,
+                   padding_idx: Any = None) -> tuple[Value, None, None, None] | None:
+    """Bags of one length: the rows of each, reduced."""
+    bags = _bags(b, indices, offsets)
+    is_plain = per_sample_weights is None and padding_idx is None and include_last_offset is False
+    if bags is None or not is_plain:
+        return None
+    reduce = (b.sum, b.mean, b.amax)[mode]
+    return reduce(b.embedding(weight, bags), [1]), None, None, None
+
+
+def _bags_type(weight: TensorType, offsets: TensorType, include_last_offset: Any, **_: Any,
+               ) -> tuple[TensorType, ...]:
+    is_typed = _is_complete(weight, offsets) and is_known(include_last_offset)
+    if not is_typed or len(weight.shape) != 2 or len(offsets.shape) != 1:
+        return (TENSOR,) * 4
+    bags = offsets.shape[0] - int(include_last_offset)
+    return filled((bags, weight.shape[1]), weight.dtype), TENSOR, TENSOR, TENSOR
+
+
+_BAG = ("Tensor weight, Tensor indices, Tensor offsets, bool scale_grad_by_freq{0}, int mode{1}, "
+        "bool sparse{0}, Tensor? per_sample_weights{2}, bool include_last_offset{0}")
+for _name, _defaults, _more in (
+        ("embedding_bag", ("=False", "=0", "=None"), ""),
+        ("embedding_bag.padding_idx", ("", "", ""), ", int? padding_idx")):
+    composite(f"{_name}({_BAG.format(*_defaults)}{_more}) -> (Tensor, Tensor, Tensor, Tensor)",
+              _embedding_bag, _bags_type)
 
 
 def _index_select_type(self: TensorType, dim: Any, index: TensorType) -> TensorType:
@@ -54,8 +113,13 @@ def _index_select_type(self: TensorType, dim: Any, index: TensorType) -> TensorT
     return filled((*self.shape[:at], count, *self.shape[at + 1:]), self.dtype)
 
 
-structured("index_select(Tensor self, int dim, Tensor index) -> Tensor | .out", _index_select_type,
-           lookup=lambda self, dim, index: Lookup(self, dim, index))
+def _index_select_at(out: tuple[Any, ...], self: Value, dim: int, index: Value) -> list[Any]:
+    at = axis(dim, _rank(self))
+    return [*out[:at], At(index, out[at:at + _rank(index)]), *out[at + 1:]]
+
+
+lookup("index_select(Tensor self, int dim, Tensor index) -> Tensor | .out", _index_select_type,
+       _index_select_at)
 
 
 # gather and scatter -------------------------------------------------------------------------------
@@ -76,9 +140,15 @@ def _like_self(self: TensorType, **operands: Any) -> TensorType:
     return filled(self.shape, self.dtype)
 
 
-structured("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor | .out",
-           _gather_type,
-           lookup=lambda self, dim, index, **_: Lookup(self, dim, index, is_each=True))
+def _gather_at(out: tuple[Any, ...], self: Value, dim: int, index: Value, **_: Any) -> list[Any]:
+    found = list(out)
+    if found:  # of a tensor without dims there is only one element
+        found[axis(dim, len(found))] = At(index, tuple(out))
+    return found
+
+
+lookup("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor | .out",
+       _gather_type, _gather_at)
 structured("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .src_out",
            _like_self)
 structured("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .out",
@@ -103,16 +173,16 @@ def _index_type(self: TensorType, indices: Any) -> TensorType:
     return filled((*self.shape[:first], *found, *self.shape[last + 1:]), self.dtype)
 
 
-def _indexed(self: Any, indices: Any) -> Lookup | None:
-    """One tensor of positions."""
-    places = [k for k, t in enumerate(indices) if t is not None]
-    if len(places) != 1:
-        return None
-    return Lookup(self, places[0], indices[places[0]], is_wrapping=True)
+def _index_at(out: tuple[Any, ...], self: Value, indices: Sequence[Value | None]) -> list[Any]:
+    first = next(k for k, t in enumerate(indices) if t is not None)
+    given = [t for t in indices if t is not None]
+    rank = max(_rank(t) for t in given)
+    positions = [At(t, out[first:first + rank], wraps=True) for t in given]
+    return [*out[:first], *positions, *out[first + rank:]]
 
 
-structured("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor | .Tensor_out", _index_type,
-           lookup=_indexed)
+lookup("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor | .Tensor_out", _index_type,
+       _index_at)
 
 
 # order --------------------------------------------------------------------------------------------

@@ -12,6 +12,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+COMPOSING: dict[str, Callable[..., list[Any]]] = {
+    "aten::add.t": lambda a, b: a + b,
+    "aten::slice.t": lambda items, start, end, step: items[start:end:step],
+    "aten::mul.left_t": lambda items, count: items * count,
+    "aten::list.t": lambda items: items,
+    "aten::copy.t": lambda items: items,
+}
+"""Operators that make a new list of the items of lists."""
 GET_ITEM = "aten::__getitem__"
 
 

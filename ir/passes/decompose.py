@@ -50,12 +50,14 @@ def _decompose(node: Node, known: Known) -> bool:
     except TypeRuleError:  # the call raises the real error
         result = None
     made = node.block.nodes[first : len(node.block.nodes) - after]
-    if result is None:
+    results = result if isinstance(result, tuple) else (result,) * len(node.outputs)
+    if any(value is None and old.uses for old, value in zip(node.outputs, results, strict=True)):
         for new in reversed(made):
             new.erase()
         return False
-    results = result if isinstance(result, tuple) else (result,)
     for old, value in zip(node.outputs, results, strict=True):
+        if value is None:
+            continue
         if value.node in made and is_subtype(old.type, value.type):
             value.type = old.type  # inference may have known more
         old.replace_all_uses_with(value)

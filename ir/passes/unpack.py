@@ -4,16 +4,19 @@
 %x, %y = prim::TupleUnpack(%p)              ->    %a for %x, %b for %y
 %l = prim::ListConstruct(%a, %b)
 %z = aten::__getitem__(%l, 1)               ->    %b for %z, when nobody changes the list
+%m = aten::add(%l, %l)                      ->    %m = prim::ListConstruct(%a, %b, %a, %b)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Effect
 from ir.ops.control import CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
-from ir.ops.methods import GET_ITEM
+from ir.ops.methods import COMPOSING, GET_ITEM
 
 _KEEPERS = ("prim::CallFunction", "prim::PythonOp", "prim::DictConstruct", LIST.name, TUPLE.name)
 
@@ -25,13 +28,39 @@ def run(graph: Graph) -> bool:
 
 def _run_in(block: Block) -> bool:
     changed = False
-    for node in block.nodes:
+    for node in list(block.nodes):
         for inner in node.blocks:
             changed |= _run_in(inner)
+        changed |= _compose(node)
         for output, item in zip(node.outputs, _items(node), strict=False):
             changed |= bool(output.uses)
             output.replace_all_uses_with(item)
     return changed
+
+
+def _compose(node: Node) -> bool:
+    """Make a list directly that is composed of known ones."""
+    compose = COMPOSING.get(node.op.qualified)
+    if compose is None or not node.output.uses:
+        return False
+    operands = [_operand(v) for v in node.inputs]
+    if None in operands:
+        return False
+    items = compose(*(o[0] for o in operands if o is not None))
+    made = Builder.before(node).node(LIST, items, [node.output.type])
+    node.output.replace_all_uses_with(made.output)
+    return True
+
+
+def _operand(value: Value) -> tuple[Any] | None:
+    """A known list as its items, a constant as what it is; None for anything else."""
+    source = value.node
+    if source is None:
+        return None
+    if source.op is CONSTANT:
+        return (source.attrs.get("value"),)
+    is_known = source.op is LIST and not _may_change(value)
+    return (list(source.inputs),) if is_known else None
 
 
 def _items(node: Node) -> Sequence[Value]:

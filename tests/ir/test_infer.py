@@ -28,7 +28,9 @@ OTHERS = [
 ]
 SAMPLES = 12
 CONVERTS_IN_PLACE = ("aten::copy",)  # keeps even the gaps between the elements of `self`
-UNSAMPLED = ("aten::nll_loss", "aten::cross_entropy_loss")  # take class indices
+UNSAMPLED = (  # take class indices, or bags of them
+    "aten::nll_loss", "aten::cross_entropy_loss", "aten::embedding_bag",
+)
 UNCHECKED_REFUSALS = (  # eager refuses for reasons that are not about types of single operands
     "layer_norm", "rms_norm", "positive", "flipud", "clamp", "clip", "lerp", "sub", "heaviside",
     "copy",
