@@ -25,11 +25,11 @@ def dying(plan: Prepared) -> Mapping[int, Sequence[Value]]:
         kept.update(_of_nest(nest))
     last: dict[Value, int] = {}
     for position, item in enumerate(plan.items[block]):
-        touched = set(_of_item(plan, item))
+        touched = dict.fromkeys(_of_item(plan, item))  # in order: equal plans have equal code
         if isinstance(item, Group) or item in plan.calls:
             last.update(dict.fromkeys(touched, position))
         else:
-            kept |= touched
+            kept.update(touched)
     found: dict[int, list[Value]] = {}
     for base, position in last.items():
         if base not in kept:

@@ -191,5 +191,3 @@ def is_own(obj: Any, name: str, value: Any) -> bool:
     of_class = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), _Identity)
     is_static = isinstance(of_class, staticmethod) and of_class.__func__ is value
     return (of_class is value or is_static) and is_inert(value)
-
-
