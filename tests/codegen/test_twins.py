@@ -70,3 +70,29 @@ def test_weights_of_a_kind_have_one_guard() -> None:
         torch.testing.assert_close(scripted(x), model[4:](scripted[3].bias.expand(2, 8)))
         scripted[2].bias.data = torch.ones(1)
         torch.testing.assert_close(scripted(x), model[4:](scripted[3].bias.expand(2, 8)))
+
+
+class Wide(nn.Module):
+    """Several temporaries end at one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products = nn.ModuleList(nn.Linear(64, 64) for _ in range(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b, c, d, e, f = [product(x) for product in self.products]
+        return torch.tanh(a * b + c * d + e * f) @ x.t()
+
+
+def test_equal_plans_have_equal_code() -> None:
+    """What the object cache is asked for does not depend on where Python puts objects."""
+
+    def text() -> str:
+        scripted = jit.script(Wide())
+        with torch.no_grad():
+            for _ in range(3):
+                scripted(torch.ones(500, 64))
+        (compiled,) = scripted.forward.executor.compiled
+        return str(compiled.plan.llvm)
+
+    assert len({text() for _ in range(3)}) == 1
