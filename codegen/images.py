@@ -45,22 +45,10 @@ from ir import (
     Value,
     contiguous_strides,
     dtypes,
+    images,
     run_pipeline,
     same_dim,
 )
-
-_CARRIED = (
-    "aten::conv2d", "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d"
-)  # fmt: skip
-"""Calls of torch's whose results are channels-last if their images are."""
-_BOUNDS: dict[str, tuple[str | float, str | float]] = {
-    "aten::relu": (0.0, math.inf),
-    "aten::relu6": (0.0, 6.0),
-    "aten::hardtanh": ("min_val", "max_val"),
-    "aten::clamp": ("min", "max"),
-    "aten::clamp_min": ("min", math.inf),
-}
-"""Operators that bound a value: the bounds, or the parameters that say them."""
 
 
 def lay_out_images(graph: Graph, known: Known) -> dict[Node, list[Node]]:
@@ -138,7 +126,7 @@ class _Images:
 
     def _is_candidate(self, node: Node) -> bool:
         """Whether there is generated code for a convolution."""
-        if node.op.qualified != "aten::conv2d":
+        if node.op.qualified != images.CONVOLUTION:
             return False
         given = arguments(node, self.known)
         x, weight, bias = (given[name] for name in ("input", "weight", "bias"))
@@ -167,10 +155,10 @@ class _Images:
             return False
         if self.aliases.is_written(node.output):
             return False
-        if node.name in _CARRIED:
+        if node.name in images.CARRIED:
             return _is_image(node.output) and is_called(node, self.known)
         is_spread = isinstance(node.op.rule, Pointwise | Join) and is_fusible(node, self.known)
-        return is_spread and node.name not in ("aten::clone", "aten::stack")
+        return is_spread and node.name not in images.RESHAPED
 
     # rewriting ------------------------------------------------------------------------------------
     def rewrite(self) -> None:
@@ -246,7 +234,7 @@ class _Images:
         is_plain = len(reader.outputs) == 1 and _is_alike(reader.output.type, value.type)
         if not is_plain or layer.bounds is not None or self.aliases.is_written(reader.output):
             return False
-        if reader.name in _BOUNDS:
+        if reader.name in images.BOUNDS:
             layer.bounds = self._bounds(reader)
             taken = layer.bounds is not None
         else:
@@ -257,16 +245,16 @@ class _Images:
 
     def _bounds(self, reader: Node) -> tuple[float, float] | None:
         given = arguments(reader, self.known)
-        low, high = (given[x] if isinstance(x, str) else x for x in _BOUNDS[reader.name])
+        low, high = (given[x] if isinstance(x, str) else x for x in images.BOUNDS[reader.name])
         low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
         is_known = all(isinstance(x, int | float) for x in (low, high))
         return (float(low), float(high)) if is_known and low <= high else None
 
     def _combine(self, layer: _Layer, reader: Node) -> bool:
         """Take over a sum or a product."""
-        if reader.op.qualified not in ("aten::add.Tensor", "aten::mul.Tensor"):
+        if reader.op.qualified not in (images.SUM, images.PRODUCT):
             return False
-        is_sum = reader.name == "aten::add"
+        is_sum = reader.op.qualified == images.SUM
         if is_sum and self.known.get(reader.inputs[2]) != 1:
             return False
         value = layer.last.output
@@ -300,7 +288,7 @@ class _Images:
         """The vector that a value spreads over the pixels of an image."""
         assert isinstance(value.type, TensorType)
         channels, node = value.type.shape[1], other.node
-        if node is None or node.name != "aten::view" or not isinstance(other.type, TensorType):
+        if node is None or node.name != images.SPREAD or not isinstance(other.type, TensorType):
             return None
         vector, dims = node.inputs[0], other.type.shape
         is_spread = dims in ((channels, 1, 1), (1, channels, 1, 1))
@@ -312,7 +300,7 @@ class _Images:
         for value, type_ in self.laid.items():
             strict = [(n, k) for n, k in value.uses if not self._takes_any(n)]
             if strict and not _is_laid(type_):
-                copy = self._behind(value).op("aten::clone", value, memory_format=0)
+                copy = self._behind(value).op(images.COPY, value, memory_format=0)
                 for node, position in strict:
                     node.replace(position, copy)
 

@@ -7,12 +7,13 @@ other ways than through memory that is known here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from codegen.nest import Nest
-from codegen.operands import tensors_of
+from codegen.operands import producer, tensors_of
 from codegen.partition import Callback, Group, Item
 from codegen.prepare import Prepared
-from ir import Node, Value
+from ir import Node, Value, View
 
 
 def dying(plan: Prepared) -> Mapping[int, Sequence[Value]]:
@@ -64,7 +65,17 @@ def _of_node(plan: Prepared, node: Node) -> Iterator[Value]:
 
 
 def _memory(plan: Prepared, values: Sequence[Value]) -> Iterator[Value]:
-    return (plan.buffers[v].base for v in values if v in plan.buffers)
+    return (plan.buffers[v].base for v in map(partial(_viewed, plan), values) if v in plan.buffers)
+
+
+def _viewed(plan: Prepared, value: Value) -> Value:
+    """The value with memory that a view without a place of its own will be made of."""
+    while value not in plan.buffers:
+        source = producer(value)
+        if source is None or not isinstance(source.node.op.rule, View):
+            break
+        value = source.node.inputs[0]
+    return value
 
 
 def _of_nest(nest: Nest) -> Iterator[Value]:

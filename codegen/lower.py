@@ -493,8 +493,10 @@ class Lowering:
         is_apart = isinstance(node_of(value).op.rule, (Scan, Join)) or value in self.apart
         if is_apart or nest.scan is not None:  # a scan's nest stores nothing but the prefix
             return True
+        dims = shape(value)  # one element of many is at 0, too, where a loop has one iteration
         identity = len(index) == len(nest.domain) and all(
-            i.is_var(v) for i, v in zip(index, nest.domain, strict=True)
+            i.is_var(v) and same_dim(v.extent, d)
+            for i, v, d in zip(index, nest.domain, dims, strict=True)
         )
         if identity or isinstance(node_of(value).op.rule, Reduction):
             self.inlined.setdefault(value, {})[id(nest)] = (nest, index)

@@ -55,6 +55,7 @@ from ir.op import (
     Structured,
     View,
 )
+from ir.ops import images
 from ir.ops.gradient import autograd_nodes
 from ir.ops.methods import LISTS, RESIZING
 from ir.ops.python import BOUNDS, POSITION
@@ -212,6 +213,7 @@ __all__ = [
     "erased_type_of",
     "fork",
     "hint",
+    "images",
     "infer",
     "is_instance",
     "is_subtype",

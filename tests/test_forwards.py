@@ -192,3 +192,13 @@ def test_a_mask_that_the_run_decides() -> None:
         given = torch.tensor(lengths)
         torch.testing.assert_close(compiled(q, given), attend(q, given))
     assert jit.stats(compiled).native == 3
+
+
+def test_one_element_of_a_value_does_not_stand_for_all() -> None:
+    def f(x: Tensor) -> tuple[Tensor, Tensor]:
+        steps = torch.arange(x.shape[1]).unsqueeze(0)
+        return steps[:, :1] - 1, torch.diff(steps)
+
+    compiled = jit.jit(f)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(torch.ones(1, 5)), f(torch.ones(1, 5)))
