@@ -143,13 +143,22 @@ def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
         members = aliases.members(value)
         seen.update(members)
         lists = [v for v in members if is_list(v.type)]
-        if all(v in known for v in members) or aliases.is_exposed(value):
+        if _is_needless(members, known) or aliases.is_exposed(value):
             continue
         if _is_worth(lists) and all(map(_is_suitable, members)):
             found.native.update(lists)
             for type_ in {v.type for v in lists}:  # a list is no list of such lists
                 found.add([v for v in lists if v.type == type_])
     return found
+
+
+def _is_needless(members: Iterable[Value], known: Known) -> bool:
+    """Whether all is known of lists, and of what operators on lists make of them."""
+    return all(
+        v in known
+        and all(o in known for n, _ in v.uses if verb_of(n) is not None for o in n.outputs)
+        for v in members
+    )
 
 
 def _values(block: Block) -> Iterable[Value]:

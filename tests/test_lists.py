@@ -206,3 +206,11 @@ def test_a_list_that_a_callback_made_is_changed_natively() -> None:
     eager, native = load(source), jit.jit(load(source))
     for _ in range(4):
         assert outcome(native, ([3, 1, 2],)) == outcome(eager, ([3, 1, 2],))
+
+
+def test_a_known_list_repeated_is_native() -> None:
+    source = "def generated(n: int):\n    p = [True] * n\n    p[1] = False\n    return p, len(p)\n"
+    eager, native = load(source), jit.jit(load(source))
+    for n in (4, 4, 3, 9, 1):
+        assert outcome(native, (n,)) == outcome(eager, (n,))
+    assert "called back" not in str(jit.explain(native))
