@@ -19,15 +19,13 @@ import torch
 
 from ir import TENSOR, Builder, Graph, UnsupportedError, Value
 from jit.script.annotate import type_of_annotation
-from jit.script.classes import construct, find_method, is_compiled_class
+from jit.script.classes import construct, find_method, has_source, is_compiled_class
 from jit.script.compile import SERVICES
 from jit.script.frame import Frame, Unit
 from jit.script.functions import declared_types, function_frame
 from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
 from jit.script.values import Arguments, Instance
-
-_GENERATED = ("<string>", dataclasses.__file__)  # files of the methods that `dataclass` adds
 
 
 def check_class(cls: type) -> None:
@@ -63,7 +61,7 @@ def _methods(cls: type) -> Iterator[tuple[str, FunctionType]]:
         if (
             isinstance(method, FunctionType)
             and not hasattr(method, "_torchscript_modifier")
-            and method.__code__.co_filename not in _GENERATED
+            and has_source(method)
         ):
             yield name, method
 

@@ -12,6 +12,7 @@ from and written to from then on.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from types import FunctionType
 from typing import Any
 
@@ -193,7 +194,7 @@ def call_special(frame: Frame, name: str, owner: Operand, *args: Operand) -> Ope
 
 def has_source(function: FunctionType) -> bool:
     """Whether a method was written by someone, and not generated (by `dataclass`, say)."""
-    return not function.__code__.co_filename.startswith("<")
+    return not inspect.unwrap(function).__code__.co_filename.startswith("<")
 
 
 def materialize_instance(frame: Frame, instance: Instance) -> Value:
