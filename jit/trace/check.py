@@ -59,23 +59,30 @@ def _check_one(
         )
     with torch.random.fork_rng(devices=()):
         state = torch.get_rng_state()
-        args, kwargs = clone_leaves(inputs)
-        with _kept(made.graph, fn):
-            again = trace_graph(
-                fn, args, kwargs, normal=normal, is_quiet=True, keeps_results=True
-            )
-        is_random = not torch.equal(state, torch.get_rng_state())
-        parted = _first_difference(made.graph, again.graph)
-        if parted is not None:
-            raise TracingCheckError(
-                _explain("the function does something else when it runs again", *parted)
-            )
-        torch.set_rng_state(state)
-        observed: dict[Value, Any] = {}
-        with _kept(made.graph, fn):
-            Interpreter(made.graph).run(*leaves, observer=_Keep(observed))
-    _compare(made.graph, observed, again, tolerance)
-    return is_random
+        for keeps in (_is_written, lambda value: True):  # all values only where the ends differ
+            torch.set_rng_state(state)
+            args, kwargs = clone_leaves(inputs)
+            with _kept(made.graph, fn):
+                again = trace_graph(fn, args, kwargs, normal=normal, is_quiet=True, keeps=keeps)
+            is_random = not torch.equal(state, torch.get_rng_state())
+            parted = _first_difference(made.graph, again.graph)
+            if parted is not None:
+                raise TracingCheckError(
+                    _explain("the function does something else when it runs again", *parted)
+                )
+            torch.set_rng_state(state)
+            comparison = _Comparison(made.graph, again, tolerance)
+            with _kept(made.graph, fn):
+                Interpreter(made.graph).run(*clone_leaves(leaves), observer=comparison)
+            if comparison.parted is None:
+                return is_random
+    raise TracingCheckError(
+        _explain("the graph computes something else than the function", *comparison.parted)
+    )
+
+
+def _is_written(value: Value) -> bool:
+    return value.node is not None and value.node.op.effect is Effect.WRITE
 
 
 @contextmanager
@@ -106,15 +113,27 @@ def _outside(graph: Graph) -> Iterator[tuple[Value, torch.Tensor]]:
             yield node.output, found
 
 
-class _Keep:
-    """An observer that keeps a copy of every tensor."""
+class _Comparison:
+    """An observer that compares what a graph computes with the results of its twin, and notes the
+    first nodes whose results differ. It keeps nothing else: the check of a large model needs no
+    more memory than its run.
+    """
 
-    def __init__(self, results: dict[Value, Any]) -> None:
-        self._results = results
+    def __init__(self, graph: Graph, again: TracedGraph, tolerance: float) -> None:
+        self.parted: tuple[Node, Node] | None = None
+        self._tolerance = tolerance
+        self._expected = {
+            value: (again.results[other], (node, twin))
+            for node, twin in zip(graph.block.nodes, again.graph.block.nodes, strict=True)
+            for value, other in zip(node.outputs, twin.outputs, strict=True)
+            if other in again.results
+        }
 
     def observe(self, value: Value, result: object) -> None:
-        if isinstance(result, torch.Tensor):
-            self._results[value] = result.detach().clone()
+        if self.parted is None and value in self._expected and isinstance(result, torch.Tensor):
+            expected, nodes = self._expected[value]
+            if not _agree(result.detach(), expected, self._tolerance):
+                self.parted = nodes
 
 
 def _first_difference(a: Graph, b: Graph) -> tuple[Node | None, Node | None] | None:
@@ -136,21 +155,6 @@ def _same_attributes(a: Node, b: Node) -> bool:
     if isinstance(x, torch.Tensor) and isinstance(y, torch.Tensor):
         return x is y or (x.dtype == y.dtype and x.shape == y.shape and bool(torch.equal(x, y)))
     return type(x) is type(y) and (x == y or repr(x) == repr(y))
-
-
-def _compare(
-    graph: Graph, observed: Mapping[Value, Any], again: TracedGraph, tolerance: float
-) -> None:
-    for node, twin in zip(graph.block.nodes, again.graph.block.nodes, strict=True):
-        for value, other in zip(node.outputs, twin.outputs, strict=True):
-            if (
-                value in observed
-                and other in again.results
-                and not _agree(observed[value], again.results[other], tolerance)
-            ):
-                raise TracingCheckError(
-                    _explain("the graph computes something else than the function", node, twin)
-                )
 
 
 def _agree(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:

@@ -1,8 +1,9 @@
 """The graph that a trace writes, and which value of it each live object is.
 
 Laws
-  * A tensor, a traced number or a device is known by identity; the recorder keeps it alive, so that
-    no identity is reused.
+  * A tensor, a traced number or a device is known by identity. A tensor is forgotten when it dies,
+    so that no identity is reused and a trace needs the memory of the run that it records; the
+    others are kept alive.
   * A tensor that nothing recorded made is captured by reference: read from the module that holds
     it, else a constant that holds the live tensor.
   * What the run assigned to the module's attributes, the graph assigns at its end.
@@ -13,7 +14,8 @@ Laws
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,8 +58,8 @@ class TracedNumber:
 
 
 class Recorder:
-    """Writes one graph. `results` maps each recorded value to its tensor in the traced run when
-    `keeps_results`.
+    """Writes one graph. With `keeps`, `results` maps the recorded values that it accepts to copies
+    of their tensors in the traced run, and what the graph returns or assigns to its tensors.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Recorder:
         state: ModuleState,
         *,
         is_quiet: bool = False,
-        keeps_results: bool = False,
+        keeps: Callable[[Value], bool] | None = None,
     ) -> None:
         self.graph = Graph(name)
         self.builder = Builder(self.graph.block)
@@ -77,17 +79,29 @@ class Recorder:
         self.device: Value | None = None  # the traced device that it was given
         self._state = state
         self._is_quiet = is_quiet
-        self._keeps_results = keeps_results
-        self._known: dict[int, tuple[object, Value]] = {}
+        self._keeps = keeps
+        self._known: dict[int, tuple[object, Value]] = {}  # by identity; of tensors, weak references
         self._captured: dict[int, tuple[torch.Tensor, Value]] = {}
         self._owners: dict[int, Value] = {}  # modules as constants
 
     # identities ---------------------------------------------------------------------------------
     def define(self, thing: object, value: Value) -> None:
         """Let an object stand for a value."""
-        self._known[id(thing)] = (thing, value)
-        if self._keeps_results and isinstance(thing, torch.Tensor):
+        if not isinstance(thing, torch.Tensor):
+            self._known[id(thing)] = (thing, value)
+            return
+        self._known[id(thing)] = (self._reference(thing), value)
+        if self._keeps is not None and self._keeps(value):
             self.results[value] = thing.detach().clone()
+
+    def _reference(self, tensor: torch.Tensor) -> weakref.ref[torch.Tensor]:
+        known, key = self._known, id(tensor)
+
+        def forget(dead: object) -> None:
+            if known[key][0] is dead:  # and not that of another name of the same tensor
+                del known[key]
+
+        return weakref.ref(tensor, forget)
 
     def add_input(self, tensor: torch.Tensor, name: str) -> None:
         """A parameter of the graph; the same tensor twice is two parameters, the first of which is
@@ -192,11 +206,14 @@ class Recorder:
         finally:
             self.function, self.device = before
 
-    def finish(self, results: Sequence[Value]) -> None:
-        """Return one value, or a tuple of several; drop what only Python needed, such as sizes that
-        an assertion read.
+    def finish(self, leaves: Sequence[Any]) -> None:
+        """Return the value of one leaf, or a tuple of those of several; drop what only Python
+        needed, such as sizes that an assertion read.
         """
+        results = [self.read(leaf) for leaf in leaves]
         self.builder.span = None
+        for value, leaf in zip(results, leaves, strict=True):
+            self._keep_end(value, leaf)
         self._assign_state()
         self.graph.block.set_returns(
             [results[0] if len(results) == 1 else self.builder.tuple_(results)]
@@ -205,11 +222,16 @@ class Recorder:
             if node.op.is_pure and not any(v.uses for v in node.outputs):
                 node.erase()
 
+    def _keep_end(self, value: Value, leaf: object) -> None:
+        if self._keeps is not None and isinstance(leaf, torch.Tensor):
+            self.results.setdefault(value, leaf)
+
     def _assign_state(self) -> None:
         """Repeat what the run assigned to attributes of the module."""
         for place in self._state.replaced():
             value = self.value_of(place.now)
             if value is not None:
+                self._keep_end(value, place.now)
                 inputs = [self._owner(place.owner), value]
                 self.builder.node("prim::SetAttr", inputs, (), {"name": place.name})
             else:

@@ -46,7 +46,7 @@ class TracedGraph:
     in_structure: Structure
     out_structure: Structure
     warnings: list[str]
-    results: Mapping[Value, torch.Tensor]  # of the traced run, when they were asked for
+    results: Mapping[Value, torch.Tensor]  # of the traced run, as far as they were asked for
 
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -74,7 +74,7 @@ def trace_graph(
     normal: Spelling = lambda args, kwargs: (args, kwargs),
     strict: bool = True,
     is_quiet: bool = False,
-    keeps_results: bool = False,
+    keeps: Callable[[Value], bool] | None = None,
 ) -> TracedGraph:
     """Record `fn(*example_inputs, **example_kwargs)`.
 
@@ -83,11 +83,9 @@ def trace_graph(
     dataclasses and what torch's pytrees know; whatever is not a tensor in the inputs becomes a
     constant. `strict` is accepted for `torch.jit.trace`'s callers: mutable containers are built
     anew at each call here, so there is nothing to forbid. With `is_quiet` no
-    warnings are shown; with `keeps_results` the values of the run are kept.
+    warnings are shown; with `keeps`, the values of the run that it accepts are kept.
     """
-    recorder = Recorder(
-        _name(fn), ModuleState(module_of(fn)), is_quiet=is_quiet, keeps_results=keeps_results
-    )
+    recorder = Recorder(_name(fn), ModuleState(module_of(fn)), is_quiet=is_quiet, keeps=keeps)
     given = (tuple(example_inputs), dict(example_kwargs or {}))
     arguments = normal(*given)
     leaves, in_structure = flatten(arguments)
@@ -98,8 +96,7 @@ def trace_graph(
             result = fn(*given[0], **given[1])
         out_leaves, out_structure = flatten(result)
         _check_constants(out_structure)
-        values = [recorder.read(leaf) for leaf in out_leaves]
-        recorder.finish(values)
+        recorder.finish(out_leaves)
     return TracedGraph(
         recorder.graph, in_structure, out_structure, recorder.warnings, recorder.results
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+import weakref
 from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
@@ -459,3 +460,27 @@ def test_check_finds_a_constant_of_the_example() -> None:
         warnings.simplefilter("ignore", TracerWarning)
         with pytest.raises(TracingCheckError, match=r"x \* x.sum\(\).item\(\)"):
             trace(f, (A,), check_inputs=[(B,)])
+
+
+def test_check_compares_what_is_written_after_it_was_named() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        y.view(-1).add_(1)
+        return y
+
+    torch.testing.assert_close(trace(f, (A,))(B), B + 2)
+
+
+def test_a_trace_and_its_check_keep_no_intermediate_results() -> None:
+    dead = []
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        first = x * 2
+        last = (first + 1).relu()
+        reference = weakref.ref(first)
+        del first
+        dead.append(reference() is None)
+        return last
+
+    torch.testing.assert_close(trace(f, (A,))(B), (B * 2 + 1).relu())
+    assert dead == [True, True]
