@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 FORMAT = 1
@@ -87,14 +87,6 @@ class ObjectCache:
         self.counters["stores"] += 1
         if next(self._puts) % _EVICTION_PERIOD == 0:
             self.evict()
-
-    def get_or_make(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The stored object, or the one that `make` returns, which is then stored."""
-        body = self.get(key)
-        if body is None:
-            body = make()
-            self.put(key, body)
-        return body
 
     def evict(self) -> None:
         """Remove the oldest entries when the directory has outgrown its cap."""

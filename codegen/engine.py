@@ -1,8 +1,8 @@
 """The engine: LLVM modules to machine code in memory.
 
-    ll.Module ── text ──► parse ─► verify ─► passes ─► object ──► link ──► Library (addresses)
-                  │                                      ▲
-                  └── hash with target, pipeline ─► object cache
+    ll.Module ── text ─► parts ─► parse ─► verify ─► passes ─► object ─► link ─► Library (addresses)
+                           │                                     ▲
+                           └── hash with target, pipeline ─► object cache
 
 Invariants
   * IR holds no address. What a module uses from outside (C API, torch, constants) is declared, and
@@ -33,6 +33,7 @@ import llvmlite.binding as llb
 import llvmlite.ir as ll
 
 from codegen.cache import ObjectCache, fingerprint, is_enabled
+from codegen.separate import AS_IT_STANDS, FULL, Part, separate
 from codegen.target import Target, host, initialize_llvm
 
 PIPELINE = "p3"
@@ -156,27 +157,34 @@ class Engine:
         """
         start = time.perf_counter()
         source = source if isinstance(source, Source) else Source.of(source)
-        known = self.objects is not None
-        made: list[bool] = []
+        made = [self._object(part) for part in separate(source.text)]
+        tracker = self._link([body for body, _ in made], source, imports or {})
+        size, is_cached = sum(len(body) for body, _ in made), all(known for _, known in made)
+        return Library(tracker, source.exports, size, time.perf_counter() - start, is_cached)
 
-        def make() -> bytes:
-            made.append(True)
-            return compile_object(source.text, self.target)
+    def key(self, part: Part) -> str:
+        """Name of a part's object in the cache."""
+        how = (self.target.key, PIPELINE, str(part.opt), llvmlite.__version__)
+        return fingerprint((part.text, *how))
 
-        if self.objects is not None:
-            body = self.objects.get_or_make(self.key(source), make)
-        else:
-            body = make()
-        tracker = self._link(body, source, imports or {})
-        seconds = time.perf_counter() - start
-        return Library(tracker, source.exports, len(body), seconds, is_cached=known and not made)
+    def _object(self, part: Part) -> tuple[bytes, bool]:
+        """The object of a part, and whether it came from the cache."""
+        if self.objects is None:
+            return compile_object(part.text, self.target, part.opt), False
+        key = self.key(part)
+        body = self.objects.get(key)
+        if body is not None:
+            return body, True
+        body = compile_object(part.text, self.target, part.opt)
+        self.objects.put(key, body)
+        return body, False
 
-    def key(self, source: Source) -> str:
-        """Name of the source's object in the cache."""
-        return fingerprint((source.text, self.target.key, PIPELINE, llvmlite.__version__))
-
-    def _link(self, body: bytes, source: Source, imports: Mapping[str, int]) -> llb.ResourceTracker:
-        builder = llb.JITLibraryBuilder().add_object_img(body).add_current_process()
+    def _link(
+        self, bodies: Sequence[bytes], source: Source, imports: Mapping[str, int]
+    ) -> llb.ResourceTracker:
+        builder = llb.JITLibraryBuilder().add_current_process()
+        for body in bodies:
+            builder.add_object_img(body)
         addresses = {name: imports.get(name) or self._resolve(name) for name in source.imports}
         for name in source.exports:
             builder.export_symbol(name)
@@ -189,13 +197,13 @@ class Engine:
             return builder.link(self._linker, f"relume.{next(self._names)}")
 
 
-def compile_object(text: str, target: Target, opt: int = 2) -> bytes:
+def compile_object(text: str, target: Target, opt: int = FULL) -> bytes:
     """The relocatable object of an LLVM module for any target."""
     with LOCK:
         return _object(text, target, opt)
 
 
-def assembly(text: str, target: Target, opt: int = 2) -> str:
+def assembly(text: str, target: Target, opt: int = FULL) -> str:
     """The assembly text of an LLVM module for any target."""
     with LOCK:
         return _assembly(text, target, opt)
@@ -204,7 +212,7 @@ def assembly(text: str, target: Target, opt: int = 2) -> str:
 def optimized(text: str, target: Target) -> str:
     """The IR text of a module after verification and the pass pipeline."""
     with LOCK:
-        return str(_optimized(text, _machine(target)))
+        return str(_optimized(text, target, FULL))
 
 
 # The functions below are called under the lock, and LLVM's objects die when they return: so under
@@ -212,28 +220,28 @@ def optimized(text: str, target: Target) -> str:
 
 
 @cache
-def _machine(target: Target, opt: int = 2) -> llb.TargetMachine:
+def _machine(target: Target, opt: int = FULL) -> llb.TargetMachine:
     """One machine per target: making it costs as much as a small kernel's register allocation."""
     return target.machine(opt)
 
 
 def _object(text: str, target: Target, opt: int) -> bytes:
-    machine = _machine(target, opt)
-    return bytes(machine.emit_object(_optimized(text, machine)))
+    return bytes(_machine(target, opt).emit_object(_optimized(text, target, opt)))
 
 
 def _assembly(text: str, target: Target, opt: int) -> str:
-    machine = _machine(target, opt)
-    return str(machine.emit_assembly(_optimized(text, machine)))
+    return str(_machine(target, opt).emit_assembly(_optimized(text, target, opt)))
 
 
-def _optimized(text: str, machine: llb.TargetMachine) -> llb.ModuleRef:
+def _optimized(text: str, target: Target, opt: int) -> llb.ModuleRef:
     """A verified and optimized module in a context of its own."""
+    machine = _machine(target, opt)
     module = llb.parse_assembly(text, llb.create_context())
     module.triple = machine.triple
     module.data_layout = str(machine.target_data)
     module.verify()
-    _run_passes(module, machine, has_inline="alwaysinline" in text)
+    if opt != AS_IT_STANDS:
+        _run_passes(module, machine, has_inline="alwaysinline" in text)
     return module
 
 

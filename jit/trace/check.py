@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,10 +74,11 @@ def _check_one(
             comparison = _Comparison(made.graph, again, tolerance)
             with _kept(made.graph, fn):
                 Interpreter(made.graph).run(*clone_leaves(leaves), observer=comparison)
-            if comparison.parted is None:
+            differing = comparison.parted
+            if differing is None:
                 return is_random
     raise TracingCheckError(
-        _explain("the graph computes something else than the function", *comparison.parted)
+        _explain("the graph computes something else than the function", *differing)
     )
 
 

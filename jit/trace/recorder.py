@@ -80,7 +80,7 @@ class Recorder:
         self._state = state
         self._is_quiet = is_quiet
         self._keeps = keeps
-        self._known: dict[int, tuple[object, Value]] = {}  # by identity; of tensors, weak references
+        self._known: dict[int, tuple[object, Value]] = {}  # tensors by weak references
         self._captured: dict[int, tuple[torch.Tensor, Value]] = {}
         self._owners: dict[int, Value] = {}  # modules as constants
 

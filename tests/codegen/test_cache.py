@@ -26,18 +26,6 @@ def test_round_trip(tmp_path: Path) -> None:
     assert cache.counters == {"misses": 1, "stores": 1, "hits": 1}
 
 
-def test_get_or_make_makes_once(tmp_path: Path) -> None:
-    made: list[int] = []
-
-    def make() -> bytes:
-        made.append(1)
-        return b"object"
-
-    cache = ObjectCache(tmp_path)
-    assert [cache.get_or_make(KEY, make) for _ in range(3)] == [b"object"] * 3
-    assert len(made) == 1
-
-
 def test_borders_of_parts_count() -> None:
     assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
     assert fingerprint(["ab"]) != fingerprint(["ab", ""])
@@ -53,7 +41,7 @@ def test_damaged_entries_are_replaced(tmp_path: Path, damage) -> None:
     path.write_bytes(damage(path.read_bytes()))
     assert cache.get(KEY) is None
     assert cache.counters["corrupt"] == 1
-    assert cache.get_or_make(KEY, lambda: b"again") == b"again"
+    cache.put(KEY, b"again")
     assert cache.get(KEY) == b"again"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from codegen.cache import ObjectCache
 from codegen.engine import Engine, Library, Source, UnknownSymbol, assembly, compile_object
+from codegen.separate import AS_IT_STANDS, Part
 from codegen.target import describe, host
 
 SQUARE = """
@@ -122,11 +123,12 @@ def test_a_damaged_object_is_made_again(tmp_path: Path) -> None:
 
 def test_keys_depend_on_what_changes_code() -> None:
     engine = Engine()
-    key = engine.key(Source("a", (), ()))
-    assert key == Engine().key(Source("a", (), ()))
-    assert key != engine.key(Source("b", (), ()))
+    key = engine.key(Part("a"))
+    assert key == Engine().key(Part("a"))
+    assert key != engine.key(Part("b"))
+    assert key != engine.key(Part("a", AS_IT_STANDS))
     engine.target = describe("x86_64-unknown-linux-gnu")
-    assert key != engine.key(Source("a", (), ()))
+    assert key != engine.key(Part("a"))
 
 
 def _mapped() -> int:
