@@ -14,9 +14,10 @@ import llvmlite.ir as ll
 
 from codegen.abi import I64, PTR, RANGE_TYPE, i64, offset
 from codegen.convolution_form import Form
+from codegen.frame import frame
 from codegen.lanes import Lane, Lanes
 from codegen.loops import carried, counted
-from codegen.microkernel import frame, smaller
+from codegen.microkernel import smaller
 from codegen.target import Target
 from ir import dtypes
 

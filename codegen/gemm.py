@@ -35,7 +35,7 @@ def module_of(name: str, target: Target) -> ll.Module:
     if kind == "product":
         Units(emitter, form).emit()
     elif kind == "tile":
-        emitter.tile(name, form.height)
+        emitter.tile(name, form.height, form.is_c_transposed)
     elif kind == "dots":
         Dots(emitter, form.height).emit(name)
     else:

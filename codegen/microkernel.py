@@ -18,14 +18,15 @@ from contextlib import contextmanager
 
 import llvmlite.ir as ll
 
-from codegen.abi import I1, I8, I32, I64, PTR, VOID, i32, i64, offset
+from codegen.abi import I1, I32, I64, PTR, VOID, i32, i64, offset
 from codegen.lanes import Lane, Lanes
 from codegen.loops import carried, counted
 from codegen.target import Target
+from codegen.tile_store import TileStore
 from ir import DType
 
 ALIGNMENT = 64
-DEPTH = 128  # a panel stays in the level 1 cache with the rows of A that are multiplied with it
+DEPTH = 256  # a panel stays in the level 1 cache with the rows of A that are multiplied with it
 GROUP = 8  # panels that are packed together from rows along k: a step reads as many cache lines
 AHEAD = 16  # steps along k whose rows are on their way: each may be on a page of its own
 TILE_TYPE = ll.FunctionType(VOID, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, I1))
@@ -58,8 +59,8 @@ class Emitter:
         b.call(function, [offset(b, base, distance), read, keep, data])
 
     # the tile -------------------------------------------------------------------------------------
-    def tile(self, name: str, height: int) -> None:
-        """A tile of so many rows."""
+    def tile(self, name: str, height: int, is_transposed: bool) -> None:
+        """A tile of so many rows, which may be stored as columns."""
         with self.function(name, TILE_TYPE) as (s, function):
             a, a_step, k_step, panel, panel_step, depth, c, c_step, rows, width, adds = (
                 function.args
@@ -71,11 +72,20 @@ class Emitter:
             starts = [offset(b, a, b.mul(k, a_step)) for k in numbers]
             sums = self._sums(s, starts, k_step, panel, panel_step, depth)
             is_whole = b.icmp_signed(">=", width, i64(self.lanes))
+            store = TileStore(s, self.dtype, c, c_step, adds)
+            if is_transposed:
+                is_whole = b.and_(is_whole, b.icmp_signed("==", rows, i64(height)))
+                sums = s.transposed([*sums, *sums[:1] * (_power(height) - height)])
             with b.if_else(is_whole) as (whole, part):
                 with whole:
-                    self._store(s, sums, [offset(b, c, b.mul(k, c_step)) for k in numbers], adds)
+                    if is_transposed:
+                        store.columns(sums, height)
+                    else:
+                        store.rows(sums, numbers)
                 with part:
-                    self._store_part(s, sums, c, c_step, rows, width, adds)
+                    size = len(sums) * self.dtype.itemsize if is_transposed else self.vector_bytes
+                    lines = (smaller(b, width, i64(self.lanes)), rows)
+                    store.part(sums, size, *(lines if is_transposed else lines[::-1]))
 
     def _sums(
         self,
@@ -101,46 +111,6 @@ class Emitter:
             ]
 
         return [Lane(s, x, self.dtype) for x in carried(b, depth, [zero] * len(starts), step)]
-
-    def _store(
-        self, s: Lanes, sums: Sequence[Lane], rows: Sequence[ll.Value], adds: ll.Value
-    ) -> None:
-        """A whole tile: all of C is read before any is written, as rows may repeat."""
-        b = s.builder
-        before = b.block
-        with b.if_then(adds):
-            added = [x + s.load(p, self.dtype) for x, p in zip(sums, rows, strict=True)]
-            inside = b.block
-        results = []
-        for x, y in zip(sums, added, strict=True):
-            phi = b.phi(x.value.type)
-            phi.add_incoming(x.value, before)
-            phi.add_incoming(y.value, inside)
-            results.append(Lane(s, phi, self.dtype))
-        for x, p in zip(results, rows, strict=True):
-            s.store(p, x, self.dtype)
-
-    def _store_part(
-        self,
-        s: Lanes,
-        sums: Sequence[Lane],
-        c: ll.Value,
-        c_step: ll.Value,
-        rows: ll.Value,
-        width: ll.Value,
-        adds: ll.Value,
-    ) -> None:
-        """A tile with fewer columns: by way of the frame, row by row under a mask."""
-        b = s.builder
-        scratch = frame(b, len(sums) * self.vector_bytes)
-        for k, x in enumerate(sums):
-            s.store(offset(b, scratch, k * self.vector_bytes), x, self.dtype)
-        mask = s.tail_mask(width)
-        kept = s.tail_mask(b.select(adds, width, i64(0)))
-        with counted(b, rows) as k:
-            x = s.load(offset(b, scratch, b.mul(k, i64(self.vector_bytes))), self.dtype)
-            row = offset(b, c, b.mul(k, c_step))
-            s.store(row, x + s.load(row, self.dtype, kept), self.dtype, mask)
 
     # packing --------------------------------------------------------------------------------------
     def pack(self, name: str, is_transposed: bool) -> None:
@@ -204,11 +174,6 @@ def larger(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:
     return b.select(b.icmp_signed(">", x, y), x, y)
 
 
-def frame(b: ll.IRBuilder, size: int) -> ll.Value:
-    """Bytes in the function's frame."""
-    with b.goto_entry_block():
-        room = b.alloca(ll.ArrayType(I8, size))
-        room.align = ALIGNMENT
-        place = b.gep(room, [i64(0)], source_etype=I8)
-        place.type = PTR  # llvmlite keeps the type of what it points to
-        return place
+def _power(count: int) -> int:
+    """The least power of two from a count on."""
+    return 1 << (count - 1).bit_length()

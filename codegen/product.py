@@ -11,7 +11,7 @@ one B for all of them, become rows of one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.nest import Buffer
 from ir import Dim, product, same_dim, size_max
@@ -27,10 +27,15 @@ class Factor:
     leading: Dim
     batch: tuple[Dim, ...]
 
+    @property
+    def transposed(self) -> Factor:
+        """The same memory with rows for columns."""
+        return replace(self, is_transposed=not self.is_transposed)
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A batch of products whose result is row-major."""
+    """A batch of products whose result is row-major, or column-major if it is swapped."""
 
     batch: tuple[Dim, ...]
     m: Dim
@@ -42,6 +47,12 @@ class Product:
     @property
     def count(self) -> Dim:
         return product(self.batch)
+
+    @property
+    def swapped(self) -> Product:
+        """The same product as C' = B' A'."""
+        a, b = self.b.transposed, self.a.transposed
+        return replace(self, m=self.n, n=self.m, a=a, b=b)
 
     @property
     def work(self) -> Dim:

@@ -9,23 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from codegen.microkernel import GROUP
 from ir import Dim, DType, dtypes, size_max
 
-ROWS = 512  # rows that are multiplied with a panel: transposing it costs as much as about 5 of them
+TILES = 8  # tiles of a block: its rows of A stay in the level 2 cache while panels pass by
+TRANSPOSING = 5  # rows that a panel could be multiplied with while it is transposed
+DOTTING = 1.2  # times that a row of dot products takes: vectors of sums are folded
 DTYPES = (dtypes.float32, dtypes.float64)
 TALLEST = 8
 """Rows of a tile: where A's rows lie a multiple of 4 KiB apart, more of them would drive each other
 out of the one set of the level 1 cache that they all fall into.
 """
-_NAME = re.compile(r"relume_(product|tile|dots|pack)_(float\d\d)_(\d+)_([nt])([ntd])_(\d+)")
+_NAME = re.compile(r"relume_(product|tile|dots|pack)_(float\d\d)_(\d+)_([nt])([ntd])([nt])_(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a function is made for: dtype, rows of a tile, which operands are transposed, and how
-    many dims the batch has. With `has_dots`, a few rows of A and columns of B, which both lie along
-    k, are multiplied where they are.
+    """What a function is made for: dtype, rows of a tile, which operands are transposed, whether
+    the result is, and how many dims the batch has. With `has_dots`, a few rows of A and columns of
+    B, which both lie along k, are multiplied where they are.
     """
 
     dtype: DType
@@ -34,6 +35,7 @@ class Form:
     is_b_transposed: bool = False
     rank: int = 0
     has_dots: bool = False
+    is_c_transposed: bool = False
 
     @property
     def symbol(self) -> str:
@@ -45,7 +47,8 @@ class Form:
         """The name of its tile, which knows no layouts."""
         if self.has_dots:
             return replace(self, rank=0)._named("dots")
-        return Form(self.dtype, self.height)._named("tile")
+        form = Form(self.dtype, self.height, is_c_transposed=self.is_c_transposed)
+        return form._named("tile")
 
     @property
     def pack(self) -> str:
@@ -53,23 +56,19 @@ class Form:
         return Form(self.dtype, 0, is_b_transposed=self.is_b_transposed)._named("pack")
 
     @property
-    def group(self) -> int:
-        """How many panels a unit does: rows along k are packed together."""
-        return 1 if self.is_b_transposed else GROUP
-
-    @property
     def block(self) -> int:
-        """About how many rows of C are in a block."""
-        return ROWS if self.is_b_transposed else ROWS // 2
+        """Rows of C in a unit."""
+        return TILES * self.height
 
     def blocks(self, rows: Dim) -> Dim:
         """In how many blocks the rows of C are done."""
-        return size_max((rows + self.block // 2) // self.block, 1)
+        return size_max((rows + (self.block - 1)) // self.block, 1)
 
     def _named(self, kind: str) -> str:
         a = "nt"[self.is_a_transposed]
         b = "d" if self.has_dots else "nt"[self.is_b_transposed]
-        return f"relume_{kind}_{self.dtype}_{self.height}_{a}{b}_{self.rank}"
+        c = "nt"[self.is_c_transposed]
+        return f"relume_{kind}_{self.dtype}_{self.height}_{a}{b}{c}_{self.rank}"
 
 
 def parse(name: str) -> tuple[str, Form] | None:
@@ -77,9 +76,9 @@ def parse(name: str) -> tuple[str, Form] | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    kind, dtype, height, a, b, rank = match.groups()
+    kind, dtype, height, a, b, c, rank = match.groups()
     of = next(d for d in DTYPES if str(d) == dtype)
-    return kind, Form(of, int(height), a == "t", b != "n", int(rank), b == "d")
+    return kind, Form(of, int(height), a == "t", b != "n", int(rank), b == "d", c == "t")
 
 
 def height(rows: int) -> int:
@@ -87,3 +86,12 @@ def height(rows: int) -> int:
     if rows <= TALLEST:
         return max(rows, 1)
     return min(range(TALLEST, TALLEST // 2, -1), key=lambda h: -(-rows // h) * (2 * h + 1))
+
+
+def is_swapped_cheaper(rows: int, columns: int, depth: int, lanes: int) -> bool:
+    """Whether C' = B' A' costs less than C = A B, whose B lies along k: then it is A that is
+    transposed into panels, not B, and C when it is stored. Few rows would be dot products.
+    """
+    panels = -(-rows // lanes) * lanes
+    swapped = panels * (1 + TRANSPOSING / max(columns, 1) + TRANSPOSING / max(depth, 1))
+    return swapped < min(rows + TRANSPOSING, rows * DOTTING)

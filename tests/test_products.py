@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from codegen import gemm, multiply
+from codegen import gemm, multiply, product_form
 from codegen.engine import compile_object
 from codegen.microkernel import DEPTH
-from codegen.product_form import TALLEST, Form, height
+from codegen.product_form import TALLEST, Form, height, is_swapped_cheaper
 from codegen.target import Target, describe, host
 from ir import dtypes, lookup
 from tests.native_ops import Specialization
@@ -25,7 +25,13 @@ from tests.samples import Case
 
 DTYPES = (torch.float32, torch.float64)
 SIZES = [(8, 16, 16), (9, DEPTH, 17), (13, 2 * DEPTH + 1, 33), (17, DEPTH + 1, 18)]
-SIZES += [(33, 300, 150), (1100, 3, 5)]
+SIZES += [
+    (33, 300, 150),
+    (1100, 3, 5),
+    (16, DEPTH + 1, 33),
+    (47, 2 * DEPTH + 5, 77),
+    (144, 90, 300),
+]
 NO_ACCESS = 0
 EMPTY = [(0, 5, 6), (6, 0, 7), (7, 5, 0)]
 
@@ -80,9 +86,10 @@ def test_nothing_to_do(sizes: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("batches", [((3,), (3,)), ((2, 1), (3,)), ((2, 3), (1, 1)), ((), (4,))])
 def test_batches(batches: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     for layouts in itertools.product(("rows", "columns"), repeat=2):
-        x, y = torch.randn(*batches[0], 9, 20), torch.randn(*batches[1], 20, 37)
-        x, y = laid_out(x, layouts[0]), laid_out(y, layouts[1])
-        assert torch.allclose(multiplied(x, y), x @ y, 1e-5, 1e-5)
+        for m, k, n in ((9, 20, 37), (32, 160, 140)):
+            x, y = torch.randn(*batches[0], m, k), torch.randn(*batches[1], k, n)
+            x, y = laid_out(x, layouts[0]), laid_out(y, layouts[1])
+            assert torch.allclose(multiplied(x, y), x @ y, 1e-5, 1e-5 * math.sqrt(k))
 
 
 @pytest.mark.parametrize("is_transposed", [False, True])
@@ -96,7 +103,7 @@ def test_long_sums_lose_no_more_than_torch(who: str, is_transposed: bool) -> Non
 
 
 def test_what_is_no_number_stays_in_its_row_and_column() -> None:
-    for m, k, n in ((9, 20, 35), (17, 150, 16)):
+    for m, k, n in ((9, 20, 35), (17, 150, 16), (31, 150, 60)):
         for value in (math.nan, math.inf, -math.inf):
             for layout in ("rows", "columns"):
                 x, y = torch.randn(m, k), laid_out(torch.randn(k, n), layout)
@@ -131,7 +138,14 @@ def at_edge() -> Iterator[Callable[[Tensor], Tensor]]:
 def test_operands_may_end_where_memory_ends(
     at_edge: Callable[[Tensor], Tensor], dtype: torch.dtype
 ) -> None:
-    for m, k, n in ((5, 7, 6), (8, 130, 33), (9, 20, 16), (8, 20, 16), (20, 130, 35)):
+    for m, k, n in (
+        (5, 7, 6),
+        (8, 130, 33),
+        (9, 20, 16),
+        (8, 20, 16),
+        (20, 130, 35),
+        (31, 270, 61),
+    ):
         x, y = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype)
         for left in (at_edge(x), at_edge(x.t().contiguous()).t()):
             for right in (at_edge(y), at_edge(y.t().contiguous()).t()):
@@ -162,7 +176,9 @@ MACHINES = [
 def test_other_machines(who: str, machine: Target) -> None:
     form = Form(dtypes.float32, TALLEST, False, True, 1)
     few = Form(dtypes.float32, 3, False, True, 1, has_dots=True)
-    for name in (form.symbol, form.tile, form.pack, few.symbol, few.tile):
+    columns = [Form(d, h, is_c_transposed=True) for d in product_form.DTYPES for h in (TALLEST, 5)]
+    names = (form.symbol, form.tile, form.pack, few.symbol, few.tile)
+    for name in (*names, *(c.symbol for c in columns), *(c.tile for c in columns)):
         assert gemm.is_symbol(name)
         module = gemm.module_of(name, machine)
         defined = [f.name for f in module.functions if not f.is_declaration]
@@ -172,6 +188,16 @@ def test_other_machines(who: str, machine: Target) -> None:
 
 def test_tiles_leave_few_rows_over() -> None:
     assert [height(rows) for rows in (0, 1, 7, 8, 9, 16, 17, 64)] == [1, 1, 7, 8, 5, 8, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_swapped"),
+    [((128, 768, 768), True), ((16, 256, 1024), True), ((47, 2 * DEPTH + 5, 77), True),
+     ((9, 256, 1024), False), ((128, 64, 128), False), ((33, 300, 150), False)],
+)  # fmt: skip
+def test_large_weights_are_read_in_place(sizes: tuple[int, int, int], is_swapped: bool) -> None:
+    m, k, n = sizes
+    assert is_swapped_cheaper(m, n, k, lanes=16) == is_swapped
 
 
 def test_names_of_others_are_not_ours() -> None:
