@@ -12,22 +12,30 @@ import llvmlite.ir as ll
 from codegen.lane import Lane, LaneBuilder
 from ir import DType, dtypes
 
-TABLE = 16  # float32 in a register
+TABLE = 16  # entries: float32 of one register, float64 of two
+_NEEDED = frozenset(("avx512f", "avx512dq"))
 _BITS = 512
 _I32 = ll.IntType(32)
 _NEAR_ONE = _I32(0b1011)  # the interval [3/4, 3/2); NaN below zero
+_NEAR_ZERO = _I32(0b0010)  # the number of smaller magnitude, with the sign of the first one
 _CURRENT_ROUNDING = _I32(4)
 
 
 def is_available(s: LaneBuilder) -> bool:
     """Whether the target has these instructions."""
-    return "avx512f" in s.features
+    return s.features >= _NEEDED
 
 
-def lookup(s: LaneBuilder, table: Sequence[float], index: Lane) -> Lane:
-    """The entries of a table of `TABLE` float32 that the lowest bits of int32 lanes name."""
-    entries = ll.Constant(ll.VectorType(ll.FloatType(), TABLE), list(table))
-    return _each(s, "permvar.sf", dtypes.float32, [index], lambda i: [entries, i])
+def lookup(s: LaneBuilder, table: Sequence[float], index: Lane, dtype: DType) -> Lane:
+    """The entries of a table of `TABLE` numbers that the lowest bits of integer lanes, as large as
+    those, name.
+    """
+    size = _BITS // dtype.bits
+    kind = ll.VectorType(s.llvm_type(dtype, 1), size)
+    parts = [ll.Constant(kind, list(table[k : k + size])) for k in range(0, TABLE, size)]
+    if len(parts) == 1:
+        return _each(s, "permvar.sf", dtype, [index], lambda i: [*parts, i])
+    return _each(s, "vpermi2var.pd", dtype, [index], lambda i: [parts[0], i, parts[1]])
 
 
 def scaled(s: LaneBuilder, y: Lane, n: Lane) -> Lane:
@@ -38,6 +46,17 @@ def scaled(s: LaneBuilder, y: Lane, n: Lane) -> Lane:
         y.dtype,
         [y, n],
         lambda y, n: [y, n, y, _every(y), _CURRENT_ROUNDING],
+    )
+
+
+def limited(s: LaneBuilder, x: Lane, limit: float) -> Lane:
+    """The nearest number of at most that magnitude, for NaN too."""
+    return _each(
+        s,
+        f"mask.range.{_suffix(x.dtype)}",
+        x.dtype,
+        [x, s.splat(s.const(limit, x.dtype), x.width)],
+        lambda x, most: [x, most, _NEAR_ZERO, x, _every(x), _CURRENT_ROUNDING],
     )
 
 

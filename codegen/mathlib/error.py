@@ -377,7 +377,7 @@ def _erf_by_table(s: LaneBuilder, x: Lane) -> Lane:
     rounder = SINGLE.magic * _ERF_STEP
     biased = a + rounder
     piece = s.bitcast(biased, SINGLE.bits)
-    coefficients = [avx512.lookup(s, row, piece) for row in _ERF_PIECES]
+    coefficients = [avx512.lookup(s, row, piece, x.dtype) for row in _ERF_PIECES]
     return s.copysign(polynomial(s, a - (biased - rounder), coefficients), x)
 
 
