@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from codegen.runtime import forward_entry, slow_entry
     from codegen.survey import Place, places
     from codegen.target import host
+    from codegen.winograd import winograd_matrices
 
 _LATER = {
     "Place": "survey",
@@ -43,6 +44,7 @@ _LATER = {
     "lay_out_images": "images",
     "places": "survey",
     "slow_entry": "runtime",
+    "winograd_matrices": "winograd",
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "places",
     "set_entry",
     "slow_entry",
+    "winograd_matrices",
 ]
 
 

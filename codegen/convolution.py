@@ -2,7 +2,9 @@
 
     convolve    a range function: all units of a convolution    `codegen.convolution_tile`
     depthwise   the same, each channel by itself
+    winograd    the same, with fewer multiplications            `codegen.winograd_tile`
     panels      a range function: the groups of its weight      `codegen.convolution_panels`
+    filters     the same, of its panels                         `codegen.winograd_filters`
 
 They are compiled when something first names them (`codegen.runtime`), live as long as the process,
 and are shared by all its plans.
@@ -16,6 +18,16 @@ from codegen.convolution_form import parse
 from codegen.convolution_panels import Panels
 from codegen.convolution_tile import Convolution, Depthwise
 from codegen.target import Target
+from codegen.winograd_filters import Filters
+from codegen.winograd_tile import Winograd
+
+_EMITTERS: dict[str, type[Convolution | Winograd | Panels | Filters]] = {
+    "convolve": Convolution,
+    "depthwise": Depthwise,
+    "winograd": Winograd,
+    "panels": Panels,
+    "filters": Filters,
+}
 
 
 def is_symbol(name: str) -> bool:
@@ -29,8 +41,5 @@ def module_of(name: str, target: Target) -> ll.Module:
     assert parsed is not None
     kind, form = parsed
     module = ll.Module()
-    if kind == "panels":
-        Panels(module, form, target).emit()
-    else:
-        (Depthwise if form.is_depthwise else Convolution)(module, form, target).emit()
+    _EMITTERS[kind](module, form, target).emit()
     return module

@@ -7,7 +7,8 @@
     panels[group][tap, input channel][channel of the group]       taps: kernel rows times columns
 
 A depthwise convolution computes each channel from the same channel of the input, and a tile with
-all groups in turn.
+all groups in turn. Winograd's convolution (`codegen.winograd`) computes squares of pixels, `height`
+of them together at each of its points; what it keeps of a chunk is in the frame.
 
 A name says everything about a function but the machine, so the engine can make it when a plan, new
 or from the object cache, first asks for it. Functions depend on no sizes.
@@ -24,7 +25,10 @@ from ir import Dim, hint, size_max
 PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
 TALLEST = 8
 DEPTHWISE_SUMS = 12  # vectors of sums: each needs an input vector of its own in a register
-_NAME = re.compile(r"relume_(convolve|depthwise|panels)_(\d+)_(\d+)")
+FRAME_TILES = 16  # the most tiles of a chunk of Winograd's
+FRAME_BYTES = 272 << 10  # for their transformed images: with sums and filters in the level 2 cache
+_KINDS = "convolve|depthwise|winograd|panels|filters"
+_NAME = re.compile(rf"relume_({_KINDS})_(\d+)_(\d+)_(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,24 @@ class Form:
     height: int
     vectors: int
     is_depthwise: bool = False
+    tile: int = 0
+    """Pixels along a side of a tile of Winograd's; 0 for direct convolutions."""
 
     @property
     def symbol(self) -> str:
         """The range function of a convolution: units, groups first, then chunks."""
-        kind = "depthwise" if self.is_depthwise else "convolve"
-        return f"relume_{kind}_{self.height}_{self.vectors}"
+        kind = "depthwise" if self.is_depthwise else "winograd" if self.tile else "convolve"
+        return f"relume_{kind}_{self.height}_{self.vectors}_{self.tile}"
 
     @property
     def panels(self) -> str:
         """The range function that packs weights: groups."""
-        return f"relume_panels_0_{self.vectors}"
+        return f"relume_panels_0_{self.vectors}_0"
+
+    @property
+    def filters(self) -> str:
+        """The range function that transforms panels for Winograd's convolution: groups."""
+        return f"relume_filters_0_{self.vectors}_{self.tile}"
 
     def width(self, target: Target) -> int:
         """Channels of a group."""
@@ -56,7 +67,8 @@ def parse(name: str) -> tuple[str, Form] | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    return match[1], Form(int(match[2]), int(match[3]), match[1] == "depthwise")
+    height, vectors, tile = map(int, match.groups()[1:])
+    return match[1], Form(height, vectors, match[1] == "depthwise", tile)
 
 
 def form_of(width: Dim, channels: int, target: Target, is_depthwise: bool = False) -> Form:

@@ -1,8 +1,10 @@
 """A convolution in a plan: what it does besides, where its operands lie, and the calls.
 
-    panels(weight)                                               the weight as the kernels read it
+    panels(weight, tile)                                         the weight as the kernels read it
     convolve(input, panels, scale?, shift?, residual?, ...)
         = clamp(convolution * scale + shift + residual, low, high)
+
+`tile` is 0 for direct convolutions, and else the side of Winograd's tiles (`codegen.winograd`).
 
 These two operators exist in plans only: `codegen.images` puts them in the place of convolutions and
 of what follows them. Images are read where they are if their channels lie side by side, and copied
@@ -14,13 +16,13 @@ packed ones.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import llvmlite.ir as ll
 
-from codegen import convolution_panels, convolution_tile
+from codegen import convolution_panels, convolution_tile, winograd_filters, winograd_tile
 from codegen.abi import I64, RANGE_TYPE, i64, offset, stack
 from codegen.convolution_form import Form, form_of, rows_of_chunk, vectors_for
 from codegen.entry import EntryBuilder
@@ -29,6 +31,8 @@ from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments
 from codegen.target import host
 from codegen.threads import emit_parallel_for
+from codegen.winograd import KERNEL
+from codegen.winograd_cost import cut, tiles_of, winograd_form
 from ir import (
     Dim,
     Node,
@@ -44,12 +48,12 @@ from ir import (
     same_dim,
 )
 
-PANELS = Op(declared_schema("relume::panels(Tensor weight) -> Tensor"), Structured())
+PANELS = Op(declared_schema("relume::panels(Tensor weight, int tile) -> Tensor"), Structured())
 CONVOLVE = Op(
     declared_schema(
         "relume::convolve(Tensor input, Tensor panels, Tensor? scale, Tensor? shift, "
         "Tensor? residual, int[] kernel_size, int[] stride, int[] padding, int[] dilation, "
-        "bool depthwise, float low, float high) -> Tensor"
+        "bool depthwise, int tile, float low, float high) -> Tensor"
     ),
     Structured(),
 )
@@ -63,12 +67,13 @@ def channels_last(dims: Sequence[Dim]) -> tuple[Dim, ...]:
     return height * width * channels, 1, width * channels, channels
 
 
-def panels_type(weight: TensorType) -> TensorType:
+def panels_type(weight: TensorType, tile: int = 0) -> TensorType:
     """The type of a weight's panels."""
-    channels, *rest = weight.shape
+    channels, inner, *kernel = weight.shape
     assert isinstance(channels, int)
     width = vectors_for(channels, host()) * host().lanes(32)
-    sizes = (-(-channels // width), product(rest), width)
+    taps = (tile + KERNEL - 1) ** 2 if tile else product(kernel)
+    sizes = (-(-channels // width), taps * inner, width)
     return TensorType(dtypes.float32, sizes, contiguous_strides(sizes), False, "cpu")
 
 
@@ -88,15 +93,17 @@ class Convolve:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """The packing of a weight."""
+    """The packing of a weight; `panels` are transformed to the result if they are not it."""
 
     node: Node
     weight: Buffer
+    panels: Value
     copies: tuple[Nest, ...]
 
     def memory(self) -> Sequence[Value]:
         """What the call needs memory for."""
-        return [self.node.output, *(r.buffer.base for n in self.copies for r in n.roots)]
+        own = dict.fromkeys((self.node.output, self.panels))
+        return [*own, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
 class Body(Protocol):
@@ -142,19 +149,33 @@ def prepare_convolve(node: Node, buffers: dict[Value, Buffer], known: Known) -> 
         if value is not None:
             strides = wanted if name == "residual" else contiguous_strides(_type(value).shape)
             operands[name] = place.operand(value, strides, _has_strides(strides))
-    assert isinstance(dims[1], int)
-    form = form_of(dims[3], dims[1], host(), given["depthwise"])
+    form = _form(given, dims)
     return Convolve(node, form, operands, tuple(place.copies))
+
+
+def _form(given: Mapping[str, Any], dims: Sequence[Dim]) -> Form:
+    """The form of the code for a result of such sizes."""
+    channels, inner = dims[1], _type(given["input"]).shape[1]
+    assert isinstance(channels, int) and isinstance(inner, int)
+    if not given["tile"]:
+        return form_of(dims[3], channels, host(), given["depthwise"])
+    form = winograd_form((channels, inner), dims, given["tile"], host())
+    assert form is not None, "a tile that was chosen"
+    return form
 
 
 def prepare_pack(node: Node, buffers: dict[Value, Buffer], known: Known) -> Pack:
     """Find the weight, and place its panels."""
-    type_ = _type(node.output)
-    strides = contiguous_strides(type_.shape)
-    buffers[node.output] = Buffer(node.output, dtypes.float32, type_.shape, strides)
-    weight, place = node.inputs[0], _Placing(buffers, known)
+    given, panels, place = arguments(node, known), node.output, _Placing(buffers, known)
+    weight = given["weight"]
+    if given["tile"]:
+        panels = Value(panels_type(_type(weight)), "panels")
+    for value in (node.output, panels):
+        sizes = _type(value).shape
+        buffers[value] = Buffer(value, dtypes.float32, sizes, contiguous_strides(sizes))
     dense = contiguous_strides(_type(weight).shape)
-    return Pack(node, place.operand(weight, dense, _has_strides(dense)), tuple(place.copies))
+    found = place.operand(weight, dense, _has_strides(dense))
+    return Pack(node, found, panels, tuple(place.copies))
 
 
 def _type(value: Value) -> TensorType:
@@ -177,30 +198,33 @@ def _has_strides(wanted: Sequence[Dim]) -> Callable[[Buffer], bool]:
 
 
 # emission -----------------------------------------------------------------------------------------
-def emit_pack(body: Body, call: Pack) -> None:
-    """Pack a weight."""
-    entry, type_ = body.entry, _type(call.node.output)
+def emit_pack(body: Body, call: Pack, known: Known) -> None:
+    """Pack a weight, and transform the panels for Winograd's convolution."""
+    entry, tile = body.entry, arguments(call.node, known)["tile"]
     channels, inner, *kernel = call.weight.dims
+    panels, result = (body.pointers[v] for v in (call.panels, call.node.output))
     words = {
         "weight": _address(body, call.weight),
-        "panels": entry.builder.ptrtoint(body.pointers[call.node.output], I64),
+        "panels": entry.builder.ptrtoint(panels, I64),
+        "filters": entry.builder.ptrtoint(result, I64),
         "channels": entry.size(channels),
         "in_channels": entry.size(inner),
         "taps": entry.size(product(kernel)),
     }
-    groups, depth, width = type_.shape
-    form = Form(0, hint(width) // host().lanes(32))
-    record = _record(entry, [words[name] for name in convolution_panels.WORDS])
-    _run(entry, form.panels, groups, hint(depth) * hint(width), record)
+    groups, depth, width = _type(call.node.output).shape
+    form, work = Form(0, hint(width) // host().lanes(32), tile=tile), hint(depth) * hint(width)
+    _run(entry, form.panels, groups, work, _record(entry, words, convolution_panels.WORDS))
+    if tile:
+        _run(entry, form.filters, groups, work, _record(entry, words, winograd_filters.WORDS))
 
 
 def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
     """Convolve, split over torch's threads."""
     entry, given = body.entry, arguments(call.node, known)
     x = call.operands["x"]
-    images, channels, height, width = _type(call.node.output).shape
-    rows, chunk = images * height, rows_of_chunk(width)
+    _, channels, height, width = _type(call.node.output).shape
     item = x.dtype.itemsize
+    cut = (_in_tiles if call.form.tile else _in_rows)(call)
     sizes: dict[str, Dim] = {
         "image": x.strides[0] * item,
         "row": x.strides[2] * item,
@@ -208,13 +232,12 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
         "in_channels": 1 if given["depthwise"] else x.dims[1],
         "in_height": x.dims[2],
         "in_width": x.dims[3],
-        "rows": rows,
         "channels": channels,
         "height": height,
         "width": width,
-        "chunk": chunk,
         "low": _bits(given["low"]),
         "high": _bits(given["high"]),
+        **cut.sizes,
     }
     for name, names in _PAIRS.items():
         sizes.update(zip(names, given[name], strict=True))
@@ -223,14 +246,44 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
     for name in ("x", "panels", "residual", "scale", "shift"):
         found = call.operands.get(name)
         words[name] = i64(0) if found is None else _address(body, found)
-    record = _record(entry, [words[name] for name in convolution_tile.WORDS])
+    _run(entry, call.form.symbol, cut.units, cut.work, _record(entry, words, cut.words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """How a convolution is cut in units, of `work` multiplications each; the words of its record,
+    and those that say it.
+    """
+
+    units: Dim
+    work: int
+    words: Sequence[str]
+    sizes: Mapping[str, Dim]
+
+
+def _in_rows(call: Convolve) -> _Cut:
+    """Units of a direct convolution."""
+    images, _, height, width = _type(call.node.output).shape
+    rows, chunk = images * height, rows_of_chunk(width)
     groups, depth, group = (hint(d) for d in call.operands["panels"].dims)
     units, work = (rows + (chunk - 1)) // chunk, hint(chunk) * hint(width) * depth * group
     if call.form.is_depthwise:
         work *= groups
     else:
         units *= groups
-    _run(entry, call.form.symbol, units, work, record)
+    return _Cut(units, work, convolution_tile.WORDS, {"rows": rows, "chunk": chunk})
+
+
+def _in_tiles(call: Convolve) -> _Cut:
+    """Units of Winograd's convolution."""
+    form, dims, inner = call.form, _type(call.node.output).shape, call.operands["x"].dims[1]
+    tiles = tiles_of(dims, form.tile)
+    chunk, parts = cut((hint(dims[1]), hint(inner)), dims, form, host())
+    work = chunk * hint(product(call.operands["panels"].dims)) // parts
+    down, right = ((d + (form.tile - 1)) // form.tile for d in dims[2:])
+    sizes = {"tiles": tiles, "tiles_down": down, "tiles_right": right}
+    units = (tiles + (chunk - 1)) // chunk * parts
+    return _Cut(units, work, winograd_tile.WORDS, {**sizes, "chunk": chunk, "parts": parts})
 
 
 _PAIRS = {
@@ -251,11 +304,11 @@ def _address(body: Body, buffer: Buffer) -> ll.Value:
     return b.ptrtoint(offset(b, body.pointers[buffer.base], start), I64)
 
 
-def _record(entry: EntryBuilder, words: Sequence[ll.Value]) -> ll.Value:
+def _record(entry: EntryBuilder, words: Mapping[str, ll.Value], names: Sequence[str]) -> ll.Value:
     b = entry.builder
-    record = stack(b, I64, len(words))
-    for k, word in enumerate(words):
-        b.store(word, offset(b, record, 8 * k))
+    record = stack(b, I64, len(names))
+    for k, name in enumerate(names):
+        b.store(words[name], offset(b, record, 8 * k))
     return record
 
 

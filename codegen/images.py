@@ -22,7 +22,7 @@ Values that somebody writes to are left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,9 @@ from codegen.convolve import CONVOLVE, PANELS, SMALL_CHANNELS, channels_last, pa
 from codegen.fusible import is_fusible
 from codegen.operands import arguments
 from codegen.structured import is_called
+from codegen.target import host
+from codegen.winograd import KERNEL
+from codegen.winograd_cost import tile_for
 from ir import (
     PASSES,
     Aliases,
@@ -51,11 +54,13 @@ from ir import (
 )
 
 
-def lay_out_images(graph: Graph, known: Known) -> dict[Node, list[Node]]:
-    """Rewrite a specialized graph in place. Gives what each convolution does besides: nodes that
-    are not in the graph any more.
+def lay_out_images(
+    graph: Graph, known: Known, constants: Container[Value] = ()
+) -> dict[Node, list[Node]]:
+    """Rewrite a specialized graph in place; the panels of `constants` will be made once. Gives what
+    each convolution does besides: nodes that are not in the graph any more.
     """
-    work = _Images(graph, known)
+    work = _Images(graph, known, constants)
     work.find()
     if work.chosen:
         work.rewrite()
@@ -88,12 +93,13 @@ class _Images:
 
     graph: Graph
     known: Known
+    constants: Container[Value]
     aliases: Aliases = field(init=False)
     sources: dict[Value, frozenset[Node]] = field(default_factory=dict)
     chosen: set[Node] = field(default_factory=set)
     laid: dict[Value, TensorType] = field(default_factory=dict)
     """Values that became channels-last, and the types they had."""
-    panels: dict[tuple[Value, Any], Value] = field(default_factory=dict)
+    panels: dict[tuple[Value, int, Any], Value] = field(default_factory=dict)
     taken: dict[Node, list[Node]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -195,8 +201,9 @@ class _Images:
         ]
         absent = b.const(None)
         operands = [layer.scale or absent, layer.shift or absent, layer.residual or absent]
-        panels = self._panels(given["weight"], node)
-        numbers = [b.const(x) for x in (_is_depthwise(given), low, high)]
+        tile = self._tile(given, node)
+        panels = self._panels(given["weight"], tile, node)
+        numbers = [b.const(x) for x in (_is_depthwise(given), tile, low, high)]
         inputs = [given["input"], panels, *operands, *lists, *numbers]
         made = b.node(CONVOLVE, inputs, [last.output.type], span=node.span)
         made.output.name = last.output.name
@@ -206,13 +213,23 @@ class _Images:
             node.erase()
         self._lay(made.output)
 
-    def _panels(self, weight: Value, before: Node) -> Value:
+    def _tile(self, given: Mapping[str, Any], node: Node) -> int:
+        """The side of Winograd's tiles; 0 for a direct convolution."""
+        weight, result = given["weight"], node.output.type
+        assert isinstance(result, TensorType)
+        ones = all(_pair(given[name]) == [1, 1] for name in ("stride", "dilation"))
+        if weight.type.shape[2:] != (KERNEL, KERNEL) or not ones or given["groups"] != 1:
+            return 0
+        return tile_for(weight.type.shape, result.shape, weight in self.constants, host())
+
+    def _panels(self, weight: Value, tile: int, before: Node) -> Value:
         """The panels of a weight; those that a block has made serve all of it."""
-        key = (weight, before.block)
+        key = (weight, tile, before.block)
         if key not in self.panels:
             b = Builder.before(before, self.known)
             assert isinstance(weight.type, TensorType)
-            self.panels[key] = b.node(PANELS, [weight], [panels_type(weight.type)]).output
+            type_ = panels_type(weight.type, tile)
+            self.panels[key] = b.node(PANELS, [weight, b.const(tile)], [type_]).output
             self.panels[key].name = "panels"
         return self.panels[key]
 

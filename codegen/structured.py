@@ -159,7 +159,7 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
         emit_convolve(body, call, known)
         return
     if isinstance(call, Pack):
-        emit_pack(body, call)
+        emit_pack(body, call, known)
         return
     if isinstance(call, Best):
         emit_best(body, call)

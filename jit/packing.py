@@ -1,6 +1,6 @@
 """Weights of frozen graphs in the layouts that kernels want: packed once, and not at every call.
 
-    relume::panels(W)        ==>     packed W                        for generated convolutions
+    relume::panels(W, tile)  ==>     packed W                        for generated convolutions
     conv2d(x, W, b)          ==>     mkldnn::_convolution_pointwise(x, packed W, b, ...)
     relu(conv2d(x, W, b))    ==>     the same, with a relu of its own
     matmul(x, t(W))          ==>     mkldnn::_linear_pointwise(x, packed W, ...)
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
+import codegen
 from codegen import Captured, HeldParam, TensorParam
 from ir import (
     NUMBER,
@@ -94,10 +95,11 @@ class _Packing:
         """The panels of a weight."""
         tensor, type_ = self.held.get(node.inputs[0]), node.output.type
         assert isinstance(type_, TensorType)
+        tile = self.known[node.inputs[1]]
         if tensor is not None:
             groups, _, width = map(hint, type_.shape)
             made = self.packed(
-                tensor, ("panels", width), lambda: _panels(tensor, groups, width), type_
+                tensor, ("panels", tile, width), lambda: _panels(tensor, groups, width, tile), type_
             )
             node.output.replace_all_uses_with(made)
             node.erase()
@@ -175,8 +177,13 @@ class _Packing:
             first.erase()
 
 
-def _panels(weight: Tensor, groups: int, width: int) -> Tensor:
-    """[group][tap, input channel][channel of the group], as `codegen.convolution_panels` has it."""
+def _panels(weight: Tensor, groups: int, width: int, tile: int) -> Tensor:
+    """[group][tap, input channel][channel of the group], as `codegen.convolution_panels` has it;
+    with a tile [group][point, input channel][channel of the group], as `codegen.winograd_filters`.
+    """
+    if tile:
+        matrix = weight.new_tensor(codegen.winograd_matrices(tile).filter, dtype=torch.float64)
+        weight = (matrix @ weight.double() @ matrix.t()).to(weight.dtype)
     channels, *inner = weight.shape
     rows = weight.new_zeros(groups * width, *inner)
     rows[:channels] = weight
