@@ -23,9 +23,10 @@ from codegen.convolution_epilogue import Epilogue, constant
 from codegen.convolution_form import FRAME_BYTES, FRAME_TILES, Form
 from codegen.convolution_sums import FLOAT, add_products, zeros
 from codegen.convolution_tile import ZERO_BYTES
+from codegen.frame import frame
 from codegen.lanes import Lane, Lanes
 from codegen.loops import counted
-from codegen.microkernel import frame, smaller
+from codegen.microkernel import smaller
 from codegen.target import Target
 from codegen.winograd import winograd_matrices
 from codegen.winograd_lanes import both_sides, from_points, to_points
