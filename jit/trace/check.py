@@ -74,12 +74,11 @@ def _check_one(
             comparison = _Comparison(made.graph, again, tolerance)
             with _kept(made.graph, fn):
                 Interpreter(made.graph).run(*clone_leaves(leaves), observer=comparison)
-            differing = comparison.parted
-            if differing is None:
+            if comparison.parted is None:
                 return is_random
-    raise TracingCheckError(
-        _explain("the graph computes something else than the function", *differing)
-    )
+            what = "the graph computes something else than the function"
+            difference = _explain(what, *comparison.parted)
+    raise TracingCheckError(difference)
 
 
 def _is_written(value: Value) -> bool:
