@@ -12,6 +12,8 @@ Laws
     cycle.
   * A value that is stored may still be recomputed inside a nest that visits it at the very index of
     its store.
+  * Chains of nodes, and of rows in phases, are cut at a fixed length by a store, so that what a
+    nest costs to compile is bounded, however long its group is.
 """
 
 from __future__ import annotations
@@ -61,6 +63,8 @@ ROW_LIMIT = (
     1 << 16
 )  # elements of a row that may be visited in several phases (256 KiB of float32: inside L2)
 MANY = 64  # times that a row may be computed again
+DEEP = 64  # nodes in a row between loads and a store
+PHASES = 8  # of one nest: each computes again what the ones before had from memory
 
 
 def _complete(given: tuple[Dim | None, ...] | None) -> tuple[Dim, ...] | None:
@@ -199,30 +203,50 @@ class Lowering:
 
     # what is stored -------------------------------------------------------------------------------
     def _store_what_must_be(self) -> None:
+        self._cut_chains()
         for node in self.nodes:
             if isinstance(node.op.rule, (Scan, Join)):
                 self._store(node.outputs[0])
             elif isinstance(node.op.rule, Lookup):
                 if self._source(node) is None:
-                    self._store(node.inputs[0])
-                    self.apart.add(node.inputs[0])
+                    self._store_apart(node.inputs[0])
             elif isinstance(node.op.rule, Reduction):
                 if node.inputs[0] in self.inside and self._is_of_rows(
                     node.inputs[0], node.inputs[0], set()
                 ):
-                    self._store(node.inputs[0])
-                    self.apart.add(node.inputs[0])
+                    self._store_apart(node.inputs[0])
             elif isinstance(node.op.rule, View):
                 source = node.inputs[0]
                 if source in self.inside and not is_affine(node, self.known):
                     self._store(source)
+
+    def _cut_chains(self) -> None:
+        """Store what ends a chain that is long enough; it is read from memory from there on."""
+        depths: dict[Value, int] = {}
+        phases: dict[Value, int] = {}
+        for node in self.nodes:
+            is_reduction = isinstance(node.op.rule, Reduction)
+            if is_reduction and phases.get(node.inputs[0], 0) >= PHASES:
+                self._store_apart(node.inputs[0])
+            inputs = [v for v in node.inputs if v in self.inside and v not in self.apart]
+            depth = 1 + max((depths[v] for v in inputs), default=0)
+            phase = is_reduction + max((phases[v] for v in inputs), default=0)
+            for value in node.outputs:
+                depths[value], phases[value] = depth, phase
+                if depth > DEEP and isinstance(value.type, TensorType):
+                    self._store_apart(value)
+
+    def _store_apart(self, value: Value) -> None:
+        self._store(value)
+        self.apart.add(value)
 
     def _is_of_rows(self, value: Value, top: Value, seen: set[Value]) -> bool:
         """Whether a reduction's input `top` has one element per row of another reduction: then it
         is stored, and that
         reduction can share a nest with what is computed from its rows."""
         source = producer(value)
-        if source is None or value in seen or value not in self.inside:
+        is_read = value in self.apart or value not in self.inside
+        if source is None or value in seen or is_read:
             return False
         seen.add(value)
         if isinstance(source.node.op.rule, Reduction):
