@@ -171,6 +171,8 @@ def _stands_alone(node: Node, facts: Facts) -> bool:
     if node.name == "prim::TupleUnpack":
         source = node.inputs[0].node
         return source is not None and source.name == "prim::TupleConstruct"
+    if node.name == "prim::ListUnpack" and any(v.type in REGISTERS for v in node.outputs):
+        return facts.lists.is_operation(node)  # numbers of a list of Python's are asked of Python
     return node.name in STRUCTURE or node.name == RAISE or facts.lists.is_operation(node)
 
 

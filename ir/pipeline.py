@@ -5,6 +5,7 @@
                             │  unpack         reads of containers that the graph has made
                             │  fold           sizes, numbers, dtypes that are known
                             │  invariant      branches on constants, values that go around unchanged
+                            │  unpack         what these branches have handed on
                             │  unroll         loops of few iterations over tensors
                             │  gather         lists that are only joined become the join's memory
                             │  widen          products with each row of a tensor become one product
@@ -82,6 +83,7 @@ PIPELINE = tuple(PASSES[name] for name in (
     "unpack",
     "fold",
     "invariant",
+    "unpack",
     "unroll",
     "gather",
     "widen",

@@ -130,6 +130,12 @@ CALLS: dict[str, list[list[Any]]] = {
         [T(2, 5, 8), 8, 4, *LAYER, True, True, 1e-5, *NORMS, *FEED],
         [T(3, 1, 8), 8, 1, *LAYER, True, False, 1e-5, *NORMS, *FEED],
     ],
+    "_native_multi_head_attention": [
+        [X, X, X, 8, 2, *LAYER] for X in (T(2, 5, 8), T(3, 1, 8))
+    ] + [
+        [X, X, X, 8, 4, *LAYER, None, weights, average]
+        for X in (T(2, 5, 8),) for weights in (True, False) for average in (True, False)
+    ],
     "embedding": [[T(11, 6), T(2, 5, below=11)]],
     "index_select": [[T(4, 5, 6), 1, T(3, below=5)], [T(4, 5), -1, T(3, below=5)]],
     "gather": [[T(4, 5), 1, T(4, 3, below=5)]],

@@ -67,6 +67,21 @@ class Encoder(nn.Module):
         return self.second(self.down(F.gelu(self.up(x))) + x)
 
 
+class Attending(nn.Module):
+    """Torch's module of several heads, called for what it mixes and for the weights, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.MultiheadAttention(24, 4, batch_first=True) for _ in "ab")
+        self.norm, self.mix = nn.LayerNorm(24), nn.Linear(24, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        x = x + self.first(h, h, h, need_weights=False)[0]
+        found, weights = self.second(x, x, x)
+        return x + weights @ self.mix(found)
+
+
 class CNN(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -105,6 +120,7 @@ MODELS = {
         [(2, 9, 24), (3, 7, 24), (5, 12, 24)],
         torch.randn,
     ),
+    "torch's attention": (Attending(), [(2, 9, 24), (3, 7, 24), (5, 12, 24)], torch.randn),
     "one position": (Block(False), [(2, 1, 24)], torch.randn),
     "cnn": (CNN(), [(2, 3, 16, 16), (5, 3, 16, 16), (3, 3, 16, 16)], torch.randn),
     "tokens": (Tokens(), [(2, 6), (3, 9), (2, 7)], tokens),
@@ -142,6 +158,18 @@ def test_weights_are_read_at_each_call() -> None:
         model.up.weight.mul_(2)
         model.down.bias = nn.Parameter(torch.ones(24))
         torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_sizes_that_only_the_run_tells() -> None:
+    def found(x: Tensor) -> Tensor:
+        count, dims = torch.nonzero(x > 0).shape
+        return x * count + dims
+
+    compiled = jit.jit(found)
+    for seed in range(4):
+        x = torch.randn(5, 6, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(compiled(x), found(x))
+    assert jit.stats(compiled).native == 3
 
 
 def test_an_operator_that_fails_raises_what_eager_raises() -> None:

@@ -62,8 +62,12 @@ def _is_foldable(type_: Type) -> bool:
 
 
 def _evaluate(node: Node, known: Known) -> Sequence[Any]:
-    if node.name in IDENTITY and _is_none_apart(node):
-        return (IDENTITY[node.name],)
+    if node.name in IDENTITY:
+        one, other = node.inputs
+        if one is other:
+            return (not IDENTITY[node.name],)
+        if _is_none_apart(one.type, other.type):
+            return (IDENTITY[node.name],)
     inputs = [known.abstract(v) for v in node.inputs]
     results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
     if all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
@@ -71,9 +75,8 @@ def _evaluate(node: Node, known: Known) -> Sequence[Any]:
     return _by_reference(node, inputs) or results
 
 
-def _is_none_apart(node: Node) -> bool:
+def _is_none_apart(one: Type, other: Type) -> bool:
     """Whether one operand is None and the other never is, by their types."""
-    one, other = (v.type for v in node.inputs)
     return (one == NONE and not _may_be_none(other)) or (other == NONE and not _may_be_none(one))
 
 

@@ -35,7 +35,22 @@ def _run_in(block: Block) -> bool:
         for output, item in zip(node.outputs, _items(node), strict=False):
             changed |= bool(output.uses)
             output.replace_all_uses_with(item)
+        if node.op is TUPLE_UNPACK:
+            changed |= _drop(node)
     return changed
+
+
+def _drop(unpack: Node) -> bool:
+    """Erase the reading of a tuple, and the tuple, if nothing needs them: a use of an element
+    could keep later passes from replacing what computes it.
+    """
+    source = unpack.inputs[0].node
+    if source is None or source.op is not TUPLE or any(v.uses for v in unpack.outputs):
+        return False
+    unpack.erase()
+    if not source.output.uses:
+        source.erase()
+    return True
 
 
 def _compose(node: Node) -> bool:

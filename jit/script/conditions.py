@@ -170,6 +170,8 @@ def _identity(frame: Frame, left: ast.expr, right: ast.expr) -> Condition:
     a, b = frame.evaluate(left), frame.evaluate(right)
     if not isinstance(a, Value) or not isinstance(b, Value):
         return Condition(_static_identity(frame, a, b))
+    if a is b:
+        return Condition(True)
     for subject, node, other in ((a, left, b), (b, right, a)):
         if other.type == NONE:
             return _is_none(frame, subject, node)
