@@ -27,7 +27,7 @@ def lending(frame: Frame, inner: Frame) -> Iterator[None]:
     """
     outer = inner.parent
     assert outer is not None
-    inner.lent = (outer.lent | shared_names(outer.source.node)) - inner.locals
+    inner.lent = (outer.lent | shared_names(outer.source.node)) - local_names(inner.source.node)
     if not inner.lent:
         yield
         return

@@ -64,7 +64,7 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
     local = frame.lookup(node.id)
     if local is not None:
         return local
-    if node.id in frame.locals:
+    if frame.source.is_local(node.id):
         return unbound_local(frame, node.id)
     try:
         obj = frame.resolver.lookup(node.id)

@@ -46,7 +46,6 @@ from ir import (
 )
 from jit.script import library
 from jit.script.library import library_name
-from jit.script.names import local_names
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
 from jit.script.structure import Structure, is_inert
@@ -229,7 +228,6 @@ class Frame:
         self.is_library = False
         self.handling: list[Value] = []  # exceptions whose handlers are being compiled
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
-        self.locals = local_names(source.node)
         self.lent: frozenset[str] = frozenset()  # variables of enclosing functions, while it runs
         self.unbound: set[str] = set()  # locals that were read before anything assigned them
         self.span = caller_span or source.span(source.node)

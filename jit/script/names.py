@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_LEAVES = (ast.Constant, ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -27,11 +28,10 @@ def _stored(node: ast.AST) -> Iterator[str]:
             yield name
     if isinstance(node, _SCOPES):
         return
+    inner = _walrus_targets if isinstance(node, _COMPREHENSIONS) else _stored
     for child in ast.iter_child_nodes(node):
-        if isinstance(node, _COMPREHENSIONS):
-            yield from _walrus_targets(child)
-        else:
-            yield from _stored(child)
+        if not isinstance(child, _LEAVES):
+            yield from inner(child)
 
 
 def _walrus_targets(node: ast.AST) -> Iterator[str]:
@@ -64,7 +64,7 @@ def _declared_nonlocal(nodes: Iterable[ast.AST]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Nonlocal):
             yield from node.names
-        elif not isinstance(node, _SCOPES):
+        elif not isinstance(node, (*_SCOPES, ast.expr)):
             yield from _declared_nonlocal(ast.iter_child_nodes(node))
 
 

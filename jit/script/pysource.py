@@ -1,8 +1,8 @@
 """Python source of a function object: its text, its ast with the file's own positions, and spans.
 
 The text is parsed where it stands: an indented `def` is put below `if 1:` instead of being
-dedented, so columns and multi-line strings are the file's own, and line numbers are shifted
-back. Decorators are not part of the function.
+dedented, and below as many empty lines as the file has above it, so that positions and multi-line
+strings are the file's own. Decorators are not part of the function.
 """
 
 from __future__ import annotations
@@ -12,24 +12,32 @@ import inspect
 import linecache
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from types import CodeType, FunctionType
+from typing import Any
 
 import torch
 
 from ir import Span, UnsupportedError
+from jit.script.names import local_names
 
 FunctionNode = ast.FunctionDef | ast.Lambda
 _TORCH = os.path.dirname(torch.__file__)
+_ATTEMPTS = 8  # to find the end of a definition by parsing
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionSource:
-    """The definition of one function: `node` carries line numbers and columns of `file`."""
+    """The definition of one function: `node` carries line numbers and columns of `file`. A nested
+    function, which is compiled where it is called, has no `code`.
+    """
 
     node: FunctionNode
     file: str
+    code: CodeType | None = None
 
     @property
     def name(self) -> str:
@@ -40,6 +48,15 @@ class FunctionSource:
     def is_library(self) -> bool:
         """Whether the function is torch's own."""
         return self.file.startswith(_TORCH)
+
+    def is_local(self, name: str) -> bool:
+        """Whether a name is a variable of the function. Its code knows of most that they are none;
+        of others, from Python 3.12 on, they may be a comprehension's.
+        """
+        code = self.code
+        if code is not None and name not in code.co_varnames and name not in code.co_cellvars:
+            return False
+        return name in local_names(self.node)
 
     @property
     def body(self) -> list[ast.stmt]:
@@ -75,21 +92,40 @@ def _characters(text: str, byte_offset: int) -> int:
 
 def read_function(fn: FunctionType) -> FunctionSource:
     """The source of a Python function or lambda; UnsupportedError when there is none to read."""
-    return _read_code(fn.__code__)
+    return _read_code(_Definition(fn.__code__, fn.__globals__))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Definition:
+    """A code object, equal to itself only: code of another file, or of an edited and reloaded one,
+    may compare equal to it. `names` are the globals of its module, whose loader may have the text.
+    """
+
+    code: CodeType
+    names: dict[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Definition) and self.code is other.code
+
+    def __hash__(self) -> int:
+        return id(self.code)
 
 
 @lru_cache(maxsize=512)
-def _read_code(code: CodeType) -> FunctionSource:
+def _read_code(definition: _Definition) -> FunctionSource:
+    code = definition.code
+    linecache.checkcache(code.co_filename)
     try:
-        lines, first = inspect.getsourcelines(code)
+        lines = linecache.getlines(code.co_filename, definition.names) or inspect.findsource(code)[0]
     except (OSError, TypeError) as error:
         raise UnsupportedError(_no_source(code)) from error
     if code.co_name == "<lambda>":
-        return FunctionSource(_find_lambda(code), code.co_filename)
-    node = next(_definitions(_parse("".join(lines), max(first, 1)), code.co_name), None)
+        return FunctionSource(_find_lambda(code, "".join(lines)), code.co_filename, code)
+    tree = _parse_definition(lines, code.co_firstlineno)
+    node = next(_definitions(tree, code.co_name), None)
     if node is None:
         raise UnsupportedError(_no_source(code))
-    return FunctionSource(node, code.co_filename)
+    return FunctionSource(node, code.co_filename, code)
 
 
 def _no_source(code: CodeType) -> str:
@@ -99,15 +135,43 @@ def _no_source(code: CodeType) -> str:
     )
 
 
-def _parse(text: str, first_line: int) -> ast.Module:
-    """Parse text that starts at `first_line` of its file, indented or not."""
-    if text[:1].isspace():
-        text, first_line = "if 1:\n" + text, first_line - 1
+def _parse_definition(lines: list[str], first: int) -> ast.Module:
+    """Parse the definition whose first line has the number `first`; an empty module where the text
+    is not what it was when the code was compiled.
+
+    It ends before a line that is indented no deeper. Such lines also stand in its strings and
+    brackets, but what ends there does not parse; where there are many, the tokenizer finds the end.
+    """
+    text = lines[first - 1 :]
+    for end in islice(_ends(text), _ATTEMPTS):
+        with suppress(SyntaxError):
+            return _parse("".join(text[:end]), first)
+    with suppress(SyntaxError):
+        return _parse("".join(inspect.getblock(text)), first)
+    return ast.Module([], [])
+
+
+def _ends(lines: list[str]) -> Iterator[int]:
+    """Where the statement on the first line may end: before lines that are no deeper."""
+    margin = _indentation(lines[0]) if lines else 0
+    for number, line in enumerate(lines[1:], 1):
+        if _indentation(line) <= margin and not line.isspace() and line.lstrip()[0] != "#":
+            yield number
+    yield len(lines)
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _parse(text: str, first: int) -> ast.Module:
+    """Parse text that starts at line `first` of its file, indented or not, at that place."""
+    above, indented = "\n" * (first - 1), text[:1].isspace()
+    text = f"{above[1:]}if 1:\n{text}" if indented else above + text
     try:
-        tree = ast.parse(text, type_comments=True)
+        return ast.parse(text, type_comments=True)
     except SyntaxError:  # comments that look like type comments but are none
-        tree = ast.parse(text)
-    return ast.increment_lineno(tree, first_line - 1)
+        return ast.parse(text)
 
 
 def _definitions(tree: ast.Module, name: str) -> Iterator[ast.FunctionDef]:
@@ -120,11 +184,16 @@ def _definitions(tree: ast.Module, name: str) -> Iterator[ast.FunctionDef]:
             yield node
 
 
-def _find_lambda(code: CodeType) -> ast.Lambda:
-    """The lambda expression that a code object was compiled from: same line, and same code when a
-    line has several.
+@lru_cache(maxsize=8)
+def _parse_file(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def _find_lambda(code: CodeType, text: str) -> ast.Lambda:
+    """The lambda expression of a file that a code object was compiled from: same line, and same
+    code when a line has several.
     """
-    tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    tree = _parse_file(text)
     nodes = [
         n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno
     ]
