@@ -10,7 +10,6 @@ call torch's operator, which has threads and selects in linear time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import llvmlite.ir as ll
@@ -21,7 +20,7 @@ from codegen.loops import counted
 from codegen.lower import dense_strides, readable
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments, shape, tensor_type
-from ir import DType, Node, Structured, Value, dtypes, hint, product
+from ir import DType, Node, Structured, Value, dtypes, hint, product, record
 
 MOST = 16  # members that are kept
 LONGEST = 1 << 10  # members of the dim
@@ -35,7 +34,7 @@ _ELEMENTS: dict[DType, ll.Type] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Best:
     """A selection ready to be emitted: of `count` members along `dim`."""
 
@@ -139,7 +138,7 @@ def _row_function(module: ll.Module, best: Best) -> ll.Function:
     return function
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Row:
     """State of emitting the row function."""
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import llvmlite.ir as ll
@@ -75,7 +74,9 @@ from ir import (
     Type,
     Value,
     View,
+    field,
     product,
+    record,
     to_torch,
 )
 
@@ -87,7 +88,7 @@ SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
 BEYOND = "a Python number beyond what compiled code holds, after a visible effect"
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Body:
     """State of emitting one plan's body into its entry."""
 

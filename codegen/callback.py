@@ -8,15 +8,14 @@ every graph that the front ends accept has a body.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from codegen.operands import Known
 from codegen.partition import Callback
-from ir import Builder, Graph, Interpreter, Sym, Value, copy_node
+from ir import Builder, Graph, Interpreter, Sym, Value, copy_node, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outlined:
     """A callback as a function: its arguments, its results in order (one result comes bare, several
     as a tuple).

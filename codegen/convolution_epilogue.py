@@ -9,20 +9,19 @@ how many channels the result has, and the bounds as bits of a float32.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import llvmlite.ir as ll
 
 from codegen.abi import I32, I64, PTR, i64
 from codegen.lanes import Lane, Lanes
 from codegen.microkernel import larger
-from ir import dtypes
+from ir import dtypes, record
 
 WORDS = ("y", "residual", "scale", "shift", "channels", "low", "high")
 FLOAT = dtypes.float32
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class Vector:
     """A vector of channels: where it starts, in bytes, and which ones exist."""
 

@@ -17,10 +17,9 @@ or from the object cache, first asks for it. Functions depend on no sizes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from codegen.target import Target
-from ir import Dim, hint, size_max
+from ir import Dim, hint, record, size_max
 
 PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
 TALLEST = 8
@@ -31,7 +30,7 @@ _KINDS = "convolve|depthwise|winograd|panels|filters"
 _NAME = re.compile(rf"relume_({_KINDS})_(\d+)_(\d+)_(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """What a function is made for."""
 

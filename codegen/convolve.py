@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import llvmlite.ir as ll
@@ -45,6 +44,7 @@ from ir import (
     dtypes,
     hint,
     product,
+    record,
     same_dim,
 )
 
@@ -77,7 +77,7 @@ def panels_type(weight: TensorType, tile: int = 0) -> TensorType:
     return TensorType(dtypes.float32, sizes, contiguous_strides(sizes), False, "cpu")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Convolve:
     """A convolution ready to be emitted: its operands in memory, after some were copied."""
 
@@ -91,7 +91,7 @@ class Convolve:
         return [self.node.output, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pack:
     """The packing of a weight; `panels` are transformed to the result if they are not it."""
 
@@ -249,7 +249,7 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
     _run(entry, call.form.symbol, cut.units, cut.work, _record(entry, words, cut.words))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Cut:
     """How a convolution is cut in units, of `work` multiplications each; the words of its record,
     and those that say it.

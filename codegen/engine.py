@@ -25,7 +25,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import llvmlite
@@ -35,6 +34,7 @@ import llvmlite.ir as ll
 from codegen.cache import ObjectCache, fingerprint, is_enabled
 from codegen.separate import AS_IT_STANDS, FULL, Part, separate
 from codegen.target import Target, host, initialize_llvm
+from ir import record
 
 PIPELINE = "p3"
 """Name of the pass pipeline below; part of the cache key, so change it with the passes."""
@@ -95,7 +95,7 @@ class Library:
                 self._tracker.close()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """What the engine is given: IR text, and the names that it defines for others and takes from
     others.

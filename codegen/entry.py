@@ -39,8 +39,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from types import CellType
 
 import llvmlite.ir as ll
@@ -71,14 +69,15 @@ from codegen.runtime import slow_entry
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
 from codegen.unbox import Bound, BoundList, BoundTensor, Unboxer, are_disjoint, variables
-from ir import Assumption, Dim, DType, Symbol
+from ir import Assumption, Dim, DType, Symbol, record
+from ir import field as record_field
 
 _LIKELY = (1 << 20, 1)
 FEW_SLOTS = 16
 POINTER = 8  # bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Owned:
     """A resource of the entry: `slot` holds it until it is taken, then null; `release` names the
     function that frees it.
@@ -88,7 +87,7 @@ class Owned:
     release: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Output:
     """Memory that the entry owns: a tensor of torch's with its elements and the handle that becomes
     the Python object, or a temporary.
@@ -98,15 +97,15 @@ class Output:
     handle: Owned
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Constants:
     """Python objects that code refers to, each under a name that depends only on the order of
     first use.
     """
 
     prefix: str
-    _names: dict[int, str] = dataclass_field(default_factory=dict)
-    _objects: list[object] = dataclass_field(default_factory=list)
+    _names: dict[int, str] = record_field(default_factory=dict)
+    _objects: list[object] = record_field(default_factory=list)
 
     def name(self, value: object) -> str:
         """The symbol whose address is that of `value`, which stays alive with this record."""

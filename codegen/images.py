@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from codegen.convolve import CONVOLVE, PANELS, SMALL_CHANNELS, channels_last, panels_type
@@ -48,7 +47,9 @@ from ir import (
     Value,
     contiguous_strides,
     dtypes,
+    field,
     images,
+    record,
     run_pipeline,
     same_dim,
 )
@@ -69,7 +70,7 @@ def lay_out_images(
     return work.taken
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Layer:
     """A convolution, with those that follow it and that it takes over."""
 
@@ -85,7 +86,7 @@ class _Layer:
         return self.nodes[-1]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Images:
     """One graph. `sources` are the generated convolutions that the image of a value comes from, by
     way of what keeps its layout; `chosen` those that are worth it.

@@ -11,12 +11,11 @@ look at coefficients.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from ir import Dim, same_dim
+from ir import Dim, record, same_dim
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Var:
     """A loop variable running from 0 to `extent` - 1."""
 

@@ -12,7 +12,6 @@ nest: outer loops, rows, phases, stores.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import llvmlite.ir as ll
 
@@ -23,12 +22,12 @@ from codegen.nest import Nest
 from codegen.operands import Known, element_dtype
 from codegen.schedule import CHUNKS, Schedule, starts_at_lines
 from codegen.split import SplitEmitter
-from ir import Dim, Node, Scan, Symbol, Value, opmath
+from ir import Dim, Node, Scan, Symbol, Value, opmath, record, replace
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Kernel:
     """An emitted nest: its function, what must be passed, in order, and the iterations of its
     parallel loop.

@@ -11,7 +11,6 @@ So a store to an element leaves the lengths in their registers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import llvmlite.ir as ll
@@ -22,14 +21,14 @@ from codegen.list_runtime import CAPACITY, DATA, HEADER_WORDS, LENGTH, OBJECT
 from codegen.lists import ELEMENTS, Lists, element_of, verb_of
 from codegen.loops import counted
 from codegen.ranges import Ranges
-from ir import BOOL, FLOAT, INT, ListType, Node, Type, Value
+from ir import BOOL, FLOAT, INT, ListType, Node, Type, Value, record
 
 _MAKING = ("copy", "slice", "join", "repeat")
 _MEMORY: dict[Type, ll.Type] = {INT: I64, FLOAT: DOUBLE, BOOL: I8}
 MINIMUM, MAXIMUM = -(1 << 63), (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class List:
     """A list in native memory; the address of its elements and its length, where they are fixed."""
 

@@ -18,7 +18,6 @@ what is known before the call is no memory at all: the parameters of views are o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from codegen.operands import Known
 from ir import (
@@ -38,6 +37,8 @@ from ir import (
     TupleType,
     Type,
     Value,
+    field,
+    record,
 )
 
 ELEMENTS: dict[Type, str] = {INT: "int", FLOAT: "float", BOOL: "bool"}
@@ -67,7 +68,7 @@ _CONTROL = ("prim::If", "prim::Loop")
 _BUILT = ("prim::ListConstruct", "prim::Constant", "prim::Uninitialized")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Lists:
     """The native lists of one graph."""
 

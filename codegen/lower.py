@@ -19,7 +19,6 @@ Laws
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -52,8 +51,10 @@ from ir import (
     Value,
     View,
     contiguous_strides,
+    field,
     hint,
     product,
+    record,
     same_dim,
     strides,
     view_strides,
@@ -97,7 +98,7 @@ class NotContiguous(Exception):
         self.value = value
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Lowered:
     """The nests of a group in execution order, the buffers of the values that they store or read,
     and which stored values only
@@ -170,7 +171,7 @@ def lower_copy(value: Value, target: Buffer, buffers: dict[Value, Buffer], known
     return nest
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Lowering:
     """State of lowering one group. `known` holds the constants and symbolic sizes that inference
     found.

@@ -21,15 +21,14 @@ fuses into its consumers by construction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from codegen.index import Affine, Index, Var
-from ir import Dim, DType, Node, Value
+from ir import Dim, DType, Node, Value, field, record
 
 Key = tuple[object, ...]  # (value, index key)
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Buffer:
     """Memory that holds a value: `base` is the value that owns it (itself, or what it is a view
     of); strides and offset in
@@ -42,7 +41,7 @@ class Buffer:
     offset: Dim = 0
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Access:
     """One read or write at an affine address of a buffer; `buffer` None stands for an index used as
     a value.
@@ -53,7 +52,7 @@ class Access:
     is_write: bool = False
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Root:
     """Store `value` at `index` (in loop variables) into `buffer` at `address`."""
 
@@ -64,7 +63,7 @@ class Root:
     phase: int = 0
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Reduce:
     """A reduction of this nest: `node` applied to its input at `index`, ready after `phase`. `kept`
     is the index key of its
@@ -77,7 +76,7 @@ class Reduce:
     phase: int = 0
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Nest:
     """One kernel's work: see the module head."""
 

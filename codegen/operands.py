@@ -7,7 +7,6 @@ reduced axes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from codegen.index import Affine, Index, Var, broadcast
@@ -23,13 +22,14 @@ from ir import (
     Unknown,
     Value,
     View,
+    record,
     typerules,
 )
 
 Known = Mapping[Value, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Producer:
     """The node that computes a value; `piece` when the value is one element of a list of views."""
 
@@ -131,7 +131,7 @@ def is_affine(node: Node, known: Known) -> bool:
     return view_index(Producer(node), index, known, type_.shape) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a lookup reads: an affine part for each dim, and data positions of some dims."""
 

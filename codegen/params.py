@@ -8,12 +8,10 @@ which the guards enforce.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from ir import Dim, DType
+from ir import Dim, DType, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorParam:
     """A strided CPU tensor (exact type Tensor or Parameter) that needs no gradient.
 
@@ -34,7 +32,7 @@ class TensorParam:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IntParam:
     """An exact Python int that fits 64 bits; `dim` binds or compares it like a size."""
 
@@ -44,7 +42,7 @@ class IntParam:
         return "int" if self.dim is None else f"int {self.dim}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FloatParam:
     """An exact Python float, with `accept_int` also an exact int."""
 
@@ -54,7 +52,7 @@ class FloatParam:
         return "float or int" if self.accept_int else "float"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoolParam:
     """True or False."""
 
@@ -62,7 +60,7 @@ class BoolParam:
         return "bool"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConstParam:
     """Exactly this value: the object itself, or for int, float, str and the like an equal one of
     the same type.
@@ -80,7 +78,7 @@ class ConstParam:
         return f"this {name or type(self.value).__qualname__}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AnyParam:
     """Any object; it stays boxed."""
 
@@ -88,7 +86,7 @@ class AnyParam:
         return "anything"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SequenceParam:
     """An exact tuple or list of this many items."""
 
@@ -100,7 +98,7 @@ class SequenceParam:
         return f"[{items}]" if self.is_list else f"({items})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DictParam:
     """An exact dict of these keys, in this order, and of such values."""
 
@@ -110,7 +108,7 @@ class DictParam:
         return f"{{{', '.join(f'{key!r}: {param}' for key, param in self.items)}}}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListParam:
     """An exact list of any length whose items are all exact ints of 64 bits, floats or bools."""
 
@@ -120,7 +118,7 @@ class ListParam:
         return f"list of {self.element}s"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HeldParam:
     """A tensor of these sizes and strides, which are constants, that the plan itself holds: the
     holder of a `Captured`. It is not guarded, as nothing but its elements ever changes. None for
@@ -147,7 +145,7 @@ Param = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Captured:
     """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact
     type), the contents of a closure cell, or the attribute `key` of any other object. A

@@ -10,7 +10,6 @@ the interpreter.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from codegen.fusible import FUSIBLE, REGISTERS, is_complete, is_fusible
 from codegen.lists import Lists
@@ -31,6 +30,8 @@ from ir import (
     TensorType,
     Value,
     View,
+    field,
+    record,
 )
 
 STRUCTURE = (
@@ -46,7 +47,7 @@ CONTROL = ("prim::If", "prim::Loop")
 RAISE = "prim::RaiseException"
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Group:
     """Nodes that become loop nests together, in order."""
 
@@ -63,7 +64,7 @@ class Group:
         ]
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Callback:
     """Nodes that the interpreter runs on boxed values."""
 
@@ -85,7 +86,7 @@ def _is_pure(node: Node) -> bool:
 Item = Group | Node | Callback
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Facts:
     """What is known of a graph when its blocks are partitioned."""
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import llvmlite.ir as ll
 
@@ -21,10 +20,10 @@ from codegen.prepare import Prepared, prepare
 from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph, Known, Node, Opaque
+from ir import Aliases, Facts, Graph, Known, Node, Opaque, record
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Plan:
     """Machine code for one specialization of a graph. `address` is its entry; a miss goes on to
     `following`.

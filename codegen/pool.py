@@ -15,15 +15,15 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import llvmlite.ir as ll
 
 from codegen.abi import call, i64
 from codegen.runtime import is_loaded, runtime
+from ir import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PoolStatistics:
     """Bytes in idle buffers and in all, and how many buffers were mapped and reused since the
     start.

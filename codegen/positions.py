@@ -13,8 +13,6 @@ some positions only: what is assumed of one is refused (`Positions.verify`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from codegen.operands import shape
 from codegen.refuse import Refused
 from ir import (
@@ -32,12 +30,14 @@ from ir import (
     TensorType,
     Value,
     View,
+    field,
+    record,
     same_dim,
     symbols_of,
 )
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Positions(Facts):
     """The positions of one graph: the symbol of each, and what the body has tested of it."""
 

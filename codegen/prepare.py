@@ -12,7 +12,6 @@ else is copied (`Prepared.copies`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from codegen.fusible import REGISTERS
@@ -39,13 +38,15 @@ from ir import (
     TensorType,
     Value,
     View,
+    field,
     hint,
     product,
+    record,
     same_dim,
 )
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Prepared:
     """A graph ready to be emitted: items of each block in order, lowered groups, copies at the end
     of blocks, and memory.

@@ -11,13 +11,12 @@ one B for all of them, become rows of one product.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from codegen.nest import Buffer
-from ir import Dim, product, same_dim, size_max
+from ir import Dim, product, record, replace, same_dim, size_max
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Factor:
     """An operand: is it its columns that are contiguous, how far from one to the next (or between
     rows), and how far from one batch to the next, in elements.
@@ -33,7 +32,7 @@ class Factor:
         return replace(self, is_transposed=not self.is_transposed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Product:
     """A batch of products whose result is row-major, or column-major if it is swapped."""
 
@@ -60,7 +59,7 @@ class Product:
         return self.m * self.n * self.k
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Matrix:
     """Sizes and strides of an operand, batches first."""
 

@@ -7,9 +7,8 @@ or from the object cache, first asks for it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
-from ir import Dim, DType, dtypes, size_max
+from ir import Dim, DType, dtypes, record, replace, size_max
 
 TILES = 8  # tiles of a block: its rows of A stay in the level 2 cache while panels pass by
 TRANSPOSING = 5  # rows that a panel could be multiplied with while it is transposed
@@ -22,7 +21,7 @@ out of the one set of the level 1 cache that they all fall into.
 _NAME = re.compile(r"relume_(product|tile|dots|pack)_(float\d\d)_(\d+)_([nt])([ntd])([nt])_(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Form:
     """What a function is made for: dtype, rows of a tile, which operands are transposed, whether
     the result is, and how many dims the batch has. With `has_dots`, a few rows of A and columns of

@@ -18,7 +18,6 @@ are longer. Dot products need neither panels nor parts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import llvmlite.ir as ll
 
@@ -37,12 +36,13 @@ from codegen.microkernel import (
 )
 from codegen.product_form import TILES, Form
 from codegen.product_record import Record
+from ir import record
 
 LINE = 64  # bytes of a cache line
 EVEN = 16  # parts of k are as long as each other, up to so many steps
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Run:
     """Where a run's rows of A, columns of B and part of C start, and how many there are."""
 
@@ -53,7 +53,7 @@ class _Run:
     width: ll.Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Part:
     """A part of k: its rows of A, its panels with the steps between their rows and from one to the
     next, the same part of A and B that follows, its steps, and whether its sums are added to C.

@@ -11,15 +11,13 @@ bound that one turn does not move; a bound that moves is given up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from codegen.operands import Known
-from ir import BOUNDS, INT, WHOLE, Block, Graph, Interval, Node, Sym, Value
+from ir import BOUNDS, INT, WHOLE, Block, Graph, Interval, Node, Sym, Value, field, record
 
 _SIZES: Interval = (0, (1 << 62) - 1)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Ranges:
     """The intervals of one graph; `exact` holds the nodes whose results always fit 64 bits."""
 

@@ -13,7 +13,6 @@ the blocks' sums in float64:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import llvmlite.ir as ll
@@ -23,14 +22,14 @@ from codegen.lanes import Lane
 from codegen.nest import Reduce, Root
 from codegen.operands import element_dtype, reduced_axes, shape
 from codegen.tile import TileEmitter
-from ir import Dim, DType, Reduction, dtypes, hint, opmath, product
+from ir import Dim, DType, Reduction, dtypes, hint, opmath, product, record
 
 I64 = ll.IntType(64)
 UNROLL = 8  # vectors of a short row that are written out, so that rows overlap in the pipeline
 BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Accumulator:
     """One reduction of the running pass: how many lanes its state has, and whether blocks are
     summed in float64.

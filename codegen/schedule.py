@@ -22,12 +22,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from codegen.cost import STREAM_COST
 from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest, Root
-from ir import Dim, hint, product, size_max
+from ir import Dim, hint, product, record, size_max
 
 REGISTERS = 2  # per vector: enough independent work, without spilling
 CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
@@ -43,7 +42,7 @@ STREAMING = 2  # flop equivalents per byte up to which memory behind the caches 
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Schedule:
     """The decisions for one nest; `width` lanes along `vector` (None: scalar code). `tile` is the
     last outer loop but one, when it

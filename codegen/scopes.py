@@ -14,19 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import llvmlite.ir as ll
 
 from codegen.index import Var
 from codegen.lanes import Lane, Lanes
+from ir import field, record
 
 I64 = ll.IntType(64)
 Key = tuple[object, ...]
 Body = Callable[[Sequence[Lane]], Sequence[Lane]]
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Scope:
     """An open loop or conditional body: where its next instruction goes, and the lanes and offsets
     computed in it.

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from ir import field, record
 
 LONG = 100_000  # characters of an entry: 300 blocks, 0.15 s of optimization
 FULL, AS_IT_STANDS = 2, 0
@@ -25,7 +26,7 @@ _LOOP = re.compile(r'^"?loop\.test', re.M)  # of `codegen.control`
 _NAME = re.compile(r'@("[^"]*"|[\w.$]+)')
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Part:
     """IR text of a module, and how much LLVM is to make of it."""
 
@@ -33,7 +34,7 @@ class Part:
     opt: int = FULL
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Items:
     """What stands at the top level of a module."""
 

@@ -15,7 +15,6 @@ does not outlive the call.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
@@ -51,6 +50,7 @@ from ir import (
     TensorType,
     Type,
     Value,
+    record,
 )
 
 VERSION = (2 << 56) | (13 << 48)  # of torch's stable interface that this module speaks
@@ -200,7 +200,7 @@ def _asked(b: ll.IRBuilder, name: str, tensor: ll.Value, kind: ll.Type) -> ll.Va
     return b.load(slot, typ=kind)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Marshal:
     """Arguments as words, by their type in the schema.
 

@@ -7,15 +7,13 @@ exponentials in between, so they are computed once and reread from the first-lev
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from codegen.cost import EXPENSIVE, node_cost
 from codegen.index import index_key
 from codegen.nest import Key, Nest, Root
-from ir import TensorType, Value, opmath
+from ir import TensorType, Value, opmath, record
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@record(eq=False)
 class Spill:
     """The value of `key`, computed in `phase`, rests at `root`'s place until the root itself is
     stored.

@@ -22,7 +22,6 @@ Laws
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 
 from codegen.fusible import FUSIBLE, is_complete, is_fusible
 from codegen.lower import readable
@@ -42,13 +41,15 @@ from ir import (
     Value,
     View,
     compute_then_copy,
+    field,
+    record,
     target_of,
 )
 
 CONTROL = ("prim::If", "prim::Loop")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Stores:
     """The native writes of one graph (`aten::copy_`), and all tensors that share memory with what
     they write.

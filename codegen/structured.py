@@ -9,7 +9,6 @@ operators (`codegen.shim`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import llvmlite.ir as ll
@@ -32,10 +31,10 @@ from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, tensors_of
 from codegen.product import Product, is_readable, product_of
-from ir import Composite, Dim, Node, Structured, TensorType, Value, contiguous_strides
+from ir import Composite, Dim, Node, Structured, TensorType, Value, contiguous_strides, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Multiply:
     """A product ready to be emitted: its operands in memory, after some were copied."""
 
@@ -49,7 +48,7 @@ class Multiply:
         return [*self.node.outputs, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operator:
     """A call of an operator, which makes its own results."""
 

@@ -5,16 +5,15 @@ the interpreter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from codegen.fusible import FUSIBLE
 from codegen.nest import Nest
 from codegen.partition import CONTROL, STRUCTURE, Callback, Group, Item
 from codegen.plan import Plan
-from ir import Composite, Element, Node, Scalar, View
+from ir import Composite, Element, Node, Scalar, View, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a plan computes a node.
 

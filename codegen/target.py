@@ -8,11 +8,12 @@ machines can be described too (`describe`); their objects can be emitted and ins
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import llvmlite.binding as llb
+
+from ir import record
 
 _VECTOR_BYTES = (("+avx512f", 64), ("+avx2", 32), ("+avx", 32))  # the first feature present decides
 _DEFAULT_VECTOR_BYTES = 16  # SSE2, NEON
@@ -21,7 +22,7 @@ _HUGE_PAGE = 2 << 20
 _HALVED = frozenset({"znver4"})  # CPUs that run 64-byte vectors in two halves
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """One machine: what LLVM needs to know, and what schedules are chosen by."""
 

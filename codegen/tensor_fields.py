@@ -8,7 +8,6 @@ of Python.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import llvmlite.ir as ll
@@ -16,7 +15,7 @@ import llvmlite.ir as ll
 from codegen import abi, torch_abi
 from codegen.abi import I8, I16, I32, I64, NULL, PTR, call, field, i64, offset
 from codegen.torch_abi import TensorLayout
-from ir import DType
+from ir import DType, record
 
 
 class Guards(Protocol):
@@ -32,7 +31,7 @@ class Guards(Protocol):
     def constant(self, value: object) -> ll.Value: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorFields:
     """The fields of one tensor argument, after its guards: arrays of sizes and strides, and the
     data pointer.
@@ -60,7 +59,7 @@ def reader() -> Reader:
     return ShimReader() if torch_abi.LAYOUT is None else DirectReader(torch_abi.LAYOUT)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DirectReader:
     """Loads from the TensorImpl."""
 
@@ -115,7 +114,7 @@ class DirectReader:
         return offset(b, base, start)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ShimReader:
     """Calls torch's C functions; a tensor's object head is followed by what they call a handle."""
 

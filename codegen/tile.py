@@ -12,7 +12,6 @@ What is left at the edges runs in plain loops, with gathers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import llvmlite.ir as ll
 
@@ -20,12 +19,13 @@ from codegen.evaluate import Evaluator
 from codegen.index import Affine, Var
 from codegen.lanes import Lane
 from codegen.nest import Buffer
+from ir import field, record
 
 I64 = ll.IntType(64)
 BLOCK = 512  # elements of the vector variable per block
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Tile:
     """The open tile: its corner along `var`, the scope that its registers live in, the row being
     computed, and the rows of

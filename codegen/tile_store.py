@@ -8,7 +8,6 @@ part       a tile at the edge, by way of the frame: line by line, under a mask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import llvmlite.ir as ll
 
@@ -16,10 +15,10 @@ from codegen.abi import i64, offset
 from codegen.frame import frame
 from codegen.lanes import Lane, Lanes
 from codegen.loops import counted
-from ir import DType
+from ir import DType, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TileStore:
     """Stores tiles from `c` on, whose rows (or columns, if it is transposed) are `step` bytes
     apart; adds to it if `adds`.

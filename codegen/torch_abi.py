@@ -27,12 +27,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ir import dtypes
+from ir import dtypes, record
 
 POINTER = ctypes.sizeof(ctypes.c_void_p)
 OBJECT_HEAD = object.__basicsize__
@@ -95,7 +94,7 @@ _OWN = {"relume_tensor_type": id(torch.Tensor), "relume_parameter_type": id(torc
 # --- dispatch state of a thread ---
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DispatchState:
     """How native code learns that modes are active: autocast, functorch, tracing, Python dispatch,
     profiling keys.
@@ -165,7 +164,7 @@ def _tls_index(name: str) -> ctypes.Array[ctypes.c_uint64] | None:
 # --- layout of a tensor ---
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorLayout:
     """Byte offsets of fields, by the struct that holds them (see the picture above), and the key
     sets of plain tensors.

@@ -8,8 +8,6 @@ collected, since one symbol may be bound by a later argument, and tested togethe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
 from functools import singledispatch
 
 import llvmlite.ir as ll
@@ -32,13 +30,14 @@ from codegen.params import (
 from codegen.sizes import emit_size
 from codegen.tensor_fields import Guards, Reader, TensorFields, reader
 from codegen.tester import Tester
-from ir import Dim, Sym, Symbol, contiguous_strides
+from ir import Dim, Sym, Symbol, contiguous_strides, record
+from ir import field as record_field
 
 _MINIMUM = 2
 _PY_EQ = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundTensor:
     """A tensor argument: where its elements are, and its sizes and strides (in elements) as i64
     values.
@@ -51,7 +50,7 @@ class BoundTensor:
     strides: tuple[ll.Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundScalar:
     """An int (i64), float (double) or bool (i1) argument."""
 
@@ -59,14 +58,14 @@ class BoundScalar:
     value: ll.Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundObject:
     """An argument that stays boxed."""
 
     obj: ll.Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundSequence:
     """The items of a tuple or list."""
 
@@ -74,14 +73,14 @@ class BoundSequence:
     items: tuple[Bound, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundConstant:
     """An argument of one value only: it was compared, and code has it folded in."""
 
     obj: ll.Value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundList:
     """A list of numbers, copied to native memory (`codegen.list_runtime`)."""
 
@@ -118,19 +117,19 @@ def variables(bounds: Iterable[Bound]) -> Iterator[Bound]:
             yield bound
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Unboxer:
     """Emits the guards of one entry; `symbols` grows as sizes are met."""
 
     guards: Guards
     hold: Callable[[ll.Value], None]
     """Keeps an object alive until the entry returns."""
-    symbols: dict[Symbol, ll.Value] = dataclass_field(default_factory=dict)
+    symbols: dict[Symbol, ll.Value] = record_field(default_factory=dict)
     settled: frozenset[Symbol] = frozenset()
     """Symbols that need no test: what they stand for was tested, or is computed."""
-    _pending: list[tuple[ll.Value, Dim]] = dataclass_field(default_factory=list)
-    _testers: dict[TensorParam, ll.Function] = dataclass_field(default_factory=dict)
-    _reader: Reader = dataclass_field(default_factory=reader)
+    _pending: list[tuple[ll.Value, Dim]] = record_field(default_factory=list)
+    _testers: dict[TensorParam, ll.Function] = record_field(default_factory=dict)
+    _reader: Reader = record_field(default_factory=reader)
 
     @property
     def builder(self) -> ll.IRBuilder:

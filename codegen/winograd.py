@@ -20,10 +20,11 @@ infinity or a NaN is NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import prod
+
+from ir import record
 
 KERNEL = 3
 _POINTS = {2: (1.0,), 4: (0.625, 1.625)}
@@ -32,7 +33,7 @@ TILES = tuple(_POINTS)
 Matrix = tuple[tuple[float, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Matrices:
     """The three matrices for one m. Rows of `image` and `filter`, and columns of `result`, belong
     to points: 0 first, then pairs, and infinity last.

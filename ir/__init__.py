@@ -62,6 +62,7 @@ from ir.ops.python import BOUNDS, POSITION
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
+from ir.records import field, record, replace
 from ir.registry import lookup, overloads
 from ir.schema import Schema, declared_schema, parse_schema
 from ir.source import Span
@@ -211,6 +212,7 @@ __all__ = [
     "dtype_of",
     "dtypes",
     "erased_type_of",
+    "field",
     "fork",
     "hint",
     "images",
@@ -226,8 +228,10 @@ __all__ = [
     "overloads",
     "parse_schema",
     "product",
+    "record",
     "reference",
     "registry",
+    "replace",
     "run_pipeline",
     "same_dim",
     "size_max",

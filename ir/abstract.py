@@ -10,7 +10,6 @@ An abstract value is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ir import types as T
@@ -22,6 +21,7 @@ from ir.literals import object_type, type_of_literal
 from ir.op import Control, Op
 from ir.ops.control import CAST, CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
 from ir.ops.methods import STRUCTURAL, SYMBOLIC
+from ir.records import replace
 from ir.schema import Argument
 from ir.typerules import Exactly, Unknown
 

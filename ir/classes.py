@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ir.graph import Graph
+from ir.records import field, record
 from ir.types import ObjectType, Type
 
 
@@ -44,7 +44,7 @@ class Role(enum.Enum):
     """Plain data, objects, and submodules, whose type is a class of kind MODULE."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Field:
     """One attribute of the instances of a class."""
 
@@ -52,7 +52,7 @@ class Field:
     role: Role = Role.ATTRIBUTE
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Method:
     """A method (its graph's first parameter is `self`) or a free function; the parameters' names
     and types are the graph's.
@@ -65,7 +65,7 @@ class Method:
     doc: str | None = None
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class ClassDef:
     """One class; `name` is qualified, as in `__torch__.package.module.Class`."""
 
@@ -109,7 +109,7 @@ class ClassDef:
         return self is other or (self.is_interface and set(self.methods) <= set(other.methods))
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Program:
     """Classes and free functions by qualified name, in the order of their definition."""
 

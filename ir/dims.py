@@ -14,15 +14,16 @@ guards of the plan (law: a decision taken from a hint is always guarded).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Union
+
+from ir.records import field, record
 
 MINIMUM = 2  # of every symbol
 
 Dim = Union[int, "Sym"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """An atom: a size that the plan learns at its call."""
 
@@ -30,7 +31,7 @@ class Symbol:
     hint: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compound:
     """An atom: `op` ('//', '%', 'max', 'min') applied to two sizes."""
 
@@ -39,7 +40,7 @@ class Compound:
     right: Dim
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Assumption:
     """A relation ('==', '!=', '<', '<=') between two sizes that held for the hints and must hold
     at a call."""
@@ -52,7 +53,7 @@ class Assumption:
         return f"{self.left} {self.relation} {self.right}"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Facts:
     """The symbols of one specialization and what was assumed about them."""
 

@@ -7,8 +7,9 @@ works without torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from ir.records import record
 
 
 class Kind(IntEnum):
@@ -20,7 +21,7 @@ class Kind(IntEnum):
     COMPLEX = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class DType:
     """One element type: torch's name, category, bits, signedness and torch's integer code."""
 

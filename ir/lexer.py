@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ir.errors import ParseError
+from ir.records import record
 from ir.source import Span
 
 # In order of precedence; a span is the comment behind a node, every other comment is blank.
@@ -24,7 +24,7 @@ _TOKENS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Token:
     """A piece of text: `kind` is a group of the pattern above, or `end`."""
 

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ir.abstract import Known
 from ir.alias import Aliases
 from ir.builder import Builder
 from ir.graph import Graph, Node, Value
+from ir.records import record
 from ir.types import TensorType, Type, same_each
 
 CONSTANTS = ("c", "d")
@@ -34,7 +34,7 @@ Env = dict[str, Any]
 Predicates = Mapping[str, Callable[..., bool]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """One line of a table; `name` is the op at the root of the pattern."""
 
@@ -97,7 +97,7 @@ class Rewriter:
         return changed
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Attempt:
     """One rule at one node."""
 

@@ -26,11 +26,11 @@ without a row is opaque, a fusion barrier.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from ir.dtypes import COMPILED, DType
+from ir.records import record
 from ir.schema import Schema, declared_schema
 
 
@@ -44,7 +44,7 @@ class Effect(Enum):
     SIDE = "side"  # prints, raises, calls out
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pointwise:
     """An op whose result at an index is a function of its operands at that index.
 
@@ -79,7 +79,7 @@ class Pointwise:
         return self.result(**constants)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reduction:
     """An associative, commutative reduction over the dims that parameter `dim` names (all when it
     is absent or None).
@@ -112,7 +112,7 @@ class Reduction:
     dtypes: tuple[DType, ...] = COMPILED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scan:
     """An inclusive prefix along parameter `dim`; columns as in Reduction, with one lane each."""
 
@@ -122,7 +122,7 @@ class Scan:
     result: Callable[[DType], DType]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class View:
     """Elements of the input at other indices.
 
@@ -142,7 +142,7 @@ class View:
     position: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Create:
     """New elements: `scalar(s, index, dtype, **params)` gives the one at an index (int64 lanes) in
     the compute dtype. Parameters that are runtime numbers come as lanes, tensors as their types."""
@@ -150,7 +150,7 @@ class Create:
     scalar: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Put:
     """The tensor of the first parameter, with what parameter `position` names along parameter `dim`
     replaced by the second. Law: nothing else reads the first, so its memory may become the
@@ -160,7 +160,7 @@ class Put:
     position: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Join:
     """The tensors of parameter `tensors` one after the other along parameter `dim`, which is a new
     dim when the row `stacks`."""
@@ -168,7 +168,7 @@ class Join:
     stacks: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class At:
     """A position that is data: the element of an integer tensor at an index, which broadcasts. One
     that `wraps` may be negative, counted from the end."""
@@ -178,7 +178,7 @@ class At:
     wraps: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lookup:
     """Elements of the first operand, at positions of which some are data: `index(out_index, ...)`
     gives an affine expression or an `At` for each dim of the operand. A plan that meets a position
@@ -187,7 +187,7 @@ class Lookup:
     index: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Structured:
     """Whole tensors from whole tensors, by a routine of its own: the row states the types of the
     results, and a plan calls the routine between its loop nests, without Python.
@@ -204,7 +204,7 @@ class Structured:
     is_best: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Composite:
     """`decompose(b, *arguments)`: the same values from other ops, through the graph builder `b`.
     Arguments are Values or Python constants, lists are Python lists of these as far as their
@@ -214,19 +214,19 @@ class Composite:
     decompose: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scalar:
     """On Python numbers in registers; the interpreter runs `python`."""
 
     scalar: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Control:
     """Structure that walks handle by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Element:
     """The element of a tensor that has only one, as a number: `scalar(s, lane)` in a register;
     the interpreter runs `python`."""
@@ -234,7 +234,7 @@ class Element:
     scalar: Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opaque:
     """Called through the reference."""
 
@@ -243,7 +243,7 @@ Rule = (Pointwise | Reduction | Scan | View | Create | Put | Join | Lookup | Str
         | Composite | Scalar | Control | Element | Opaque)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False, slots=False)
 class Op:
     """One row. `infer(**params)` gives the output types from input types (see `ir.typerules`);
     `python` is the reference of an op on Python values, None where the reference is torch's."""

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ir.abstract import Known, is_literal
@@ -49,10 +48,11 @@ from ir.passes import (
     widen,
 )
 from ir.passes.infer import infer
+from ir.records import record
 from ir.verify import verify
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pass:
     """A named walk over a graph; `run` says whether it changed anything."""
 

@@ -25,11 +25,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
 
 from ir.dtypes import DType
+from ir.records import record
 from ir.source import Span
 from ir.types import (
     DictType,
@@ -86,7 +86,7 @@ class BlockLike(Protocol):
     def returns(self) -> Sequence[ValueLike]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Elided:
     """Stands, in a graph read from text, for an attribute that has no literal."""
 
@@ -101,7 +101,7 @@ def print_block(block: BlockLike) -> str:
     return "\n".join(line.text for line in print_lines(block)) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Line:
     """One printed line and the node that it shows, if any (a node's own line, not its blocks')."""
 

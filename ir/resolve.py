@@ -15,7 +15,6 @@ The result names sources, not values, so that the same choice serves graphs (`Bu
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -23,6 +22,7 @@ from ir import types as T
 from ir.dtypes import ALL
 from ir.errors import TypeMismatch
 from ir.op import Op
+from ir.records import record
 from ir.registry import overloads
 from ir.schema import Argument
 from ir.source import Span
@@ -58,7 +58,7 @@ class Level(IntEnum):
     LOOSE = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Actual:
     """One argument of a call: its type, its value if constant, the caller's own handle of it."""
 
@@ -71,14 +71,14 @@ class Actual:
         return self.value is not UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Given:
     """The argument as it is."""
 
     actual: Actual
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fixed:
     """A constant: a default, or a converted constant argument."""
 
@@ -86,7 +86,7 @@ class Fixed:
     type: T.Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Gathered:
     """A new list of several sources."""
 
@@ -94,7 +94,7 @@ class Gathered:
     element: T.Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spread:
     """The elements of a tuple as a list."""
 
@@ -102,7 +102,7 @@ class Spread:
     element: T.Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Converted:
     """The argument passed through an operator such as `aten::ScalarImplicit`."""
 
@@ -113,7 +113,7 @@ class Converted:
 Source = Given | Fixed | Gathered | Spread | Converted
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Resolution:
     """The chosen operator, a source for each of its inputs in order, and its result types."""
 
@@ -122,7 +122,7 @@ class Resolution:
     returns: tuple[T.Type, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Misfit:
     """Why an overload does not fit; `progress` is the number of arguments that did."""
 
@@ -162,7 +162,7 @@ def resolve(
 
 
 # choices made before ------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
+@record
 class _Choice:
     """The first overload, of those that a name had then, and the level at which it fits."""
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
 from ir import types as T
 from ir.errors import ParseError
+from ir.records import record
 
 _SCALAR_TYPES: dict[str, T.Type] = {
     "Tensor": T.TENSOR,
@@ -42,7 +42,7 @@ _TYPE_VARIABLES = ("t", "t1", "t2", "tVal")
 NO_DEFAULT = object()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Argument:
     """One parameter or result of a schema. `alias` is its alias set's name, `is_written` whether
     the op mutates it."""
@@ -60,7 +60,7 @@ class Argument:
         return self.default is not NO_DEFAULT
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class Schema:
     """A schema; `text` is its source. Parameters and results are parsed on first use, so that
     declaring hundreds of rows costs little."""

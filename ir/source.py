@@ -7,10 +7,11 @@ Passes copy spans; a merged node keeps the first.
 from __future__ import annotations
 
 import linecache
-from dataclasses import dataclass
+
+from ir.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """Columns [col, end_col) of `line` (from 1) in `file`; columns count from 0. `text` is the
     line when no file holds it."""

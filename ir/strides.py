@@ -8,15 +8,15 @@ operands' strides and the result is dense in that order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ir.dims import Dim, same
+from ir.records import record
 from ir.types import contiguous_strides
 
 Dims = tuple[Dim, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Layout:
     """Sizes and strides of one tensor."""
 

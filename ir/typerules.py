@@ -17,13 +17,13 @@ Building blocks for special rows: `broadcast`, `result_dtype`, `pointwise_type`,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from ir.dims import Dim, Sym
 from ir.dtypes import COMPILED, DType, Kind, bool_, complex64, float32, int64, promote
 from ir.errors import TypeRuleError
 from ir.op import Composite, Pointwise, Reduction, Scan, View
+from ir.records import record
 from ir.schema import Schema
 from ir.strides import Dims, Layout, pointwise_strides, preserved_strides, view_strides
 from ir.types import (
@@ -44,14 +44,14 @@ TypeRule = Callable[..., Any]
 DEFAULT_FLOAT = float32
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unknown:
     """A value that is not known before the call, of a known type."""
 
     type: Type
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exactly:
     """The result of a rule that knows the value itself (a size, a dtype)."""
 

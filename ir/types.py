@@ -10,12 +10,12 @@ parser reads both. A tensor fact that is not known is None: `dtype`, `dims` (ran
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ir import dtypes
 from ir.dims import Dim, same
 from ir.dtypes import DType
+from ir.records import field, record, replace
 
 # TorchScript prints a tensor type by the name of its scalar type.
 TENSOR_NAMES = {
@@ -40,7 +40,7 @@ class Type:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class TensorType(Type):
     """A tensor: dtype, sizes, strides (in elements), each None where unknown; `dims` is None when
     the rank is unknown.
@@ -122,7 +122,7 @@ def _dim(dim: Dim | None) -> str:
     return "*" if dim is None else str(dim)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prim(Type):
     """A type without parameters: int, float, bool, complex, number, str, NoneType, Device, Any
     ..."""
@@ -154,7 +154,7 @@ SCALARS = (BOOL, INT, FLOAT, COMPLEX)  # by category
 CODED = (DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE)  # constants may hold TorchScript's codes and names
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListType(Type):
     element: Type
 
@@ -162,7 +162,7 @@ class ListType(Type):
         return f"List[{self.element}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SequenceType(ListType):
     """A tuple whose length only the run knows, or a torch.Size: ops take it as the list of its
     elements, and what leaves compiled code is made a tuple again.
@@ -177,7 +177,7 @@ class SequenceType(ListType):
 SIZE = SequenceType(INT, True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SetType(Type):
     element: Type
 
@@ -185,7 +185,7 @@ class SetType(Type):
         return f"Set[{self.element}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class DictType(Type):
     key: Type
     value: Type
@@ -194,7 +194,7 @@ class DictType(Type):
         return f"Dict[{self.key}, {self.value}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TupleType(Type):
     """A tuple; `name` and `fields` for a NamedTuple, whose Python class is `cls`."""
 
@@ -208,7 +208,7 @@ class TupleType(Type):
         return self.name if self.name else f"Tuple[{inner}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OptionalType(Type):
     element: Type
 
@@ -216,7 +216,7 @@ class OptionalType(Type):
         return f"Optional[{self.element}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UnionType(Type):
     members: tuple[Type, ...]
 
@@ -224,7 +224,7 @@ class UnionType(Type):
         return f"Union[{', '.join(sorted(map(str, self.members)))}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FutureType(Type):
     element: Type
 
@@ -232,7 +232,7 @@ class FutureType(Type):
         return f"Future[{self.element}]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ObjectType(Type):
     """An instance of a Python class (script class, enum, module) by qualified name; the class
     itself is `cls`."""
@@ -244,7 +244,7 @@ class ObjectType(Type):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TypeVar(Type):
     """A type that a generic schema leaves open: `t` in `len(t[] a) -> int`."""
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from ir import types as T
 from ir.errors import VerifyError
@@ -30,10 +29,11 @@ from ir.graph import Block, Graph, Node, Value
 from ir.literals import type_of_literal
 from ir.operands import takes
 from ir.printer import print_lines
+from ir.records import record
 from ir.resolve import Level, Resolution
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Problem:
     """A violated law, at a node (None: at the graph's parameters or returns)."""
 

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ir import record
 from jit.declared import signature_of
 
 Shape = tuple[int, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Default:
     """A parameter that was not passed."""
 
@@ -32,7 +32,7 @@ class Default:
 Source = int | tuple[int, ...] | dict[str, int] | Default
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Binding:
     """Where the parameters of a function find their values in calls of one shape; `names` are the
     positions' names.
@@ -113,7 +113,7 @@ def _position_names(
     return tuple(names)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Call:
     """A call under way. `passed` holds the positional arguments, then those passed by keyword."""
 

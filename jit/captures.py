@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import CellType, ModuleType
 from typing import Any
 
 from codegen import Captured, ConstParam, DictParam, Param, SequenceParam
-from ir import Graph, Node
+from ir import Graph, Node, record, replace
 from jit.plainness import is_tensor
 from jit.script.resolve import Capture
 
@@ -23,7 +22,7 @@ _PLAIN_GET: Any = object.__getattribute__
 _BY_VALUE = (int, float, complex, str, bytes, range)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extra:
     """A value that is read from `holder` under `key` at each call; one that `is_held` never changes
     but for its elements, and plans hold it.

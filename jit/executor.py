@@ -26,12 +26,11 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import codegen
 from codegen import Refused
-from ir import Graph, Span, TypeRuleError
+from ir import Graph, Span, TypeRuleError, field, record
 from jit.call import Binding, Call, Source
 from jit.captures import Extra, are_current, guards
 from jit.collector import paused
@@ -52,7 +51,7 @@ _FINAL = (
 )  # bailouts that, like refusals, will not end by themselves
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Compiled:
     """A plan with what it was made from and what that took."""
 
@@ -74,7 +73,7 @@ class Compiled:
         return [*passed, *captured, *map(str, self.specialized.facts.assumptions)]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """Why a kind of arguments has no plan: a row of the reason table, and what exactly was met."""
 
@@ -82,7 +81,7 @@ class Refusal:
     message: str
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Site:
     """The tier state of one graph (one combination of argument types): histories by kind, plans,
     refusals.

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import codegen
-from ir import Node, Span
+from ir import Node, Span, field, record
 from jit.executor import Compiled, Refusal
 from jit.function import ScriptFunction
 from jit.reasons import REASONS
@@ -21,7 +20,7 @@ from jit.stats import Stats, compiled_function, stats
 _WIDTH = 60  # of the column of source
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class LineReport:
     """One source line, and where its operations run: `places` in order. Without places the line
     needs no work.
@@ -68,7 +67,7 @@ def _where(place: codegen.Place) -> str:
     return place.tier
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanReport:
     """One plan: its guards, its kernels as loop nests with their schedules, and the lines that it
     runs.
@@ -95,7 +94,7 @@ class PlanReport:
         return "\n".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Explanation:
     """All that is known of a compiled function; `str` gives the report. `lines` are those of the
     plan that served most calls; without a plan, the plain source.

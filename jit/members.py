@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ir import PASSES, Graph, Schema, parse_schema, type_text
+from ir import PASSES, Graph, Schema, parse_schema, record, type_text
 from jit.executor import Executor
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ExecutionPlan:
     """One plan: the specialized graph and the guards in front of it."""
 
@@ -21,7 +20,7 @@ class ExecutionPlan:
     hits: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GraphExecutorState:
     """The graph of a function and the plans that were made of it, the newest first."""
 

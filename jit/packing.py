@@ -14,7 +14,6 @@ before, so nothing of this is saved. Packing takes the memory of the weight once
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -38,6 +37,7 @@ from ir import (
     lookup,
     optional,
     product,
+    replace,
     same_dim,
 )
 

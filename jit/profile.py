@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
 
-from ir import Dim, Facts
+from ir import Dim, Facts, field, record
 from jit.roles import Role
 
 Kind = tuple[object, ...]
@@ -35,7 +34,7 @@ def is_constant(value: object) -> bool:
     return isinstance(value, _CONSTANTS)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Measures:
     """Reads the kind and the measures of one call's arguments, in a fixed order."""
 
@@ -85,7 +84,7 @@ def observe(values: Sequence[Any], roles: Sequence[Role]) -> tuple[Kind, Measure
     return kind, tuple(measures.values)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class History:
     """What is known of the measures of all calls of one kind."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from ir import record
 
 
 class ScriptWarning(Warning):
@@ -24,7 +25,7 @@ class JitWarning(ScriptWarning, UserWarning):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reason:
     """One row: a name for counters and logs, what kind of event it is, and a sentence for users."""
 

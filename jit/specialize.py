@@ -12,7 +12,6 @@ constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -54,7 +53,9 @@ from ir import (
     constant_of,
     contiguous_strides,
     dtype_of,
+    field,
     optimize,
+    record,
 )
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
@@ -76,7 +77,7 @@ _HOLDERS = (
 _ELEMENTS = {Role.INTS: INT, Role.FLOATS: FLOAT, Role.BOOLS: BOOL}
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Specialized:
     """A graph for one kind of call: its guards, the known values, and what was assumed about
     sizes.
@@ -91,7 +92,7 @@ class Specialized:
     """Nodes that others of the graph do besides."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Given:
     """The values of a call in its own order, with their names and roles, and the positions of
     objects that the graph was made for.
@@ -151,7 +152,7 @@ def _drop_grad_modes(graph: Graph) -> None:
             manager.node.erase()
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Specializer:
     graph: Graph
     measures: Iterator[Dim]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 from ir import (
@@ -28,6 +27,8 @@ from ir import (
     Type,
     Value,
     constant_of,
+    field,
+    record,
 )
 from jit.captures import Extra, place_of
 from jit.plainness import is_tensor
@@ -38,7 +39,7 @@ from jit.specialize import is_only_read
 Place = tuple[int, str]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class BoundState:
     """Where to read each tensor that was an attribute, and the attributes that are part of the
     graph now.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ir import record
 from jit.function import ScriptFunction
 from jit.modules import is_module
 from jit.reasons import REASONS
 from jit.tracing import TracedFunction
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PlanStats:
     """One plan: what it demands of a call, how many calls it served, and what making it took."""
 
@@ -28,7 +28,7 @@ class PlanStats:
         return f"{self.hits} calls, compiled in {self.seconds * 1e3:.0f} ms{retired}: {guards}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stats:
     """What happened to the calls of one function. `native` counts calls that a plan served,
     `interpreted` those that eager or the interpreter did; `bailouts` says why, by row of the table

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ir import Graph, Type
+from ir import Graph, Type, record
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
 from jit.config import DEFAULT
@@ -35,7 +34,7 @@ from jit.trace import (
 from jit.trace import check_trace as check
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Options:
     """How a function is traced."""
 

@@ -14,11 +14,11 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ir import record
 from jit.comparison import PEERS, compare
 from jit.peers import OWN_SOURCE, Function
 from jit.report import Comparison
@@ -28,7 +28,7 @@ class NotFound(LookupError):
     """A file, a name in it or its arguments that the command line asked for and nobody defines."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Workload:
     """A function with example arguments and the functions written for its peers."""
 

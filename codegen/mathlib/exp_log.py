@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import c_float
-from dataclasses import dataclass
 
 from codegen.lane import Lane, LaneBuilder
 from codegen.mathlib import avx512
 from codegen.mathlib.floats import LN2, LOG2E, SINGLE, Format, format_of, polynomial
-from ir import dtypes
+from ir import dtypes, record
 
 # exp(r) on |r| <= ln2/2: 1 + r + ...
 EXP = {
@@ -119,7 +118,7 @@ _ATANH_DOUBLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Base:
     """1 / log(base) in two parts; in float32 also (log(1 + f) / f - log'(1)) / f."""
 

@@ -9,14 +9,13 @@ of 2**integer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 
 from codegen.lane import Lane, LaneBuilder
-from ir import DType, dtypes
+from ir import DType, dtypes, record
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Format:
     """Constants of float32 or float64; ln 2 is `ln2_hi + ln2_lo`, `ln2_hi * exponent` is exact."""
 

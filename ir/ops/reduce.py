@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ir.dtypes import DType, bool_, int64, opmath, uint8
 from ir.op import Op, Scan
 from ir.ops.factory import FLOATS, NUMERIC, composite, reduction, scan
+from ir.records import record
 from ir.scalar import Lane, Scalars
 
 Pair = tuple[Lane, Lane]
@@ -145,7 +145,7 @@ def extremum(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., 
                      has_identity=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extreme:
     """How to look for an extreme element and its place; `later` merges one that comes after."""
 

@@ -21,8 +21,6 @@ Laws
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from ir.abstract import Known
 from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value, copy_node
@@ -30,6 +28,7 @@ from ir.op import Control, Effect
 from ir.ops.cast import convert
 from ir.ops.mutate import copy
 from ir.passes import dce, invariant
+from ir.records import field, record
 from ir.types import TensorType, is_subtype
 from ir.writes import (
     followed_values,
@@ -72,7 +71,7 @@ def _name_results(graph: Graph) -> bool:
     return changed
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Derived:
     """A node that makes derived values: what it read when the graph was given, what its newest copy
     reads, and that copy's results."""
@@ -82,7 +81,7 @@ class _Derived:
     results: list[Value]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Walk:
     """`current` holds the contents of each root that was written."""
 

@@ -19,7 +19,6 @@ Laws
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 
 from ir.abstract import Known
 from ir.builder import Builder
@@ -30,6 +29,7 @@ from ir.ops.control import IF, LIST, LOOP, UNINITIALIZED
 from ir.ops.join import PUT
 from ir.ops.methods import LISTS
 from ir.passes.counted import trip_count
+from ir.records import record
 from ir.types import BOOL, FLOAT, INT, ListType, TensorType
 
 
@@ -106,7 +106,7 @@ def _is_append(node: Node, target: Value) -> bool:
 
 
 # appends in a loop --------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
+@record
 class _Gathered:
     """A list, the loop that fills it, and the join that reads it."""
 

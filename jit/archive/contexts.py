@@ -9,7 +9,6 @@ with torch.no_grad():          _0 = __torch__.torch.autograd.grad_mode.no_grad._
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ir import (
@@ -30,12 +29,13 @@ from ir import (
     Value,
     constant_of,
     optional,
+    record,
 )
 
 Body = Callable[[Builder, Value], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Context:
     """One class of context managers: its fields, the parameters of `__init__` with their defaults,
     what its methods do, and which attributes of Python's object the arguments were.

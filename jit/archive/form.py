@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from ir import Graph
+from ir import Graph, field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FunctionForm:
     """A graph and the default values of its parameters."""
 
@@ -17,7 +16,7 @@ class FunctionForm:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ModuleForm:
     """A live module and the methods that users may call."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Hashable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from ir import (
@@ -45,6 +44,7 @@ from ir import (
     Value,
     class_of,
     dtypes,
+    replace,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.foreign import foreign_graph

@@ -11,10 +11,9 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-from ir import CompileError
+from ir import CompileError, field, record
 from jit.archive.errors import ArchiveError
 from jit.archive.layout import check_members, read_version
 from jit.archive.reader import ArchiveReader, Source
@@ -23,7 +22,7 @@ from jit.archive.source.files import SourceFile, SourceFiles, spelled
 from jit.archive.unpickler import StorageRef, Unpickler
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MethodInfo:
     """A method or function: where it is defined, its signature, its code."""
 
@@ -32,7 +31,7 @@ class MethodInfo:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TensorInfo:
     """A tensor: its dtype by the name of torch's storages, sizes, bytes, device, and the member
     that holds its storage, with that member's checksum.
@@ -50,7 +49,7 @@ class TensorInfo:
         return f"{self.dtype}({', '.join(map(str, self.sizes))}){self.kind}"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class ObjectInfo:
     """An instance of a class of the archive, with its attributes."""
 
@@ -58,7 +57,7 @@ class ObjectInfo:
     state: Any = None
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Summary:
     """What `inspect` found."""
 

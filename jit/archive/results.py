@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ir import (
@@ -34,6 +33,7 @@ from ir import (
     Type,
     Value,
     dtypes,
+    replace,
     to_torch,
 )
 from jit.script.library import as_size, library

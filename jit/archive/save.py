@@ -6,7 +6,6 @@ import io
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +21,7 @@ from ir import (
     DictType,
     Program,
     TupleType,
+    replace,
     to_torch,
 )
 from jit.archive.class_writer import write_program

@@ -9,11 +9,11 @@ against the storage before torch sees them.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ir import record
 from jit.archive.reader import ArchiveReader
 from jit.archive.unpickler import StorageRef
 
@@ -49,7 +49,7 @@ _KINDS = {dtype: kind for kind, dtype in _DTYPES.items()}
 _BITS = {torch.quint4x2: 4, torch.quint2x4: 2}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Storage:
     """Bytes and how they are read."""
 

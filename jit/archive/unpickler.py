@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ir import CompileError
+from ir import CompileError, record
 from jit.archive.errors import ArchiveError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StorageRef:
     """A storage as a pickle names it: the dtype's class in torch, the member's number, the device,
     the elements."""
@@ -29,7 +28,7 @@ class StorageRef:
     numel: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ClassRef:
     """A class of the archive, by qualified name."""
 

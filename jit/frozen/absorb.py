@@ -17,12 +17,11 @@ Laws
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ir import Aliases, Builder, Graph, Known, Node, Value, type_of
+from ir import Aliases, Builder, Graph, Known, Node, Value, record, type_of
 
 Tensor = torch.Tensor
 _ELEMENTWISE = ("aten::add", "aten::sub", "aten::mul", "aten::div")
@@ -33,7 +32,7 @@ _SPATIAL = {f"aten::conv{kind}{rank}d": rank for kind in ("", "_transpose") for 
 _GENERAL = ("aten::_convolution", "aten::convolution")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Layer:
     """A layer with constant weights: which dim of the weight has the channels of the result, and
     how many spatial dims a convolution has (None: a linear layer).
@@ -60,7 +59,7 @@ class _Layer:
         return self.spatial or 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Affine:
     """y * scale + shift, in float64 and per channel; `needs_rank` when that is only so for results
     of the layer's rank.

@@ -11,12 +11,11 @@ import copy
 import pickle
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ir import Method
+from ir import Method, replace
 from jit.archive.form import FunctionForm, ModuleForm
 from jit.frozen.state import all_graphs, isolated
 from jit.function import ScriptFunction

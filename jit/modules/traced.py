@@ -11,12 +11,11 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ir import Graph
+from ir import Graph, replace
 from jit.archive.form import ModuleForm
 from jit.modules.script_module import ScriptModule
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import FunctionType, MethodType
 
-from ir import Graph
+from ir import Graph, record
 from jit.script.resolve import Capture
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompiledSource:
     """A graph and what its source captured."""
 

@@ -10,7 +10,6 @@ cannot be reached is then never compiled.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import Any
 
 from ir import (
@@ -31,6 +30,8 @@ from ir import (
     Type,
     UnionType,
     Value,
+    field,
+    record,
 )
 from jit.script.annotate import evaluate_annotation
 from jit.script.classes import call_special
@@ -53,7 +54,7 @@ from jit.script.values import (
 Refinements = dict[str, Type]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """The truth of a test and what it proves."""
 

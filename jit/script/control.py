@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from ir import BOOL, INT, Block, Node, Type, Value
+from ir import BOOL, INT, Block, Node, Type, Value, field, record
 from jit.script.conditions import condition, refine
 from jit.script.frame import (
     DEAD,
@@ -221,7 +220,7 @@ def _has_break(body: Sequence[ast.stmt]) -> bool:
     return any(isinstance(n, ast.Break) for s in body for n in ast.walk(s))
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Loop:
     """A `prim::Loop` under construction.
 

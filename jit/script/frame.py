@@ -21,7 +21,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -43,6 +42,8 @@ from ir import (
     UnsupportedError,
     Value,
     constant_of,
+    field,
+    record,
 )
 from jit.script import library
 from jit.script.library import library_name
@@ -98,7 +99,7 @@ def statement(*classes: type[ast.AST]) -> Callable[[StatementHandler], Statement
     return register
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Callee:
     """A Python function compiled for one list of argument types.
 
@@ -131,7 +132,7 @@ class Freeze(Exception):
         self.attributes = attributes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Services:
     """What handlers need from files above them; `jit.script.compile` puts the pieces together."""
 
@@ -143,7 +144,7 @@ class Services:
     call_closure: Callable[[Frame, Closure, Arguments], Operand]
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Watch:
     """A try body under compilation: what it assigns is kept in `cells`, for its handlers."""
 
@@ -167,7 +168,7 @@ class Watch:
         self.lost.add(name)
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Unit:
     """What all frames of one compilation share."""
 

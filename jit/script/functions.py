@@ -13,7 +13,6 @@ import ast
 import typing
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
@@ -32,6 +31,7 @@ from ir import (
     UnsupportedError,
     Value,
     is_subtype,
+    replace,
 )
 from jit.declared import annotations_of
 from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from ir import (
     UnionType,
     is_subtype,
     optional,
+    record,
 )
 from jit.script.annotate import type_of_annotation
 
@@ -51,7 +51,7 @@ _CLASSES: dict[Type, type] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """A test for run time, and the type of its subject where it holds and where not (None: nothing
     learned).

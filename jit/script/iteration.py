@@ -5,10 +5,9 @@ element by index.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 
-from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value
+from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value, record
 from jit.script.constants import constant_of, lift
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
@@ -25,7 +24,7 @@ from jit.script.values import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Indexed:
     """A loop at run time: `length` (None: endless) and the element at an index; the lists that it
     goes over, and how to ask for the length again after one of them has changed.

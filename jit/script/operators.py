@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ir import (
@@ -32,6 +31,7 @@ from ir import (
     TupleType,
     Type,
     Value,
+    record,
 )
 from jit.script.classes import call_special
 from jit.script.constants import (
@@ -52,7 +52,7 @@ NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 _FOLDABLE = (bool, int, float, complex, str)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operator:
     """One binary operator: its symbol, Python's function, and the ops on tensors and on numbers."""
 

@@ -13,7 +13,6 @@ import linecache
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from types import CodeType, FunctionType
@@ -21,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ir import Span, UnsupportedError
+from ir import Span, UnsupportedError, record
 from jit.script.names import local_names
 
 FunctionNode = ast.FunctionDef | ast.Lambda
@@ -29,7 +28,7 @@ _TORCH = os.path.dirname(torch.__file__)
 _ATTEMPTS = 8  # to find the end of a definition by parsing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FunctionSource:
     """The definition of one function: `node` carries line numbers and columns of `file`. A nested
     function, which is compiled where it is called, has no `code`.
@@ -95,7 +94,7 @@ def read_function(fn: FunctionType) -> FunctionSource:
     return _read_code(_Definition(fn.__code__, fn.__globals__))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class _Definition:
     """A code object, equal to itself only: code of another file, or of an edited and reloaded one,
     may compare equal to it. `names` are the globals of its module, whose loader may have the text.
@@ -116,7 +115,8 @@ def _read_code(definition: _Definition) -> FunctionSource:
     code = definition.code
     linecache.checkcache(code.co_filename)
     try:
-        lines = linecache.getlines(code.co_filename, definition.names) or inspect.findsource(code)[0]
+        lines = linecache.getlines(code.co_filename, definition.names)
+        lines = lines or inspect.findsource(code)[0]
     except (OSError, TypeError) as error:
         raise UnsupportedError(_no_source(code)) from error
     if code.co_name == "<lambda>":

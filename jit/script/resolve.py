@@ -11,16 +11,17 @@ from __future__ import annotations
 import builtins
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from ir import record
 
 _MISSING = object()
 _STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools", "operator", "jit")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Capture:
     """`name` was read from `holder` (globals dict, closure cell, or object) under `key` and held
     `value`.
@@ -44,7 +45,7 @@ class Capture:
         return _same(self.read(), self.value)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lookup:
     """An entry of a mapping that is no dict, as an attribute."""
 

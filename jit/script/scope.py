@@ -12,7 +12,6 @@ bound, and a read of it first tests the flag and raises UnboundLocalError as Pyt
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from ir import (
     ANY,
@@ -32,7 +31,9 @@ from ir import (
     Type,
     UnionType,
     Value,
+    field,
     join,
+    record,
 )
 from jit.script.frame import DEAD, LIVE, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
 from jit.script.values import ChoiceOf, Instance, Operand, Static, Unbound
@@ -69,7 +70,7 @@ def _alternatives(type_: Type) -> list[Type]:
     return [type_]
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Branch:
     """One block of an If under construction and the scope at its end."""
 
@@ -170,7 +171,7 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
     frame.scope = after
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Merger:
     frame: Frame
     node: Node

@@ -12,13 +12,12 @@ for it holds a part.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 from types import FunctionType
 from typing import Any
 
 import torch
 
-from ir import DType, Graph, Node, Type
+from ir import DType, Graph, Node, Type, replace
 from jit.script.frame import Callee, Frame, Unit
 from jit.script.pysource import read_function
 from jit.script.resolve import Capture, Lookup, snapshot

@@ -16,11 +16,11 @@ import enum
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from ir import field, record
 from jit.script.state import COMPILED_HOOKS, DEPENDENTS
 
 Module = torch.nn.Module
@@ -36,7 +36,7 @@ _CONTAINERS = (list, tuple, dict, OrderedDict, set, frozenset)
 _LIMIT = 2000  # objects looked at to find that one leads to no module
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Structure:
     """The shape of a module, and what has it."""
 
@@ -53,7 +53,7 @@ def structure(module: Module, marks: Marks) -> Structure:
     return Structure(walk.value(module), tuple(walk.parts))
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class _Walk:
     marks: Marks
     parts: list[Any] = field(default_factory=list)

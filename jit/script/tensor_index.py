@@ -10,11 +10,10 @@ tensor, which may be a mask of unknown rank, the whole subscript is Python's, ca
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, TypeGuard
 
-from ir import INT, NONE, NUMBER, TENSOR, ListType, TensorType, Value, optional
+from ir import INT, NONE, NUMBER, TENSOR, ListType, TensorType, Value, optional, record
 from jit.script.constants import constant_of, make_list, unpack
 from jit.script.frame import Frame
 from jit.script.library import tensor_getitem, tensor_setitem
@@ -22,7 +21,7 @@ from jit.script.operators import NUMBERS, is_tuple
 from jit.script.values import Items, Operand
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slice:
     """`start:stop:step`, each None when absent."""
 
@@ -48,7 +47,7 @@ Index = Operand | Slice | EllipsisType
 Update = Callable[[Value], Operand]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Place:
     """Where a subscript points: a view, and the list of index tensors still to be applied to it."""
 

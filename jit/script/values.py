@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from ir import Block, Type, Value
+from ir import Block, Type, Value, field, record
 
 
 class Static:
@@ -29,7 +28,7 @@ class Static:
 Operand = Value | Static
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PyObject(Static):
     """A live Python object: module, function, class, or an object whose attributes are read at
     compile time.
@@ -47,7 +46,7 @@ class PyObject(Static):
         return f"the Python {kind} {self.name!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Method(Static):
     """An attribute that is about to be called: `x.add`, also of sequences known while compiling."""
 
@@ -63,7 +62,7 @@ class Method(Static):
         return f"the method {self.name!r} of {what}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Closure(Static):
     """A lambda or a nested `def`: compiled in place at each call, its free names read from the
     frame that defined it.
@@ -77,7 +76,7 @@ class Closure(Static):
         return "a nested function"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Items(Static):
     """A tuple or list display some of whose elements are static: its length and elements are
     known.
@@ -89,7 +88,7 @@ class Items(Static):
         return "a sequence of compile-time objects"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RangeOf(Static):
     """`range(start, stop, step)` on its way into a loop."""
 
@@ -101,7 +100,7 @@ class RangeOf(Static):
         return "a range"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ZipOf(Static):
     """`zip(...)`; `enumerate(x, start)` is `zip(count(start), x)`."""
 
@@ -111,7 +110,7 @@ class ZipOf(Static):
         return "a zip"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CountOf(Static):
     """start, start + 1, ... without end: the counter of `enumerate`."""
 
@@ -121,7 +120,7 @@ class CountOf(Static):
         return "a counter"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StarOf(Static):
     """`*x` among the arguments of a call, of a list whose length is known at run time."""
 
@@ -131,7 +130,7 @@ class StarOf(Static):
         return "a list spread over arguments"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReversedOf(Static):
     """`reversed(x)`."""
 
@@ -141,7 +140,7 @@ class ReversedOf(Static):
         return "a reversed sequence"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PartialOf(Static):
     """A callable with arguments already given: `functools.partial`, or a method of a compile-time
     object.
@@ -155,7 +154,7 @@ class PartialOf(Static):
         return "a partial function"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChoiceOf(Static):
     """One of two compile-time operands, by a run-time condition: `sin if c else cos`."""
 
@@ -167,7 +166,7 @@ class ChoiceOf(Static):
         return f"{self.then.describe()} or {self.orelse.describe()}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Keywords(Static):
     """The `**kwargs` of a function under compilation: names known, each an operand; made in
     `block`.
@@ -180,7 +179,7 @@ class Keywords(Static):
         return "keyword arguments"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unbound(Static):
     """What a name holds that has no usable value here; reading it is an error with `reason`."""
 
@@ -190,7 +189,7 @@ class Unbound(Static):
         return self.reason
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instance(Static):
     """An object of a user class made in compiled code; its fields are variables of the scope."""
 
@@ -201,7 +200,7 @@ class Instance(Static):
         return f"an object of class {self.cls.__name__!r}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SuperOf(Static):
     """`super()` of an instance: its class's attributes behind `start` in the method order."""
 
@@ -212,7 +211,7 @@ class SuperOf(Static):
         return f"super() of {self.instance.describe()}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Narrowed(Static):
     """Under a path such as `a[0]` or `self.b`: the type that a test has shown its value to have."""
 
@@ -222,7 +221,7 @@ class Narrowed(Static):
         return f"known to be a {self.type}"
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Arguments:
     """Arguments of a call, evaluated: `*` and `**` already spread."""
 

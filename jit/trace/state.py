@@ -9,15 +9,16 @@ assignments are seen:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from ir import record
+
 Module = torch.nn.Module
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attribute:
     """An attribute of one module, and what it held."""
 

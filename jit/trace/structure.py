@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch.utils._pytree import SUPPORTED_NODES
 
-from ir import ANY, STR, TENSOR, DictType, ListType, TupleType, Type, erased_type_of
+from ir import ANY, STR, TENSOR, DictType, ListType, TupleType, Type, erased_type_of, record
 from jit.trace.recorder import TracedNumber
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class Structure:
     """One level: `kind` is the class of a container, `LEAF` or `CONSTANT`; `keys` name the parts of
     a dict or dataclass; `constant` is what a constant holds, or what torch's pytrees keep of a

@@ -18,7 +18,6 @@ import enum
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -27,7 +26,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ir import ANY, DEVICE, NONE, Graph, Interpreter, ListType, Value, lookup
+from ir import ANY, DEVICE, NONE, Graph, Interpreter, ListType, Value, lookup, record
 from jit.trace.frames import is_iterating, user_span
 from jit.trace.recorder import Recorder
 from jit.trace.sizes import plain, traced
@@ -36,7 +35,7 @@ from jit.trace.structure import Structure, flatten
 from jit.trace.subscripts import read_item, write_item
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TracedGraph:
     """A recorded run. The graph takes the tensors of the inputs and returns one tensor or a tuple
     of the outputs' leaves.

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ir import (
@@ -42,6 +41,7 @@ from ir import (
     erased_type_of,
     is_subtype,
     join,
+    record,
 )
 from jit.archive.source.annotations import read_type, union
 from jit.archive.source.files import SourceFile
@@ -77,7 +77,7 @@ def statement(*classes: type[ast.AST]) -> Callable[[StatementHandler], Statement
     return register
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """A method or function that may be called before its body is read."""
 
@@ -474,7 +474,7 @@ _IMPLICIT: dict[Type, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Path:
     """One block of an If and what names mean at its end."""
 

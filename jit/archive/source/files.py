@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from functools import cached_property
 
-from ir import ParseError, Span
+from ir import ParseError, Span, record
 from jit.archive.reader import ArchiveReader
 
 Definition = ast.ClassDef | ast.FunctionDef
@@ -30,7 +29,7 @@ def spelled(name: str) -> str:
     return name.removesuffix(_SUFFIX)
 
 
-@dataclass(frozen=True)
+@record(slots=False)
 class SourceFile:
     """One member of code: its name in messages and its text."""
 

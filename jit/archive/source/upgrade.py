@@ -6,15 +6,15 @@ function here does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
+from ir import record
 from jit.archive.source.files import SourceFile
 
 LATEST = 10
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Upgrade:
     """The version in which an operator changed, and the function with its earlier meaning."""
 

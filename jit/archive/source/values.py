@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import Any
 
-from ir import Value
+from ir import Value, field, record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dotted:
     """A path that is not yet a value: `torch.add`, `ops.prim.dtype`, `__torch__.pkg.Class`."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BoundMethod:
     """An attribute that is about to be called."""
 
@@ -24,14 +23,14 @@ class BoundMethod:
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Closure:
     """A nested function: `def __forked_function()`."""
 
     node: ast.FunctionDef
 
 
-@dataclass(slots=True, eq=False)
+@record(frozen=False, eq=False)
 class Context:
     """A context manager of torch, such as `no_grad`: made by the class and these arguments."""
 
