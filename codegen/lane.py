@@ -539,6 +539,10 @@ class LaneBuilder:
         """Whether the element is NaN."""
         return x != x
 
+    def unordered(self, x: Lane, y: Lane) -> Lane:
+        """Whether either is NaN."""
+        return Lane(self, self.builder.fcmp_unordered("uno", x.value, y.value), dtypes.bool_)
+
     def isinf(self, x: Lane) -> Lane:
         """Whether the element is an infinity."""
         return self.abs(x) == float("inf")

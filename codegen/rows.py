@@ -12,7 +12,8 @@ the blocks' sums in float64:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.ir as ll
@@ -220,13 +221,26 @@ class RowEmitter(TileEmitter):
         """Combine the elements of vector accumulators by halving, if the row is what is
         vectorized.
         """
-        width = self.width if self.is_along else 1
+        if not self.is_along:
+            return lanes
+        if rule.among_numbers is not None and lanes[0].dtype.is_float:
+            return [self._folded_once(rule.among_numbers, *lanes)]
+        width = self.width
         while width > 1:
             width //= 2
-            low = [self.s.slice(lane, 0, width) for lane in lanes]
-            high = [self.s.slice(lane, width, width) for lane in lanes]
+            low, high = _halves(lanes, width)
             lanes = list(_tuple(rule.combine(self.s, _single(low), _single(high))))
         return lanes
+
+    def _folded_once(self, combine: Callable[..., Lane], lane: Lane) -> Lane:
+        """All elements combined as if there were no NaN; one look at them tells whether there is
+        one.
+        """
+        (low,), (high,) = _halves([lane], self.width // 2)
+        is_nan = self.s.any(self.s.unordered(low, high))
+        number = self.s.reduce(lane, lambda a, b: combine(self.s, a, b))
+        nan = self.s.const(math.nan, lane.dtype)
+        return self.s.where(Lane(self.s, is_nan, dtypes.bool_), nan, number)
 
     def finish(self, accumulator: Accumulator, lanes: Sequence[Lane]) -> None:
         """Remember a reduction's results in the row's scope."""
@@ -246,6 +260,12 @@ class RowEmitter(TileEmitter):
 def _split(lanes: Sequence[Lane], accumulators: Sequence[Accumulator]) -> list[list[Lane]]:
     rest = iter(lanes)
     return [[next(rest) for _ in range(a.size)] for a in accumulators]
+
+
+def _halves(lanes: Sequence[Lane], width: int) -> tuple[list[Lane], list[Lane]]:
+    """The first and the last `width` elements of some lanes."""
+    low, high = ([x.s.slice(x, start, width) for x in lanes] for start in (0, width))
+    return low, high
 
 
 def _tuple(lanes: Lane | Sequence[Lane]) -> tuple[Lane, ...]:

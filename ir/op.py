@@ -95,8 +95,9 @@ class Reduction:
 
     Loops visit elements in order, which may make merging cheaper: `step(s, acc, new)`, where given,
     is `combine` for a `new` that lies after everything in `acc`. An indexed `init` then takes the
-    position of the first element as third argument. `is_sum` says that it adds: long sums are taken
-    in blocks.
+    position of the first element as third argument. `among_numbers` is `combine` for floats none of
+    which is NaN, for ops whose result is NaN when any element is. `is_sum` says that it adds: long
+    sums are taken in blocks.
     """
 
     init: Callable[..., Any]
@@ -108,6 +109,7 @@ class Reduction:
     has_identity: bool = True
     indexed: bool = False
     step: Callable[..., Any] | None = None
+    among_numbers: Callable[..., Any] | None = None
     is_sum: bool = False
     dtypes: tuple[DType, ...] = COMPILED
 

@@ -139,10 +139,19 @@ def _later_min(s: Scalars, a: Pair, b: Pair) -> Pair:
     return s.where(take, y, x), s.where(take, j, i)
 
 
-def extremum(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., Lane]) -> Op:
+def _larger_number(s: Scalars, a: Lane, b: Lane) -> Lane:
+    return s.where(b < a, a, b)
+
+
+def _smaller_number(s: Scalars, a: Lane, b: Lane) -> Lane:
+    return s.where(a < b, a, b)
+
+
+def extremum(schemas: str, neutral: Callable[..., Lane], combine: Callable[..., Lane],
+             among_numbers: Callable[..., Lane]) -> Op:
     """Rows that give the extreme element."""
     return reduction(schemas, neutral, combine, accumulate=opmath, results=lambda dtype: (dtype,),
-                     has_identity=False)
+                     has_identity=False, among_numbers=among_numbers)
 
 
 @record
@@ -173,11 +182,11 @@ def position(schemas: str, extreme: Extreme, finish: Callable[..., Any],
 
 
 extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
-         _lowest, _larger)
+         _lowest, _larger, _larger_number)
 extremum("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor  | .out",
-         _highest, _smaller)
-extremum("max(Tensor self) -> Tensor  | .unary_out", _lowest, _larger)
-extremum("min(Tensor self) -> Tensor  | .unary_out", _highest, _smaller)
+         _highest, _smaller, _smaller_number)
+extremum("max(Tensor self) -> Tensor  | .unary_out", _lowest, _larger, _larger_number)
+extremum("min(Tensor self) -> Tensor  | .unary_out", _highest, _smaller, _smaller_number)
 position("max.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
          LARGEST, lambda s, acc, count: acc, lambda dtype: (dtype, int64))
 position("min.dim(Tensor self, int dim, bool keepdim=False) -> (Tensor values, Tensor indices)",
