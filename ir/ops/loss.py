@@ -1,7 +1,8 @@
 """Composite rows of the classification losses.
 
-The element that a target names is picked out of its row by comparing positions, so that the whole
-loss is a chain of reductions over the row and needs no gather.
+The element that a target names is looked up where the scores are in memory. Scores that are only
+computed on the way to the loss never get there: the element is picked out of its row by comparing
+positions, so that the whole loss is a chain of reductions over the row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from ir import typerules
 from ir.dtypes import int32, int64
-from ir.op import Pointwise, row
+from ir.op import Opaque, Pointwise, Structured, View, row
 from ir.ops.factory import Tensor, composite
 from ir.ops.norm import MEAN, NONE, has_elements, is_constant, is_float
 from ir.scalar import Lane, Scalars
@@ -54,12 +55,23 @@ def _is_plain(x: Tensor, target: Tensor, weight: Tensor | None, *numbers: Any) -
 
 
 def _picked(b: Any, x: Tensor, target: Tensor, ignore: int) -> Tensor:
-    """x[i, target[i]] for every row i."""
+    """x[i, target[i]] for every row i; anything for ignored rows."""
     classes = x.type.shape[1]
     size = b.size(x, 1) if not isinstance(classes, int) else classes
-    index = b.to(b.call("relume::bounded", [target, size, ignore]), int32)
+    index = b.call("relume::bounded", [target, size, ignore])
+    if _is_stored(x):
+        index = b.unsqueeze(b.where(b.ne(target, ignore), index, 0), 1)
+        return b.squeeze(b.op("aten::gather", x, 1, index), 1)
     positions = b.call("aten::arange", [size], {"dtype": int32})
-    return b.sum(b.where(b.eq(b.unsqueeze(index, 1), positions), x, 0.0), [1])
+    is_meant = b.eq(b.unsqueeze(b.to(index, int32), 1), positions)
+    return b.sum(b.where(is_meant, x, 0.0), [1])
+
+
+def _is_stored(x: Tensor) -> bool:
+    """Whether a value is in memory anyway: a parameter, the result of a call, or a view of these."""
+    while x.node is not None and isinstance(x.node.op.rule, View):
+        x = x.node.inputs[0]
+    return x.node is None or isinstance(x.node.op.rule, Structured | Opaque)
 
 
 def _reduced(b: Any, losses: Tensor, target: Tensor, reduction: int, ignore: int) -> Tensor:
