@@ -93,6 +93,12 @@ def store_past_caches(s: LaneBuilder, ptr: ll.Value, x: Lane, dtype: DType, alig
     written.set_metadata("nontemporal", s.builder.module.add_metadata([_I32(1)]))
 
 
+def fetch(s: LaneBuilder, ptr: ll.Value, level: int) -> None:
+    """Ask for the cache line at an address, which need not exist, into the cache of that level."""
+    read, keep, data = _I32(0), _I32(4 - level), _I32(1)
+    s.call("llvm.prefetch", ll.VoidType(), ptr, read, keep, data, mangled=[ptr.type])
+
+
 def store_scalar(s: LaneBuilder, ptr: ll.Value, x: Lane, dtype: DType) -> None:
     """One element written from a scalar lane."""
     s.builder.store(_to_memory(s, x, dtype), ptr, align=dtype.itemsize)

@@ -20,6 +20,7 @@ class Lanes(LaneBuilder):
     load_scalar = lane_memory.load_scalar
     load = lane_memory.load
     store = lane_memory.store
+    fetch = lane_memory.fetch
     store_past_caches = lane_memory.store_past_caches
     store_scalar = lane_memory.store_scalar
     gather = lane_memory.gather

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import llvmlite.ir as ll
 
+from codegen.ahead import PHASE, Ahead, fetched_ahead
 from codegen.index import Var
 from codegen.lanes import Lane
 from codegen.nest import Reduce, Root
 from codegen.operands import element_dtype, reduced_axes, shape
+from codegen.schedule import LINE
+from codegen.target import host
 from codegen.tile import TileEmitter
 from ir import Dim, DType, Reduction, dtypes, hint, opmath, product, record
 
-I64 = ll.IntType(64)
+I64, BYTE = ll.IntType(64), ll.IntType(8)
 UNROLL = 8  # vectors of a short row that are written out, so that rows overlap in the pipeline
 BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
 
@@ -186,7 +190,24 @@ class RowEmitter(TileEmitter):
         ]
         for root in roots:
             self.store(root)
+        if self.phase == PHASE and self.ahead is not None and self.mask is None:
+            self._fetch(self.ahead)
         return combined
+
+    @cached_property
+    def ahead(self) -> Ahead | None:
+        """What is fetched for the next row."""
+        return fetched_ahead(self.nest, self.plan, host().caches)
+
+    def _fetch(self, ahead: Ahead) -> None:
+        """Fetch what the next row reads where this vector is in its row."""
+        for read in ahead.reads:
+            buffer, next_row = read.buffer, read.address.coefficient(self.plan.outer[-1])
+            assert buffer is not None
+            where = self.b.add(self.offset(read.address), self.dim(next_row))
+            first = self.pointer(buffer, where)
+            for line in range(0, self.width * buffer.dtype.itemsize, LINE):
+                self.s.fetch(self.b.gep(first, [I64(line)], source_etype=BYTE), ahead.level)
 
     def _combined(self, accumulator: Accumulator, old: Sequence[Lane]) -> list[Lane]:
         rule, reduce = accumulator.rule, accumulator.reduce
