@@ -8,6 +8,7 @@ depends on the row only, once per row.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import llvmlite.ir as ll
@@ -89,7 +90,7 @@ class Evaluator(LoopEmitter):
         self.past_caches = past_caches(nest, plan, host().caches[2])
         self.phase = 0
         self.fault_flag: ll.Value | None = None
-        self.s.on_fault = self._on_fault
+        self.s.on_fault, self.s.beside = self._on_fault, self._beside
 
     # values ---------------------------------------------------------------------------------------
     def lane(self, value: Value, index: Index) -> Lane:
@@ -232,6 +233,15 @@ class Evaluator(LoopEmitter):
     # depth ----------------------------------------------------------------------------------------
     def depth_of(self, *indices: Affine) -> int:
         return max((self.depth.get(v, 0) for i in indices for v in i.terms), default=0)
+
+    def _beside(self, lane: Lane) -> AbstractContextManager[None]:
+        """Emit in the scope of a lane's computation; in this one if it is not known."""
+        found = (
+            depth
+            for depth, scope in enumerate(self.scopes)
+            if any(known.value is lane.value for known in scope.lanes.values())
+        )
+        return self.emitting(next(found, self.current))
 
     def _lane_depth(self, value: Value, index: Index) -> int:
         key = (value, index_key(index))

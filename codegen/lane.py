@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import llvmlite.ir as ll
@@ -166,7 +167,8 @@ class LaneBuilder:
 
     `width` is the vector length of `iota`, `load` and `splat`; `features` are instructions that the
     target is known to have ("avx512f"): none for code that must run anywhere. `is_bounded` says
-    that no exact arithmetic on ints leaves 64 bits.
+    that no exact arithmetic on ints leaves 64 bits. Inside of `beside(x)` code is put where `x` is
+    computed, in front of the loops that it does not depend on (a hook).
     """
 
     def __init__(
@@ -178,6 +180,7 @@ class LaneBuilder:
         self.width = width
         self.features = features
         self.on_fault: Callable[[Lane, str], None] | None = None
+        self.beside: Callable[[Lane], AbstractContextManager[None]] = lambda x: nullcontext()
         self.contracts = True
         self.is_bounded = False
 
@@ -324,10 +327,12 @@ class LaneBuilder:
         divisor = self.known(y)
         if divisor is not None and abs(math.frexp(divisor)[0]) == 0.5 and abs(divisor) < _FAR:
             return x * (1.0 / divisor)  # exact
-        inverse = self.divide(1.0, y)
-        high = inverse * (1.0 - (2.0**-24 if x.dtype.bits == 32 else 2.0**-53))
-        low = self.fma(-high, y, 1.0) * inverse
-        is_near = self.fmin(self.abs(y), self.abs(inverse)) > 1.0 / _FAR
+        with self.beside(y):
+            inverse = self.divide(1.0, y)
+            high = inverse * (1.0 - (2.0**-24 if x.dtype.bits == 32 else 2.0**-53))
+            low = self.fma(-high, y, 1.0) * inverse
+            is_near = self.fmin(self.abs(y), self.abs(inverse)) > 1.0 / _FAR
+            high, low = self.splat(high, x.width), self.splat(low, x.width)
         divide = self.builder.fdiv
         quotient = self.fma(x, high, self.product(x, low))
         return self.cold(
