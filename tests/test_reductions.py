@@ -1,4 +1,6 @@
-"""Reductions of reductions: rows of many elements and of one in the same computation."""
+"""Reductions of reductions, rows of many elements and of one in the same computation, long rows
+that are run through several times, extrema of NaN, and the elements that targets name.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import jit
 
@@ -36,3 +39,69 @@ def test_rows_of_one_element(function: Callable[[torch.Tensor], torch.Tensor], s
     for _ in range(3):
         torch.testing.assert_close(native(x), function(x), rtol=1e-5, atol=1e-5)
     assert jit.stats(native).native == 2
+
+
+def softmax(x: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(x, -1)
+
+
+def spread(x: torch.Tensor) -> torch.Tensor:
+    return x.std(-1)
+
+
+@pytest.mark.parametrize("function", [softmax, spread], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("columns", [600, 5000], ids=["short", "long"])
+def test_rows_that_fetch_the_next(
+    function: Callable[[torch.Tensor], torch.Tensor], columns: int
+) -> None:
+    """The last row fetches what is behind the tensor, and a later one has other sizes."""
+    native = jit.jit(function)
+    for rows in (64, 64, 7, 33):
+        x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows))
+        torch.testing.assert_close(native(x), function(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("at", [None, 0, 70, 134])
+def test_extrema_of_nan(dtype: torch.dtype, at: int | None) -> None:
+    """NaN wins wherever it is in a row, infinities do not make it."""
+
+    def both(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.amax(1), x.amin(1)
+
+    native = jit.jit(both)
+    x = torch.randn(4, 135, generator=torch.Generator().manual_seed(2)).to(dtype)
+    x[1, 3], x[1, 99] = float("inf"), float("-inf")
+    if at is not None:
+        x[2, at] = float("nan")
+    for _ in range(3):
+        for got, expected in zip(native(x), both(x), strict=True):
+            torch.testing.assert_close(got, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def stored(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(x.view(-1, x.shape[-1]), target)
+
+
+def called(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return F.nll_loss(x @ x.t() @ x, target, reduction="sum")
+
+
+def computed(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(torch.tanh(x) * 4, target, reduction="none")
+
+
+@pytest.mark.parametrize("function", [stored, called, computed], ids=lambda f: f.__name__)
+def test_targets(function: Callable[..., torch.Tensor]) -> None:
+    """Scores in memory and scores on the way; ignored rows; a target that names no class."""
+    native = jit.jit(function)
+    for rows in (6, 6, 6, 9):
+        generator = torch.Generator().manual_seed(rows)
+        x = torch.randn(rows, 11, generator=generator)
+        target = torch.randint(0, 11, (rows,), generator=generator)
+        target[1] = -100
+        torch.testing.assert_close(native(x, target), function(x, target), rtol=1e-5, atol=1e-5)
+    for wrong in (-1, 11):
+        target[2] = wrong
+        with pytest.raises(IndexError, match="out of bounds"):
+            native(x, target)

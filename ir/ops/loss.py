@@ -68,7 +68,7 @@ def _picked(b: Any, x: Tensor, target: Tensor, ignore: int) -> Tensor:
 
 
 def _is_stored(x: Tensor) -> bool:
-    """Whether a value is in memory anyway: a parameter, the result of a call, or a view of these."""
+    """Whether a value is in memory anyway: a parameter, the result of a call, a view of these."""
     while x.node is not None and isinstance(x.node.op.rule, View):
         x = x.node.inputs[0]
     return x.node is None or isinstance(x.node.op.rule, Structured | Opaque)
