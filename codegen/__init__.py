@@ -26,6 +26,7 @@ from codegen.refuse import Refused
 from codegen.torch_abi import has_no_modes, is_plain
 
 if TYPE_CHECKING:
+    from codegen.attention import fuse_attention
     from codegen.engine import assembly
     from codegen.images import lay_out_images
     from codegen.plan import Plan, compile_plan
@@ -40,6 +41,7 @@ _LATER = {
     "assembly": "engine",
     "compile_plan": "plan",
     "forward_entry": "runtime",
+    "fuse_attention": "attention",
     "host": "target",
     "lay_out_images": "images",
     "places": "survey",
@@ -67,6 +69,7 @@ __all__ = [
     "assembly",
     "compile_plan",
     "forward_entry",
+    "fuse_attention",
     "has_no_modes",
     "host",
     "is_plain",

@@ -4,6 +4,7 @@
     tile      rows of C times one vector of columns       `codegen.microkernel`
     dots      few rows times columns along k              `codegen.dots`
     pack      panels of B                                 `codegen.microkernel`
+    attend    a range function: products, softmax         `codegen.attention_units`
 
 Functions depend on no sizes. They are compiled when something first names them (`codegen.runtime`),
 live as long as the process, and are shared by all its plans.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import llvmlite.ir as ll
 
+from codegen import attention_units
 from codegen.dots import Dots
 from codegen.microkernel import Emitter
 from codegen.product_form import parse
@@ -22,15 +24,18 @@ from codegen.target import Target
 
 def is_symbol(name: str) -> bool:
     """Whether a name is one of the functions that `module_of` makes."""
-    return parse(name) is not None
+    return parse(name) is not None or attention_units.parse(name) is not None
 
 
 def module_of(name: str, target: Target) -> ll.Module:
     """The module that defines one function, by its name."""
+    module, attention = ll.Module(), attention_units.parse(name)
+    if attention is not None:
+        attention_units.Attention(Emitter(module, attention.dtype, target), attention).emit()
+        return module
     parsed = parse(name)
     assert parsed is not None
     kind, form = parsed
-    module = ll.Module()
     emitter = Emitter(module, form.dtype, target)
     if kind == "product":
         Units(emitter, form).emit()

@@ -2,8 +2,8 @@
 
 The result of such a node is a planned tensor: its type is known, so what follows stays native.
 Products read their operands in place as far as BLAS can (`codegen.product`) and write to memory of
-the plan, and so do convolutions (`codegen.convolve`); all other nodes are calls of torch's
-operators (`codegen.shim`).
+the plan, and so do convolutions (`codegen.convolve`) and attention (`codegen.attend`); all other
+nodes are calls of torch's operators (`codegen.shim`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import llvmlite.ir as ll
 
 from codegen import shim
 from codegen.abi import offset
+from codegen.attend import ATTEND, Attend, emit_attend, prepare_attend
 from codegen.best import Best, emit_best, is_best, prepare_best
 from codegen.convolve import (
     CONVOLVE,
@@ -60,7 +61,7 @@ class Operator:
         return ()
 
 
-Call = Multiply | Operator | Convolve | Pack | Best
+Call = Multiply | Operator | Convolve | Pack | Best | Attend
 
 
 def is_called(node: Node, known: Known) -> bool:
@@ -71,7 +72,7 @@ def is_called(node: Node, known: Known) -> bool:
     rule = node.op.rule
     if isinstance(rule, Composite):
         return node.op.infer is not None and node.op.is_pure and shim.can_call(node, known)
-    is_own_op = node.op in (CONVOLVE, PANELS)
+    is_own_op = node.op in (CONVOLVE, PANELS, ATTEND)
     is_ours = _is_native(node) or is_own_op or is_best(node, known)
     return isinstance(rule, Structured) and (is_ours or shim.can_call(node, known))
 
@@ -89,6 +90,8 @@ def prepare_call(node: Node, buffers: dict[Value, Buffer], known: Known) -> Call
         return prepare_convolve(node, buffers, known)
     if node.op is PANELS:
         return prepare_pack(node, buffers, known)
+    if node.op is ATTEND:
+        return prepare_attend(node, buffers, known)
     if is_best(node, known):
         return prepare_best(node, buffers, known)
     for output in node.outputs:
@@ -159,6 +162,9 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
         return
     if isinstance(call, Pack):
         emit_pack(body, call, known)
+        return
+    if isinstance(call, Attend):
+        emit_attend(body, call)
         return
     if isinstance(call, Best):
         emit_best(body, call)

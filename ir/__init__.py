@@ -55,7 +55,7 @@ from ir.op import (
     Structured,
     View,
 )
-from ir.ops import images
+from ir.ops import attention, images
 from ir.ops.gradient import autograd_nodes
 from ir.ops.methods import LISTS, RESIZING
 from ir.ops.python import BOUNDS, POSITION
@@ -202,6 +202,7 @@ __all__ = [
     "Value",
     "VerifyError",
     "View",
+    "attention",
     "autograd_nodes",
     "class_of",
     "compute_then_copy",

@@ -127,6 +127,7 @@ def specialize(
     work.tensors(extras)
     known = optimize(work.graph, work.known)
     taken = codegen.lay_out_images(work.graph, known, work.held)
+    taken |= codegen.fuse_attention(work.graph, known)
     work.captured += pack_weights(work.graph, known, work.held)
     _name_values(work.graph)
     return Specialized(work.graph, work.params, work.captured, known, facts, taken)

@@ -21,6 +21,19 @@ from ir.ops.matmul import NATIVE
 from ir.typerules import fail, filled, is_known, like
 from ir.types import TENSOR, TensorType
 
+CALL = "aten::scaled_dot_product_attention"
+PRODUCT, SUM = "aten::matmul", "aten::add.Tensor"
+QUOTIENT, POWER, DIFFERENCE = "aten::div.Tensor", "aten::exp", "aten::sub.Tensor"
+PEAK, TOTAL = "aten::amax", "aten::sum.dim_IntList"
+DIVIDED = (QUOTIENT, "aten::div.Scalar")
+SCALED = ("aten::mul.Tensor", "aten::mul.Scalar", *DIVIDED)
+"""What attention is when it is written out, for code that looks for it (`codegen.attention`)."""
+
+
+def scale_of(features: int) -> float:
+    """What scores are multiplied with unless something else is said."""
+    return 1 / math.sqrt(features)
+
 
 def _attention_type(query: TensorType, key: TensorType, value: TensorType,
                     attn_mask: TensorType | None, dropout_p: Any, is_causal: Any, scale: Any,
@@ -77,7 +90,7 @@ def _attention(b: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor |
         return None
     if mask is not None and mask.type.dtype not in (given.dtype, bool_):
         return None
-    factor = 1 / math.sqrt(features) if scale is None else scale
+    factor = scale_of(features) if scale is None else scale
     if not grouped:
         return _attended(b, query, key, value, mask, factor)
     if mask is not None and len(mask.type.shape) > 2 and mask.type.shape[-3] != 1:
