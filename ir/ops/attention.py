@@ -6,6 +6,8 @@ step), where its set-up costs more than it saves, decomposes into products and a
 
 With grouped heads, several heads of the query share one of key and value: those of a single query
 are the rows of one product.
+
+Where products are generated code, attention is, too, if its heads are alike (`codegen.attention`).
 """
 
 from __future__ import annotations
