@@ -7,7 +7,8 @@
     panels[group][tap, input channel][channel of the group]       taps: kernel rows times columns
 
 A depthwise convolution computes each channel from the same channel of the input, and a tile with
-all groups in turn. Winograd's convolution (`codegen.winograd`) computes squares of pixels, `height`
+all groups in turn; its function knows a kernel row, so that neighboring pixels share what they
+read. Winograd's convolution (`codegen.winograd`) computes squares of pixels, `height`
 of them together at each of its points; what it keeps of a chunk is in the frame.
 
 A name says everything about a function but the machine, so the engine can make it when a plan, new
@@ -17,17 +18,28 @@ or from the object cache, first asks for it. Functions depend on no sizes.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from codegen.target import Target
 from ir import Dim, hint, record, size_max
 
 PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
 TALLEST = 8
-DEPTHWISE_SUMS = 12  # vectors of sums: each needs an input vector of its own in a register
+MOST_TAPS = 4  # of a depthwise kernel row whose weights stay in registers
 FRAME_TILES = 16  # the most tiles of a chunk of Winograd's
 FRAME_BYTES = 272 << 10  # for their transformed images: with sums and filters in the level 2 cache
 _KINDS = "convolve|depthwise|winograd|panels|filters"
-_NAME = re.compile(rf"relume_({_KINDS})_(\d+)_(\d+)_(\d+)")
+_NAME = re.compile(rf"relume_({_KINDS})((?:_\d+)+)")
+
+
+class KernelRow(NamedTuple):
+    """One row of a kernel: how many taps, the pixels between those of neighboring results, and
+    between taps.
+    """
+
+    taps: int
+    stride: int
+    apart: int
 
 
 @record
@@ -36,15 +48,17 @@ class Form:
 
     height: int
     vectors: int
-    is_depthwise: bool = False
     tile: int = 0
     """Pixels along a side of a tile of Winograd's; 0 for direct convolutions."""
+    row: KernelRow | None = None
+    """Of depthwise convolutions."""
 
     @property
     def symbol(self) -> str:
         """The range function of a convolution: units, groups first, then chunks."""
-        kind = "depthwise" if self.is_depthwise else "winograd" if self.tile else "convolve"
-        return f"relume_{kind}_{self.height}_{self.vectors}_{self.tile}"
+        kind = "depthwise" if self.row else "winograd" if self.tile else "convolve"
+        numbers = [self.height, self.vectors, self.tile, *(self.row or ())]
+        return "_".join(["relume", kind, *map(str, numbers)])
 
     @property
     def panels(self) -> str:
@@ -66,18 +80,20 @@ def parse(name: str) -> tuple[str, Form] | None:
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    height, vectors, tile = map(int, match.groups()[1:])
-    return match[1], Form(height, vectors, match[1] == "depthwise", tile)
+    height, vectors, tile, *row = map(int, match[2].split("_")[1:])
+    return match[1], Form(height, vectors, tile, KernelRow(*row) if row else None)
 
 
-def form_of(width: Dim, channels: int, target: Target, is_depthwise: bool = False) -> Form:
-    """The form for rows of so many pixels: the least work that is thrown away, in large tiles."""
+def form_of(width: Dim, channels: int, target: Target, row: KernelRow | None = None) -> Form:
+    """The form for rows of so many pixels: the least work that is thrown away, in large tiles. A
+    kernel row makes it that of a depthwise convolution.
+    """
     vectors = vectors_for(channels, target)
-    room = DEPTHWISE_SUMS if is_depthwise else target.registers - 2 * vectors
-    tallest = min(TALLEST, room // vectors)
+    shared = 2 if row is None else min(row.taps, MOST_TAPS) + 1  # registers besides those of sums
+    tallest = min(TALLEST, max(target.registers // vectors - shared, 1))
     pixels = max(hint(width), 1)
     height = min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, vectors))
-    return Form(height, vectors, is_depthwise)
+    return Form(height, vectors, row=row)
 
 
 def vectors_for(channels: int, target: Target) -> int:

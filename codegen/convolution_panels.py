@@ -18,6 +18,7 @@ from codegen.frame import frame
 from codegen.lanes import Lane, Lanes
 from codegen.loops import carried, counted
 from codegen.microkernel import smaller
+from codegen.prefetch import prefetch
 from codegen.target import Target
 from ir import dtypes
 
@@ -65,6 +66,7 @@ class Panels:
             for r in rows
         ]
         exists = [b.icmp_signed("<=", r, last) for r in rows]
+        ahead = b.add(b.ptrtoint(starts[0], I64), b.mul(row_bytes, i64(s.width)))
 
         def square(turn: ll.Value, state: Sequence[ll.Value]) -> Sequence[ll.Value]:
             first = b.mul(turn, i64(s.width))
@@ -73,9 +75,18 @@ class Panels:
             for start, is_row in zip(starts, exists, strict=True):
                 mask = s.tail_mask(b.select(is_row, left, i64(0)))
                 found.append(s.load(offset(b, start, b.mul(first, i64(4))), FLOAT, mask))
+            self._fetch(b.add(ahead, b.mul(turn, i64(s.width * self.vector_bytes))))
             return self._put(s.transposed(found), left, panel, *state)
 
         carried(b, _ceil(b, self.depth, s.width), [i64(0), i64(0)], square)
+
+    def _fetch(self, start: ll.Value) -> None:
+        """Fetch as much as a square has: rows follow each other, so that after all squares of a
+        vector all rows of the next one are there.
+        """
+        for k in range(self.s.width):
+            line = self.b.add(start, i64(k * self.vector_bytes))
+            prefetch(self.b, self.b.inttoptr(line, PTR), level=2)
 
     def _put(
         self,

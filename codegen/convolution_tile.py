@@ -8,20 +8,20 @@
             result = clamp(sums * scale + shift + residual)
 
 The sums stay in registers. Nothing is copied around: padding, strides and dilation only choose
-addresses. Pixels of a tile that stick out of the row repeat the last one, so that storing them
-changes nothing; channels beyond the last one have zero weights and are not stored.
+addresses. Pixels of a tile that stick out of the row repeat the last one, which is stored after
+them; channels beyond the last one have zero weights and are not stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import llvmlite.ir as ll
 
 from codegen import convolution_epilogue
 from codegen.abi import I64, PTR, RANGE_TYPE, i64, offset
-from codegen.convolution_epilogue import Epilogue, Vector, constant
-from codegen.convolution_form import Form
+from codegen.convolution_epilogue import Epilogue, constant
+from codegen.convolution_form import Form, KernelRow
 from codegen.convolution_sums import FLOAT, add_products, zeros
 from codegen.lanes import Lane, Lanes
 from codegen.loops import carried, counted
@@ -92,7 +92,7 @@ class Convolution:
         first = larger(b, _ceil(b, b.sub(i64(0), top), apart), i64(0))
         last = smaller(b, _ceil(b, b.sub(word["in_height"], top), apart), word["kernel_height"])
         down = b.add(top, b.mul(first, apart))
-        self.taps = b.mul(larger(b, b.sub(last, first), i64(0)), word["kernel_width"])
+        self.kernel_rows = larger(b, b.sub(last, first), i64(0))
         self.first_panel = b.mul(b.mul(first, word["kernel_width"]), self.tap_bytes)
         source = b.add(b.mul(image, word["image"]), b.mul(down, word["row"]))
         self.source = b.add(word["x"], source)
@@ -117,7 +117,7 @@ class Convolution:
         ]
         sums = self._sums(pixels, panel)
         places = zip(self._places(), sums, strict=True)
-        self.epilogue.store([(x, self.vectors[v], starts[p]) for (p, v), x in places])
+        self.epilogue.store([(x, self.vectors[v], starts[p]) for (p, v), x in places][::-1])
 
     def _places(self) -> list[tuple[int, int]]:
         """(pixel, vector) of each vector of a tile."""
@@ -132,7 +132,7 @@ class Convolution:
         def tap(k: ll.Value, state: Sequence[ll.Value]) -> Sequence[ll.Value]:
             column, row, *before = state
             right = b.mul(column, word["apart_right"])
-            inputs = [self._input(row, b.add(c, right)) for c in columns]
+            inputs = [self._input(row, self._column(b.add(c, right))) for c in columns]
             here = b.inttoptr(b.add(panel, b.mul(k, self.tap_bytes)), PTR)
             sums = self._channels(inputs, here, before)
             following = b.add(column, i64(1))
@@ -141,15 +141,19 @@ class Convolution:
                 b.select(wraps, i64(0), following), b.select(wraps, b.add(row, down), row), *sums
             ]  # fmt: skip
 
+        taps = b.mul(self.kernel_rows, word["kernel_width"])
         first = [i64(0), self.source, *zeros(s, len(self._places()))]
-        return [Lane(s, x, FLOAT) for x in carried(b, self.taps, first, tap)[2:]]
+        return [Lane(s, x, FLOAT) for x in carried(b, taps, first, tap)[2:]]
 
-    def _input(self, row: ll.Value, column: ll.Value) -> ll.Value:
-        """The channels of an input pixel; zeros beyond the row's ends."""
+    def _column(self, column: ll.Value) -> tuple[ll.Value, ll.Value]:
+        """Whether a column is in the image, and where it starts in a row."""
         b, word = self.b, self.word
-        is_inside = b.icmp_unsigned("<", column, word["in_width"])
-        there = b.add(row, b.mul(column, word["pixel"]))
-        return b.inttoptr(b.select(is_inside, there, self.zeros), PTR)
+        return b.icmp_unsigned("<", column, word["in_width"]), b.mul(column, word["pixel"])
+
+    def _input(self, row: ll.Value, column: tuple[ll.Value, ll.Value]) -> ll.Value:
+        """The channels of an input pixel; zeros beyond the row's ends."""
+        b, (is_inside, at) = self.b, column
+        return b.inttoptr(b.select(is_inside, b.add(row, at), self.zeros), PTR)
 
     def _channels(
         self, inputs: Sequence[ll.Value], panel: ll.Value, sums: Sequence[ll.Value]
@@ -159,9 +163,9 @@ class Convolution:
 
 
 class Depthwise(Convolution):
-    """Each channel of the result from the same channel of the input: vectors of pixels are
-    multiplied with vectors of weights, and a tap has one step. A unit is a chunk; a tile has all
-    groups in turn, so that a pixel's channels are read one after the other.
+    """Each channel of the result from the same channel of the input: a vector of an input pixel is
+    read once for all pixels and taps of a kernel row that it belongs to. A unit is a chunk; a tile
+    has all groups in turn, so that a pixel's channels are read one after the other.
     """
 
     def _unit(self, unit: ll.Value) -> None:
@@ -173,21 +177,51 @@ class Depthwise(Convolution):
         with counted(self.b, self.groups) as each:
             super()._tile(pixels, starts, each)
 
-    def _channels(
-        self, inputs: Sequence[ll.Value], panel: ll.Value, sums: Sequence[ll.Value]
-    ) -> Sequence[ll.Value]:
-        s = self.s
-        found = []
-        for v, vector in enumerate(self.vectors):
-            y = s.load(offset(self.b, panel, v * self.vector_bytes), FLOAT)
-            found.append([
-                s.fma(self._inside(x, vector), y, Lane(s, total, FLOAT))
-                for x, total in zip(inputs, sums[v :: self.form.vectors], strict=True)
-            ])  # fmt: skip
-        return [found[v][p].value for p, v in self._places()]
+    def _sums(self, pixels: Sequence[ll.Value], panel: ll.Value) -> list[Lane]:
+        """The products of all taps, summed. Pixels that stick out of the row have sums of their
+        own, which are stored before those of the last one.
+        """
+        b, s, word, row = self.b, self.s, self.word, self.form.row
+        assert row is not None
+        first = b.sub(b.mul(pixels[0], i64(row.stride)), word["left"])
+        read = sorted(
+            {p * row.stride + t * row.apart for p in range(len(pixels)) for t in range(row.taps)}
+        )
+        columns = {k: self._column(b.add(first, i64(k))) for k in read}
+        down = b.mul(word["apart_down"], word["row"])
 
-    def _inside(self, x: ll.Value, vector: Vector) -> Lane:
-        return self.s.load(offset(self.b, x, vector.start), FLOAT, vector.mask)
+        def kernel_row(k: ll.Value, state: Sequence[ll.Value]) -> Sequence[ll.Value]:
+            source, *sums = state
+            inputs = {k: self._input(source, column) for k, column in columns.items()}
+            weights = b.inttoptr(b.add(panel, b.mul(k, i64(row.taps * self.step_bytes))), PTR)
+            return [b.add(source, down), *self._add_row(row, inputs, weights, sums)]
+
+        start = [self.source, *zeros(s, len(self._places()))]
+        return [Lane(s, x, FLOAT) for x in carried(b, self.kernel_rows, start, kernel_row)[1:]]
+
+    def _add_row(
+        self,
+        row: KernelRow,
+        inputs: Mapping[int, ll.Value],
+        weights: ll.Value,
+        sums: Sequence[ll.Value],
+    ) -> list[ll.Value]:
+        """Add the products of a kernel row; `inputs` are by their distance from the first one."""
+        b, s = self.b, self.s
+        found = dict(zip(self._places(), sums, strict=True))
+        for v, vector in enumerate(self.vectors):
+            taps = [
+                s.load(offset(b, weights, t * self.step_bytes + v * self.vector_bytes), FLOAT)
+                for t in range(row.taps)
+            ]
+            for at, place in inputs.items():
+                x = s.load(offset(b, place, vector.start), FLOAT, vector.mask)
+                for t, weight in enumerate(taps):
+                    p, rest = divmod(at - t * row.apart, row.stride)
+                    if rest == 0 and 0 <= p < self.form.height:
+                        total = Lane(s, found[p, v], FLOAT)
+                        found[p, v] = s.fma(x, weight, total).value
+        return list(found.values())
 
 
 def _ceil(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:

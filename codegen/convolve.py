@@ -23,7 +23,7 @@ import llvmlite.ir as ll
 
 from codegen import convolution_panels, convolution_tile, winograd_filters, winograd_tile
 from codegen.abi import I64, RANGE_TYPE, i64, offset, stack
-from codegen.convolution_form import Form, form_of, rows_of_chunk, vectors_for
+from codegen.convolution_form import Form, KernelRow, form_of, rows_of_chunk, vectors_for
 from codegen.entry import EntryBuilder
 from codegen.lower import lower_copy, readable
 from codegen.nest import Buffer, Nest
@@ -158,10 +158,17 @@ def _form(given: Mapping[str, Any], dims: Sequence[Dim]) -> Form:
     channels, inner = dims[1], _type(given["input"]).shape[1]
     assert isinstance(channels, int) and isinstance(inner, int)
     if not given["tile"]:
-        return form_of(dims[3], channels, host(), given["depthwise"])
+        return form_of(dims[3], channels, host(), _kernel_row(given))
     form = winograd_form((channels, inner), dims, given["tile"], host())
     assert form is not None, "a tile that was chosen"
     return form
+
+
+def _kernel_row(given: Mapping[str, Any]) -> KernelRow | None:
+    """A row of a depthwise kernel."""
+    if not given["depthwise"]:
+        return None
+    return KernelRow(*(given[name][1] for name in ("kernel_size", "stride", "dilation")))
 
 
 def prepare_pack(node: Node, buffers: dict[Value, Buffer], known: Known) -> Pack:
@@ -267,7 +274,7 @@ def _in_rows(call: Convolve) -> _Cut:
     rows, chunk = images * height, rows_of_chunk(width)
     groups, depth, group = (hint(d) for d in call.operands["panels"].dims)
     units, work = (rows + (chunk - 1)) // chunk, hint(chunk) * hint(width) * depth * group
-    if call.form.is_depthwise:
+    if call.form.row:
         work *= groups
     else:
         units *= groups

@@ -18,9 +18,10 @@ from contextlib import contextmanager
 
 import llvmlite.ir as ll
 
-from codegen.abi import I1, I32, I64, PTR, VOID, i32, i64, offset
+from codegen.abi import I1, I64, PTR, VOID, i64, offset
 from codegen.lanes import Lane, Lanes
 from codegen.loops import carried, counted
+from codegen.prefetch import prefetch
 from codegen.target import Target
 from codegen.tile_store import TileStore
 from ir import DType
@@ -52,11 +53,7 @@ class Emitter:
 
     def prefetch(self, b: ll.IRBuilder, base: ll.Value, distance: ll.Value) -> None:
         """Fetch a cache line that will be read soon; it need not exist."""
-        name = "llvm.prefetch.p0"
-        kind = ll.FunctionType(VOID, (PTR, I32, I32, I32))
-        function = self.module.globals.get(name) or ll.Function(self.module, kind, name)
-        read, keep, data = i32(0), i32(3), i32(1)
-        b.call(function, [offset(b, base, distance), read, keep, data])
+        prefetch(b, offset(b, base, distance))
 
     # the tile -------------------------------------------------------------------------------------
     def tile(self, name: str, height: int, is_transposed: bool) -> None:
