@@ -55,6 +55,9 @@ from ir import (
 )
 
 
+LIST = "prim::ListConstruct"
+
+
 def lay_out_images(
     graph: Graph, known: Known, constants: Container[Value] = ()
 ) -> dict[Node, list[Node]]:
@@ -126,7 +129,7 @@ class _Images:
         """The values that a node reads, the items of lists too."""
         for value in node.inputs:
             maker = value.node
-            if maker is not None and maker.name == "prim::ListConstruct":
+            if maker is not None and maker.name == LIST:
                 yield from maker.inputs
             else:
                 yield value
@@ -334,6 +337,8 @@ class _Images:
         """Whether a reader finds elements wherever they are."""
         if node.op is CONVOLVE or any(v in self.laid for v in node.outputs):
             return True
+        if node.name == LIST:
+            return all(self._takes_any(user) for user, _ in node.output.uses)
         is_spread = isinstance(node.op.rule, Pointwise | Reduction)
         return is_spread and is_fusible(node, self.known)
 

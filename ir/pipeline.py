@@ -139,8 +139,23 @@ def optimize(graph: Graph, known: Mapping[Value, Any]) -> Known:
         if is_literal(constant) and not isinstance(constant, Sym):
             value.replace_all_uses_with(builder.const(constant, value.type))
     infer(graph, known)
+    _settle_sizes(graph, known)
     run_pipeline(graph, [_informed(step, known) for step in PIPELINE])
     return infer(graph, known)
+
+
+_SETTLING = ("inline", "unpack", "fold", "invariant", "unroll", "gather")
+
+
+def _settle_sizes(graph: Graph, known: Mapping[Value, Any]) -> None:
+    """Lists that loops fill, one number per dim of a tensor, may decide the sizes of other tensors,
+    whose dims then say how often the next such loop runs.
+    """
+    while any(map(unroll.is_filling, graph.walk())):
+        changes = [PASSES[name].run(graph) for name in _SETTLING]
+        if not any(changes):
+            break
+        infer(graph, known)
 
 
 def _informed(step: Pass, known: Mapping[Value, Any]) -> Pass:

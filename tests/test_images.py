@@ -259,6 +259,37 @@ def test_memory_is_used_again() -> None:
     assert images <= {base for dead in dying(plan).values() for base in dead}
 
 
+class Decoder(nn.Module):
+    """Images grow twice, by factors per dim that a comprehension makes."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.down = nn.Conv2d(3, 16, 3, 2, 1)
+        self.first, self.second = nn.Conv2d(16, 8, 3, padding=1), nn.Conv2d(11, 5, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.max_pool2d(F.relu(self.down(x)), 2)
+        y = F.relu(self.norm(self.first(F.interpolate(y, scale_factor=2.0, mode=self.mode))))
+        return self.second(torch.cat((x, F.interpolate(y, scale_factor=2.0, mode=self.mode)), 1))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_resized_images_stay_in_the_plan(mode: str) -> None:
+    module = shaken(Decoder(mode))
+    made = ops(check(module, torch.randn(2, 3, 16, 24)))
+    assert made.count("convolve") == 3
+    assert made.count("clone") == 1  # the result's
+    compiled = jit.script(module)
+    with torch.no_grad():
+        for sizes in ((16, 24), (16, 24), (8, 12), (20, 32), (40, 16)):
+            x = torch.randn(1, 3, *sizes)
+            torch.testing.assert_close(compiled(x), module(x), rtol=1e-4, atol=1e-5)
+    assert len(compiled.forward.executor.compiled) <= 3
+    assert "convolve" in ops(compiled)
+
+
 # readers of images --------------------------------------------------------------------------------
 class Read(nn.Module):
     """Two layers, and a function of both images."""
@@ -293,6 +324,7 @@ READERS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "averaged": lambda x, y: F.avg_pool2d(y, 2),
     "adaptive": lambda x, y: F.adaptive_avg_pool2d(y, (2, 3)),
     "upsampled": lambda x, y: F.interpolate(y, scale_factor=2.0),
+    "resized": lambda x, y: F.interpolate(y, size=(9, 4), mode="bilinear", align_corners=True),
     "bounded": lambda x, y: F.hardtanh(y, -0.5, 0.25) + F.relu6(x),
     "clamped": lambda x, y: y.clamp(max=0.5),
     "smooth": lambda x, y: F.silu(y) * torch.sigmoid(x),

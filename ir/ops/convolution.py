@@ -1,4 +1,5 @@
-"""Rows of convolutions and pooling: called, with sizes and layouts of the results stated here.
+"""Rows of convolutions, pooling and resizing: called, with sizes and layouts of the results stated
+here.
 
 Sizes along a spatial dim, for a window of `kernel` elements, `dilation` apart:
 
@@ -197,3 +198,37 @@ def _with_indices(self: TensorType, **params: Any) -> tuple[TensorType, TensorTy
 structured("max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], "
            "int[2] padding=0, int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)",
            _with_indices)
+
+
+# resizing -----------------------------------------------------------------------------------------
+def _resized(self: TensorType, output_size: Any, factors: Any = None) -> TensorType:
+    if not _is_floats(self) or not is_known(output_size, factors):
+        return TENSOR
+    rank, sizes = len(self.shape) - 2, output_size
+    if sizes is None and factors is not None and len(factors) == rank:
+        sizes = [_multiple(d, f) for d, f in zip(self.shape[2:], factors, strict=True)]
+    if sizes is None or None in sizes:
+        return TENSOR
+    if len(sizes) != rank:
+        fail(f"{len(sizes)} sizes for {rank} dims")
+    return _result((*self.shape[:2], *sizes), self)
+
+
+def _multiple(size: Dim, factor: float) -> Dim | None:
+    """A size times a factor, rounded down; None when that is not known."""
+    if isinstance(size, int):
+        return int(size * factor)
+    return size * int(factor) if factor == int(factor) else None
+
+
+for _name, _corners in (("nearest", ""), ("bilinear", "bool align_corners, "),
+                        ("bicubic", "bool align_corners, ")):
+    structured(f"""
+        upsample_{_name}2d(Tensor self, SymInt[2] output_size, {_corners}float? scales_h=None, \
+float? scales_w=None) -> Tensor | .out
+        """, lambda self, output_size, **_: _resized(self, output_size))
+    structured(f"""
+        upsample_{_name}2d.vec(Tensor input, SymInt[]? output_size, {_corners}\
+float[]? scale_factors) -> Tensor
+        """, lambda input, output_size, scale_factors, **_: _resized(
+            input, output_size, scale_factors))

@@ -8,7 +8,10 @@ CONVOLUTION = "aten::conv2d"
 SUM, PRODUCT = "aten::add.Tensor", "aten::mul.Tensor"
 SPREAD = "aten::view"  # of a vector over the pixels
 COPY = "aten::clone"
-CARRIED = (CONVOLUTION, "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d")
+CARRIED = (
+    CONVOLUTION, "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d",
+    "aten::upsample_nearest2d", "aten::upsample_bilinear2d", "aten::conv_transpose2d",
+)
 """Calls of torch's whose results are channels-last if their images are."""
 RESHAPED = (COPY, "aten::stack")
 """Those that have a layout or rank of their own, unlike other operators of their kinds."""

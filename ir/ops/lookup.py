@@ -14,7 +14,7 @@ from ir.dims import same as same_dim
 from ir.dtypes import int32, int64
 from ir.graph import Value
 from ir.op import At
-from ir.ops.factory import FLOATS, composite, lookup, structured
+from ir.ops.factory import composite, lookup, structured
 from ir.strides import Layout, is_contiguous
 from ir.typerules import axis, broadcast, fail, filled, is_known
 from ir.types import TENSOR, TensorType
@@ -224,7 +224,7 @@ def _one_hot_type(self: TensorType, num_classes: Any) -> TensorType:
 structured("one_hot(Tensor self, int num_classes=-1) -> Tensor", _one_hot_type)
 
 
-# padding and resizing -----------------------------------------------------------------------------
+# padding ------------------------------------------------------------------------------------------
 def _padded(self: TensorType, pad: Any) -> TensorType:
     """`pad` names how much before and after, the last dim first."""
     if not _is_complete(self) or not is_known(pad) or not _is_row_major(self):
@@ -239,32 +239,3 @@ def _padded(self: TensorType, pad: Any) -> TensorType:
 
 structured("pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=None) -> Tensor",
            lambda self, pad, mode, value: _padded(self, pad))
-
-
-def _resized(self: TensorType, output_size: Any, factors: Any = None) -> TensorType:
-    if not _is_complete(self) or not is_known(output_size, factors) or not _is_row_major(self):
-        return TENSOR
-    if self.dtype not in FLOATS:
-        return TENSOR
-    rank = len(self.shape) - 2
-    sizes = output_size
-    if sizes is None:
-        if factors is None or not all(isinstance(d, int) for d in self.shape[2:]):
-            return TENSOR
-        sizes = [int(d * f) for d, f in zip(self.shape[2:], factors, strict=True)]
-    if len(sizes) != rank:
-        fail(f"{len(sizes)} sizes for {rank} dims")
-    return filled((*self.shape[:2], *sizes), self.dtype)
-
-
-for _name, _corners in (("nearest", ""), ("bilinear", "bool align_corners, "),
-                        ("bicubic", "bool align_corners, ")):
-    structured(f"""
-        upsample_{_name}2d(Tensor self, SymInt[2] output_size, {_corners}float? scales_h=None, \
-float? scales_w=None) -> Tensor | .out
-        """, lambda self, output_size, **_: _resized(self, output_size))
-    structured(f"""
-        upsample_{_name}2d.vec(Tensor input, SymInt[]? output_size, {_corners}\
-float[]? scale_factors) -> Tensor
-        """, lambda input, output_size, scale_factors, **_: _resized(
-            input, output_size, scale_factors))

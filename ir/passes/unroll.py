@@ -1,9 +1,9 @@
 """Loops of few, known iterations over tensors become straight lines, so that their bodies fuse into
-one loop nest.
+one loop nest; so do those that fill a list with a size or factor per dim, which is known then.
 
-A loop qualifies when it always runs its whole count, computes tensors, and stays below LIMIT nodes
-in all. Each iteration gets a copy of the body with the counter as a constant. Inner loops go first;
-it ends because every unrolled loop disappears.
+A loop qualifies when it always runs its whole count, computes tensors or fills a list of DIMS
+members at most, and stays below LIMIT nodes in all. Each iteration gets a copy of the body with the
+counter as a constant. Inner loops go first; it ends because every unrolled loop disappears.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 
 from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value, copy_node
+from ir.op import Effect
 from ir.ops.control import CONSTANT, LOOP
-from ir.types import TensorType
+from ir.ops.methods import LISTS
+from ir.types import FLOAT, INT, ListType, TensorType
 
 LIMIT = 400  # nodes after unrolling
+DIMS = 5  # of an image with all that is around it
 
 
 def run(graph: Graph) -> bool:
@@ -44,12 +47,19 @@ def _count(node: Node) -> int | None:
         or _constant(body.returns[0]) is not True
     ):
         return None
-    is_small = max(count, 0) * sum(1 for _ in body.walk()) <= LIMIT
-    return (
-        max(count, 0)
-        if is_small and any(isinstance(v.type, TensorType) for v in node.outputs)
-        else None
-    )
+    count = max(count, 0)
+    is_small = count * sum(1 for _ in body.walk()) <= LIMIT
+    has_tensors = any(isinstance(v.type, TensorType) for v in node.outputs)
+    return count if is_small and (has_tensors or (count <= DIMS and is_filling(node))) else None
+
+
+def is_filling(node: Node) -> bool:
+    """Whether all that a loop does is to append one number in each turn to a list."""
+    if node.op is not LOOP:
+        return False
+    effects = [n for n in node.blocks[0].walk() if n.op.effect is not Effect.PURE]
+    is_append = [LISTS.get(n.name) for n in effects] == ["append"]
+    return is_append and effects[0].inputs[0].type in (ListType(INT), ListType(FLOAT))
 
 
 def _constant(value: Value) -> Any:
