@@ -8,8 +8,8 @@
 
 A depthwise convolution computes each channel from the same channel of the input, and a tile with
 all groups in turn; its function knows a kernel row, so that neighboring pixels share what they
-read. Winograd's convolution (`codegen.winograd`) computes squares of pixels, `height`
-of them together at each of its points; what it keeps of a chunk is in the frame.
+read. Winograd's convolution (`codegen.winograd`) computes squares of pixels, `height` of them
+together at each of its points; what it keeps of a chunk is in the frame.
 
 A name says everything about a function but the machine, so the engine can make it when a plan, new
 or from the object cache, first asks for it. Functions depend on no sizes.
