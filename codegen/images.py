@@ -54,7 +54,6 @@ from ir import (
     same_dim,
 )
 
-
 LIST = "prim::ListConstruct"
 
 
