@@ -16,7 +16,7 @@ What runs is the *bound form*: `self` is one live object, a constant of the grap
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from ir.graph import Graph
@@ -84,6 +84,8 @@ class ClassDef:
     """Default values of a named tuple's fields."""
     members: dict[str, Any] = field(default_factory=dict)
     """Members of an enum."""
+    reread: Callable[[Mapping[str, Field]], ClassDef] | None = None
+    """Reads its source again with other fields; None for a class that does not come from source."""
     python: type | None = None
     """The class of its instances in this process: the one that this was made from, or one made for
     it; None for modules and interfaces that come from an archive.

@@ -19,8 +19,10 @@ from ir import (
     INT,
     NONE,
     STR,
+    Aliases,
     Block,
     Builder,
+    CompileError,
     Graph,
     Node,
     OptionalType,
@@ -42,7 +44,25 @@ def legalize(graph: Graph) -> None:
         rule = _RULES.get(node.name)
         if rule is not None:
             rule(node)
+    _copy_views(graph)
     _fit_block(graph.block)
+
+
+def _copy_views(graph: Graph) -> None:
+    """`x.view(dtype)` is a copy: code of archives cannot name this overload of `view`."""
+    views = [n for n in graph.walk() if n.op.qualified == "aten::view.dtype"]
+    aliases = Aliases(graph) if views else None
+    for node in views:
+        if aliases is not None and aliases.is_written(node.output):
+            raise CompileError(
+                "Could not export a view as another dtype of memory that is written to: archives "
+                "cannot say it; write to the tensor that is viewed",
+                node.span,
+            )
+        source, dtype = node.inputs
+        made = Builder.before(node).op("aten::view_copy", source, dtype=dtype)
+        node.output.replace_all_uses_with(made)
+        node.erase()
 
 
 def _join_returns(graph: Graph) -> None:

@@ -11,7 +11,7 @@ equal structure and code share a class.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -35,13 +35,15 @@ from ir import (
     erased_type_of,
 )
 from jit.archive.class_writer import write_class
-from jit.archive.form import ModuleForm
+from jit.archive.edits import check_hooks, is_unchanged, present_fields
+from jit.archive.form import FunctionForm, ModuleForm, Savable
 from jit.archive.generalize import Generalizer, receive_self
 from jit.archive.holdings import MACHINERY, Holdings, own_tensors
 from jit.archive.names import qualified_name
-from jit.archive.spelling import Constants, annotation
+from jit.archive.spelling import Constants, is_written
+from jit.modules.bind import definition_of
 from jit.script import compile_function
-from jit.script.state import is_constant, is_state, state_type
+from jit.script.state import DEFINED, is_constant, is_state, state_type
 
 Module = torch.nn.Module
 _PLAIN = (bool, int, float, complex, str)
@@ -60,20 +62,13 @@ class ModuleGeneralizer(Generalizer):
         self._tensors = {id(t) for m in modules for t in own_tensors(m).values()}
         self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in modules}
         self._prepared: dict[Graph, Graph] = {}
-        self._defaults = {method.graph: method.defaults for method in form.methods.values()}
+        self._defaults: dict[Graph, Mapping[str, Any]] = {}
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
+        self._hooked: set[int] = set()  # modules whose hooks run with their calls
+        self._variants: dict[Hashable, ClassDef] = {}  # of classes of loaded modules
         self._live: dict[Value, Module] = {}  # what values of a method are modules
-        self._methods[id(root)] = {method.graph: name for name, method in form.methods.items()}
-        hooks = _hooks(root._forward_pre_hooks), _hooks(root._forward_hooks)
-        for hook in (*hooks[0], *hooks[1]):
-            graph = compile_function(MethodType(hook, root), reads_state=True).graph
-            self._methods[id(root)].setdefault(graph, hook.__name__)
-        for graph in list(self._methods[id(root)]):
-            self._prepare(graph, root)
+        self._enter(root, form.methods)
         self.definition = self._class(root)
-        self.definition.forward_pre_hooks, self.definition.forward_hooks = (
-            [hook.__name__ for hook in several] for several in hooks
-        )
 
     def attribute(self, owner: Any, name: str) -> Any:
         """What the field of an object holds."""
@@ -85,16 +80,29 @@ class ModuleGeneralizer(Generalizer):
 
     # what calls what --------------------------------------------------------------------------
 
+    def _enter(self, module: Module, forms: Mapping[str, FunctionForm]) -> None:
+        """Note methods of a module that users may call, and its hooks."""
+        graphs = {form.graph: name for name, form in forms.items()}
+        self._defaults |= {form.graph: form.defaults for form in forms.values()}
+        if definition_of(module) is None:
+            for hook in (*_hooks(module._forward_pre_hooks), *_hooks(module._forward_hooks)):
+                graph = compile_function(MethodType(hook, module), reads_state=True).graph
+                graphs.setdefault(graph, hook.__name__)
+            self._hooked.add(id(module))
+        self._methods[id(module)] |= graphs
+        for graph in graphs:
+            self._prepare(graph, module)
+
     def _prepare(self, graph: Graph, receiver: Module) -> None:
         """Decide for every call in a method whether it is a call of a method, of a function, or is
         put in place.
         """
         made = self._prepared[graph] = graph.copy()
         held = set(map(id, self.holdings.below(receiver)))
-        pending = list(made.walk())
-        spliced: list[Graph] = [graph]
+        pending: list[tuple[Node, tuple[Graph, ...]]]  # with the graphs that a node comes from
+        pending = [(node, (graph,)) for node in made.walk()]
         while pending:
-            node = pending.pop(0)
+            node, path = pending.pop(0)
             if node.name != "prim::CallFunction":
                 continue
             callee, owner = node.attrs["graph"], node.attrs.get("receiver")
@@ -106,14 +114,13 @@ class ModuleGeneralizer(Generalizer):
                     continue
             elif not reached:
                 continue
-            if callee in spliced:
+            if callee in path:
                 raise CompileError(
                     f"Could not export {node.attrs['name']!r}: it calls itself and reads modules "
                     "that are not its own",
                     node.span,
                 )
-            spliced.append(callee)
-            pending[:0] = _splice(node)
+            pending[:0] = [(inner, (*path, callee)) for inner in _splice(node)]
 
     def _check_held(self, call: Node, owner: Any) -> None:
         if isinstance(owner, Module) and id(owner) not in self._methods:
@@ -126,7 +133,9 @@ class ModuleGeneralizer(Generalizer):
     def _call(self, graph: Graph, owner: Module, name: str) -> None:
         """Note a method of a module."""
         methods = self._methods[id(owner)]
-        if graph not in methods:
+        if definition_of(owner) is not None:
+            methods[graph] = name  # of its class in the archive
+        elif graph not in methods:
             taken, number = set(methods.values()), 0
             unique = name
             while unique in taken:
@@ -156,8 +165,10 @@ class ModuleGeneralizer(Generalizer):
         found = self._classes.get(id(module))
         if found is not None:
             return found
-        children = self.holdings.children(module)
-        for child in children.values():
+        loaded = definition_of(module)
+        if loaded is not None:
+            return self._loaded_class(module, loaded)
+        for child in self.holdings.children(module).values():
             if child is not None:
                 self._class(child)
         python = _python_class(module)
@@ -166,10 +177,10 @@ class ModuleGeneralizer(Generalizer):
         definition.fields = dict(self._fields(module))
         definition.constants = dict(_constants(module))
         self._classes[id(module)] = self._adopted[definition] = definition
-        for graph, name in self._methods[id(module)].items():
-            made = self._method_graph(graph, module, definition)
-            defaults = self._defaults.get(graph, {})
-            definition.methods[name] = Method(name, made, dict(defaults))
+        self._write_methods(module, definition)
+        if id(module) in self._hooked:
+            definition.forward_pre_hooks = [h.__name__ for h in _hooks(module._forward_pre_hooks)]
+            definition.forward_hooks = [h.__name__ for h in _hooks(module._forward_hooks)]
         key = (python, _code_of(definition))
         known = self._made.setdefault(key, definition)
         if known is not definition:
@@ -178,6 +189,36 @@ class ModuleGeneralizer(Generalizer):
         else:
             self.program.classes[definition.name] = definition
         return known
+
+    def _loaded_class(self, module: Module, definition: ClassDef) -> ClassDef:
+        """The class of a module that comes from an archive: that of its program, or one for what
+        has become of the module.
+        """
+        for held in module.modules():
+            known = definition_of(held)
+            if known is not None:
+                check_hooks(held, known)
+        own = vars(module)
+        defined = {name: own[name].archive_form() for name in own.get(DEFINED, ())}
+        if defined or not is_unchanged(module):
+            assert definition.reread is not None
+            fields = present_fields(module, self._class_below)
+            key = definition, tuple(fields.items()), tuple(map(id, defined.values()))
+            variant = self._variants.get(key) or definition.reread(fields)
+            definition = self._variants[key] = variant
+        outer, self._self = self._self, None
+        made = self._classes[id(module)] = self.adopt(definition)
+        self._self = outer
+        if defined:
+            self._enter(module, defined)
+            self._write_methods(module, made)
+        return made
+
+    def _class_below(self, module: Module) -> ClassDef:
+        """The class of a submodule of a loaded one, whose code may call all of its methods."""
+        if definition_of(module) is None and not self._methods[id(module)]:
+            self._enter(module, _entries(module))
+        return self._class(module)
 
     def _fields(self, module: Module) -> Iterator[tuple[str, Field]]:
         """Slots in torch's order."""
@@ -192,12 +233,19 @@ class ModuleGeneralizer(Generalizer):
         for name, value in held.items():
             if name not in MACHINERY and is_state(module, name, value):
                 type_ = self.generic_type(state_type(module, name, value))
-                if _is_written(type_):
+                if is_written(type_):
                     yield name, Field(type_)
         for name, child in self.holdings.children(module).items():
             yield name, Field(NONE if child is None else self._class(child).type)
 
     # methods ----------------------------------------------------------------------------------
+
+    def _write_methods(self, module: Module, definition: ClassDef) -> None:
+        for graph, name in self._methods[id(module)].items():
+            if name not in definition.methods:  # those of a loaded class are
+                made = self._method_graph(graph, module, definition)
+                defaults = self._defaults.get(graph, {})
+                definition.methods[name] = Method(name, made, dict(defaults))
 
     def _method_graph(self, graph: Graph, module: Module, definition: ClassDef) -> Graph:
         made = self._prepared[graph]
@@ -302,6 +350,18 @@ def _hooks(held: Any) -> list[FunctionType]:
     return [hook for hook in dict.fromkeys(found) if isinstance(hook, FunctionType)]
 
 
+def _entries(module: Module) -> Mapping[str, FunctionForm]:
+    """The methods that users may call of any module."""
+    if isinstance(module, Savable):
+        form = module.archive_form()
+        return form.methods if isinstance(form, ModuleForm) else {}
+    forward = type(module).forward
+    if forward is Module.forward:
+        return {}
+    graph = compile_function(MethodType(forward, module), reads_state=True).graph
+    return {"forward": FunctionForm(graph)}
+
+
 def _python_class(module: Module) -> type:
     """The class that users wrote for a module."""
     traced = _traced_from(module)
@@ -349,15 +409,6 @@ def _constants(module: Module) -> Iterator[tuple[str, tuple[Type, Any]]]:
         value = getattr(module, name, None)
         if name not in MACHINERY and is_constant(module, name) and isinstance(value, _PLAIN):
             yield name, (erased_type_of(value), value)
-
-
-def _is_written(type_: Type) -> bool:
-    """Whether archives have the type."""
-    try:
-        annotation(type_)
-    except TypeError:
-        return False
-    return True
 
 
 def _code_of(definition: ClassDef) -> Hashable:

@@ -19,6 +19,7 @@ import torch
 from ir import (
     ANY,
     BOOL,
+    COMPLEX,
     DEVICE,
     FLOAT,
     INT,
@@ -97,6 +98,8 @@ class Pickler:
                 self._emit(b"N")
             case bool():
                 self._emit(b"\x88" if value else b"\x89")
+            case int() if type_ in (FLOAT, COMPLEX):
+                self.push(float(value) if type_ == FLOAT else complex(value), type_)
             case int():
                 self._push_int(value)
             case float():

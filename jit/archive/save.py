@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+
 from ir import (
     BOOL,
     COMPLEX,
@@ -26,7 +28,7 @@ from ir import (
 )
 from jit.archive.class_writer import write_program
 from jit.archive.container import ContainerWriter, Target, open_container
-from jit.archive.form import FunctionForm, Savable
+from jit.archive.form import FunctionForm, ModuleForm, Savable
 from jit.archive.generalize import PLACEHOLDER, Generalizer, placeholder
 from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
@@ -35,6 +37,7 @@ from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
+from jit.modules.bind import definition_of
 from jit.reasons import JitWarning
 
 _KEYS = (INT, FLOAT, COMPLEX, STR, DEVICE, TENSOR, BOOL)  # of TorchScript's dicts
@@ -128,10 +131,9 @@ def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: 
 
 def _generic(m: Any) -> tuple[Generalizer, ClassDef, Any]:
     """The program of what is to be saved, the class of its root object, and that object."""
-    loaded = getattr(type(m), "definition", None)
-    if isinstance(loaded, ClassDef):
-        generalizer = Generalizer()
-        return generalizer, generalizer.adopt(loaded), m
+    if isinstance(m, torch.nn.Module) and definition_of(m) is not None:
+        loaded = ModuleGeneralizer(ModuleForm(m, {}))
+        return loaded, loaded.definition, m
     if not isinstance(m, Savable):
         raise TypeError(
             f"only compiled functions and modules can be saved, not a {type(m).__qualname__}: "

@@ -21,6 +21,8 @@ from typing import Any
 
 from ir import (
     ANY,
+    DTYPE,
+    INT,
     NONE,
     Block,
     CompileError,
@@ -32,6 +34,7 @@ from ir import (
     OptionalType,
     TupleType,
     Value,
+    overloads,
 )
 from jit.archive.inlining import inlined, is_meaningful
 from jit.archive.library_calls import portable_function
@@ -343,9 +346,21 @@ def _call_operator(w: _FunctionWriter, node: Node) -> str:
     parts = []
     for position, value in enumerate(node.inputs[:count]):
         formal = formals[position] if position < len(formals) else None
-        keyword = f"{formal.name}=" if formal is not None and formal.kwarg_only else ""
+        is_named = formal is not None and (formal.kwarg_only or _is_ambiguous(node, position))
+        keyword = f"{formal.name}=" if formal is not None and is_named else ""
         parts.append(keyword + w.read(value))
     return f"{operator_name(node.name)}({', '.join(parts)})"
+
+
+def _is_ambiguous(node: Node, position: int) -> bool:
+    """Whether a dtype, which is an int here, would be taken for a list of one size: in
+    `view(x, 3)`.
+    """
+    formals = node.op.schema.arguments
+    if formals[position].type != DTYPE:
+        return False
+    others = (op.schema.arguments for op in overloads(node.name) if op is not node.op)
+    return any(len(o) > position and o[position].type == ListType(INT) for o in others)
 
 
 def _call_library(w: _FunctionWriter, node: Node) -> str:

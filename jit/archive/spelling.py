@@ -100,6 +100,15 @@ def annotation(type_: Type) -> str:
     raise TypeError(f"archives have no type for {type_}")
 
 
+def is_written(type_: Type) -> bool:
+    """Whether archives have a type."""
+    try:
+        annotation(type_)
+    except TypeError:
+        return False
+    return True
+
+
 def is_inferred(type_: Type) -> bool:
     """Whether a reader finds an element type from the elements; otherwise the container is
     annotated.

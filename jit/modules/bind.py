@@ -13,9 +13,11 @@ run, their methods called with them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ir import Builder, ClassDef, Graph, Node, Value, class_of
+from jit.script import COMPILED_HOOKS
 
 Known = tuple[Any, ...]
 
@@ -24,6 +26,31 @@ def definition_of(obj: Any) -> ClassDef | None:
     """The class of a live object in its program, None for an object of another kind."""
     found = getattr(type(obj), "definition", None)
     return found if isinstance(found, ClassDef) else None
+
+
+def later_hooks(module: Any) -> tuple[dict[int, Any], dict[int, Any]] | None:
+    """The hooks, before and after, that a module got since it was made; None without any."""
+    known = vars(module).get(COMPILED_HOOKS, frozenset())
+    before = {k: h for k, h in module._forward_pre_hooks.items() if k not in known}
+    after = {k: h for k, h in module._forward_hooks.items() if k not in known}
+    return (before, after) if before or after else None
+
+
+def call_with_hooks(module: Any, *args: Any) -> Any:
+    """Call `forward`, and around it the hooks of `later_hooks`; the archive's code calls others."""
+    before, after = later_hooks(module) or ({}, {})
+    for key, hook in before.items():
+        with_kwargs = key in module._forward_pre_hooks_with_kwargs
+        changed = hook(module, args, {}) if with_kwargs else hook(module, args)
+        changed = changed[0] if with_kwargs and changed is not None else changed
+        if changed is not None:
+            args = changed if isinstance(changed, tuple) else (changed,)
+    result = module.forward(*args)
+    for key, hook in after.items():
+        with_kwargs = key in module._forward_hooks_with_kwargs
+        changed = hook(module, args, *([{}] if with_kwargs else []), result)
+        result = result if changed is None else changed
+    return result
 
 
 def bind_method(module: Any, name: str) -> Graph:
@@ -103,6 +130,9 @@ class _Pass:
         definition = definition_of(live) if live is not None else class_of(owner.type)
         if definition is None or definition.is_interface or (live is None and definition.is_module):
             return  # resolved when the code runs
+        if live is not None and name == "forward" and later_hooks(live):
+            self._call_hooked(node, live)
+            return
         method = definition.methods[name]
         made = Builder.before(node).node(
             "prim::CallFunction",
@@ -115,6 +145,15 @@ class _Pass:
             old.replace_all_uses_with(new)
         node.erase()
         self._call(made, method.graph)
+
+    def _call_hooked(self, node: Node, live: Any) -> None:
+        """A module that got hooks after it was loaded is called from Python."""
+        attrs = {"function": partial(call_with_hooks, live), "name": "hook", "objects": (live,)}
+        types = [v.type for v in node.outputs]
+        made = Builder.before(node).node("prim::PythonOp", node.inputs[1:], types, attrs)
+        for old, new in zip(node.outputs, made.outputs, strict=True):
+            old.replace_all_uses_with(new)
+        node.erase()
 
     def _call(self, node: Node, callee: Graph) -> None:
         """A call of a graph: bound for the modules among its arguments."""

@@ -6,7 +6,9 @@ instance. Structure and state are those of any `nn.Module`.
 
 from __future__ import annotations
 
+import copy
 import inspect
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +16,14 @@ import torch
 
 from ir import ClassDef, Method, Role
 from jit.function import ScriptFunction
+from jit.lazy import LazyModule
 from jit.modules.bind import bind_method
 from jit.modules.methods import ModuleMethod
 from jit.modules.script_module import ScriptModule
 from jit.modules.watched import depend, watch
 from jit.signatures import signature_of
+
+_LOAD = LazyModule("jit.archive.load")  # which makes what this file defines
 
 
 class LoadedMethod(ModuleMethod):
@@ -29,6 +34,11 @@ class LoadedMethod(ModuleMethod):
         self.method = method
         self.is_entry = True
 
+    @property
+    def source(self) -> None:
+        """Archives have graphs."""
+        return None
+
     def __get__(self, obj: Any, owner: type | None = None) -> Any:
         return self if obj is None else self.compiled(obj)
 
@@ -38,6 +48,7 @@ class LoadedMethod(ModuleMethod):
         signature = signature_of(self.method)
         params = list(signature.parameters.values())[1:]
         made = ScriptFunction(None, graph, signature=inspect.Signature(params))
+        made.__self__ = obj
         depend(obj)
         return vars(obj).setdefault(self.name, made)  # type: ignore[no-any-return]
 
@@ -63,12 +74,23 @@ class LoadedModule(ScriptModule):
         else:
             super().__setattr__(name, value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> LoadedModule:
+        made = memo[id(self)] = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return made
+
+    def __copy__(self) -> LoadedModule:
+        made = type(self).__new__(type(self))
+        made.__setstate__(self.__getstate__())
+        return made
+
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return _new, (type(self),), self.__getstate__()
+        """As an archive: the class is known nowhere else."""
+        return _from_archive, (self.save_to_buffer(),)
 
 
-def _new(cls: type[LoadedModule]) -> LoadedModule:
-    return cls.__new__(cls)
+def _from_archive(archive: bytes) -> Any:
+    return _LOAD.load(io.BytesIO(archive))
 
 
 def module_class(definition: ClassDef) -> type[LoadedModule]:

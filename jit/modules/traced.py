@@ -87,12 +87,16 @@ def traced_module(
     return made
 
 
-def _mirror(module: Module, made: TracedModule, met: dict[int, TracedModule]) -> None:
-    """Let a traced module share the tensors of `module`; `met` has those of other modules."""
+def _mirror(module: Module, made: TracedModule, met: dict[int, ScriptModule]) -> None:
+    """Let a traced module share the tensors of `module`; `met` has those of other modules. What is
+    compiled already stays what it is.
+    """
     Module.__init__(made)
     met[id(module)] = made
     for child in module.children():
-        if id(child) not in met:
+        if isinstance(child, ScriptModule):
+            met[id(child)] = child
+        elif id(child) not in met:
             _mirror(child, TracedModule.__new__(TracedModule), met)
     made.__dict__.update(
         _original=module,

@@ -29,6 +29,11 @@ class CompiledMethod:
         self.name = name
         self.function = function
 
+    @property
+    def source(self) -> FunctionType | None:
+        """What compiled code takes; None for a method that is only a graph."""
+        return self.function
+
     def is_in_force(self, obj: object) -> bool:
         """Whether `obj` has no other attribute in front of the method."""
         own = vars(obj).get(self.name)

@@ -85,8 +85,8 @@ def read_attribute(obj: Any, name: str) -> Any:
     for its function.
     """
     found = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), None)
-    if isinstance(found, CompiledMethod) and found.is_in_force(obj):
-        return MethodType(found.function, obj)
+    if isinstance(found, CompiledMethod) and found.source and found.is_in_force(obj):
+        return MethodType(found.source, obj)
     return getattr(obj, name)
 
 

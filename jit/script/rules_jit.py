@@ -32,6 +32,7 @@ from jit.fusion import fuser, optimized_execution, strict_fusion
 from jit.language import annotate, is_scripting, isinstance_
 from jit.script.annotate import evaluate_annotation, type_of_annotation
 from jit.script.conditions import condition
+from jit.script.constants import lift
 from jit.script.frame import OBJECT, Frame
 from jit.script.functions import bind_named
 from jit.script.methods import METHODS_OF_FUTURES
@@ -88,23 +89,31 @@ def _recorded(obj: typing.Any) -> Rule | None:
     """A trace is called as a graph; one with nested arguments or results, by Python."""
     graph = getattr(obj, "recorded_graph", None)
     if isinstance(graph, Graph):
-        return lambda frame, given: _call_graph(frame, obj.__name__, graph, given)
+        return lambda frame, given: _call_graph(frame, obj, graph, given)
     result = getattr(obj, "result_type", None)
     if isinstance(result, Type):
         return lambda frame, given: _call_trace(frame, obj, result, given)
     return None
 
 
-def _call_graph(frame: Frame, name: str, graph: Graph, given: Arguments) -> Operand:
+def _call_graph(frame: Frame, obj: typing.Any, graph: Graph, given: Arguments) -> Operand:
+    name = obj.__name__.rpartition(".")[2]
     names = [p.name or f"arg{k}" for k, p in enumerate(graph.params)]
-    bound = bind_named(frame, name, names, given, {})
+    bound = bind_named(frame, name, names, given, _defaults(frame, obj))
     inputs = [frame.require(bound[n]) for n in names]
     for value, param, label in zip(inputs, graph.params, names, strict=True):
         if not is_subtype(value.type, param.type):
             raise frame.mismatch(f"{name}() takes a {param.type} as {label!r}, not a {value.type}")
     attrs = {"graph": graph, "name": name}
+    if (receiver := getattr(obj, "__self__", None)) is not None:
+        attrs["receiver"] = receiver
     types = [value.type for value in graph.returns]
     return frame.node("prim::CallFunction", inputs, types, **attrs).output
+
+
+def _defaults(frame: Frame, obj: typing.Any) -> dict[str, Operand]:
+    """Default values of a graph's parameters."""
+    return {name: lift(frame, v, name) for name, v in obj.archive_form().defaults.items()}
 
 
 def _call_trace(frame: Frame, obj: typing.Any, result: Type, given: Arguments) -> Operand:

@@ -240,3 +240,23 @@ def test_a_try_that_may_raise_is_refused_at_the_place() -> None:
     with pytest.raises(jit.CompileError, match="may raise") as info:
         saved(careless)
     assert "items[3]" in str(info.value)
+
+
+# dtypes, which are ints in archives ---------------------------------------------------------------
+def seen_as(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return x.view(torch.int32), x.view(dtype=torch.int16)
+
+
+def test_views_as_another_dtype() -> None:
+    check(seen_as, torch.rand(2, 4))
+
+
+def marked_sign(x: torch.Tensor) -> torch.Tensor:
+    x.view(torch.int32)[0] = 0
+    return x
+
+
+def test_writing_through_a_view_as_another_dtype_is_refused() -> None:
+    with pytest.raises(jit.CompileError, match="written to") as info:
+        saved(marked_sign)
+    assert "x.view(torch.int32)" in str(info.value)

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -129,7 +130,10 @@ class ProgramReader:
     def method(self, owner: ClassDef, name: str) -> Signature | None:
         """A method of a class."""
         found = owner.methods.get(name)
-        return None if found is None else self._signatures[found]
+        if found is None:
+            return None
+        known = self._signatures.get(found)  # none for a class of another program
+        return known or Signature(found, found.graph.returns[0].type)
 
     def result(self, graph: Graph) -> Type:
         """The type of what a graph returns, which may not be read yet."""
@@ -185,6 +189,8 @@ class ProgramReader:
         definition = ClassDef(name, kind)
         if kind not in (ClassKind.ENUM, ClassKind.NAMED_TUPLE):
             self._types[name] = definition.type
+        if kind is ClassKind.MODULE:
+            definition.reread = partial(self._reread, file, node, definition)
         self.program.classes[name] = definition
         reader = _ClassReader(self, file, node, definition)
         reader.read_fields()
@@ -197,6 +203,14 @@ class ProgramReader:
             reader.declare_methods()
             if kind is ClassKind.CLASS:
                 definition.python = self._pythons.script_class(definition)
+
+    def _reread(
+        self, file: SourceFile, node: ast.ClassDef, known: ClassDef, fields: Mapping[str, Field]
+    ) -> ClassDef:
+        """A class of modules with other fields, whose methods are read for their types."""
+        made = replace(known, fields=dict(fields), methods={}, properties={}, python=None)
+        _ClassReader(self, file, node, made).declare_methods()
+        return made
 
     def _named_tuple(self, definition: ClassDef) -> Type:
         fields = tuple(definition.fields)
