@@ -30,6 +30,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "codegen.torch_abi",
         "jit.__main__",
         "jit.agreement",
+        "jit.archive.edits",
         "jit.archive.foreign",
         "jit.archive.holdings",
         "jit.archive.inputs",

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-import torch
-
 from ir import (
     BOOL,
     COMPLEX,
@@ -131,15 +129,12 @@ def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: 
 
 def _generic(m: Any) -> tuple[Generalizer, ClassDef, Any]:
     """The program of what is to be saved, the class of its root object, and that object."""
-    if isinstance(m, torch.nn.Module) and definition_of(m) is not None:
-        loaded = ModuleGeneralizer(ModuleForm(m, {}))
-        return loaded, loaded.definition, m
     if not isinstance(m, Savable):
         raise TypeError(
             f"only compiled functions and modules can be saved, not a {type(m).__qualname__}: "
             "compile it with jit.script or jit.trace first"
         )
-    form = m.archive_form()
+    form = m.archive_form() if definition_of(m) is None else ModuleForm(m, {})
     if isinstance(form, FunctionForm):
         made, definition = placeholder(form)
         return made, definition, SimpleNamespace(training=True)
