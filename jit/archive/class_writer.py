@@ -10,36 +10,48 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ir import ClassDef, ClassKind, Method, Program, Role, erased_type_of
-from jit.archive.source_writer import write_method
+from jit.archive.source_writer import Spans, write_method
 from jit.archive.spelling import Constants, annotation, is_identifier, literal, quoted
 
 _BASES = {kind: f"({kind.value})" if kind.value else "" for kind in ClassKind}
 
 
-def write_program(program: Program, constants: Constants) -> dict[str, str]:
-    """The source files of a program, by their names in the archive."""
-    files: dict[str, list[str]] = {}
+def write_program(program: Program, constants: Constants) -> dict[str, tuple[str, Spans]]:
+    """The source files of a program, by their names in the archive, and where each line comes
+    from.
+    """
+    files: dict[str, tuple[str, Spans]] = {}
     for name, definition in program.classes.items():
-        files.setdefault(_file_of(name), []).append(write_class(definition, constants))
+        text, spans = files.get(_file_of(name), ("", []))
+        text += write_class(definition, constants, spans)
+        files[_file_of(name)] = text, spans
     for name, function in program.functions.items():
-        files.setdefault(_file_of(name), []).append(write_method(function, constants))
-    return {file: "".join(texts) for file, texts in files.items()}
+        text, spans = files.get(_file_of(name), ("", []))
+        text += write_method(function, constants, spans)
+        files[_file_of(name)] = text, spans
+    return files
 
 
 def _file_of(name: str) -> str:
     return f"code/{name.rpartition('.')[0].replace('.', '/')}.py"
 
 
-def write_class(definition: ClassDef, constants: Constants) -> str:
-    """The source of one class."""
+def write_class(definition: ClassDef, constants: Constants, spans: Spans | None = None) -> str:
+    """The source of one class; `spans` gets where each line comes from."""
+    spans = [] if spans is None else spans
     name = definition.name.rpartition(".")[2]
     lines = [f"class {name}{_BASES[definition.kind]}:"]
     lines += [f"  {line}" for line in _HEADS[definition.kind](definition, constants)]
-    text = "\n".join(lines) + "\n"
     if definition.kind in (ClassKind.INTERFACE, ClassKind.MODULE_INTERFACE):
-        return text + "".join(map(_interface_method, definition.methods.values()))
-    methods = "".join(write_method(m, constants, level=1) for m in definition.methods.values())
-    return text + methods if len(lines) > 1 or methods else text + "  pass\n"
+        lines += map(_interface_method, definition.methods.values())
+    elif len(lines) == 1 and not definition.methods:
+        lines.append("  pass")
+    text = "\n".join(lines) + "\n"
+    spans += [None] * text.count("\n")
+    if definition.is_interface:
+        return text
+    methods = (write_method(m, constants, spans, level=1) for m in definition.methods.values())
+    return text + "".join(methods)
 
 
 def _module(definition: ClassDef, constants: Constants) -> Iterator[str]:
@@ -96,4 +108,4 @@ def _interface_method(method: Method) -> str:
     """A method without a body."""
     params = [f", {v.name}: {annotation(v.type)}" for v in method.graph.params[1:]]
     (result,) = method.graph.returns
-    return f"  def {method.name}(self{''.join(params)}) -> {annotation(result.type)}:\n    pass\n"
+    return f"  def {method.name}(self{''.join(params)}) -> {annotation(result.type)}:\n    pass"

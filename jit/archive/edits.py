@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from ir import ClassDef, CompileError, Field, Role, class_of, erased_type_of
+from jit.archive.form import Savable
 from jit.archive.holdings import MACHINERY
 from jit.archive.spelling import is_written
-from jit.function import ScriptFunction
 from jit.misfit import misfit
 from jit.modules.bind import definition_of
 from jit.script.state import is_data
@@ -89,7 +89,7 @@ def _is_held(value: Any) -> bool:
     if isinstance(value, Module):
         return True
     type_ = erased_type_of(value)
-    return not isinstance(value, ScriptFunction) and is_data(type_) and is_written(type_)
+    return not isinstance(value, Savable) and is_data(type_) and is_written(type_)
 
 
 def check_hooks(module: Module, definition: ClassDef) -> None:

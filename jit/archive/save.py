@@ -32,6 +32,7 @@ from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
 from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
+from jit.archive.source.origins import SUFFIX, origins_of
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
@@ -95,8 +96,10 @@ class _Archive:
             data = content.encode() if isinstance(content, str) else bytes(content)
             writer.add(f"extra/{name}", data)
         _write_pickle(writer, "data", self.data, self.data_pickle)
-        for name, text in self.files.items():
+        for name, (text, spans) in self.files.items():
             writer.add(name, text.encode())
+            if (origins := origins_of(text, spans)) is not None:
+                writer.add(name + SUFFIX, Pickler(lambda value: None).dump(*origins))
         _write_pickle(writer, "constants", self.constants, self.constants_pickle)
         for name, note in self.notes.items():
             if note:

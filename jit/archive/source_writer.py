@@ -32,6 +32,7 @@ from ir import (
     Method,
     Node,
     OptionalType,
+    Span,
     TupleType,
     Value,
     overloads,
@@ -57,13 +58,25 @@ ENDLESS = (1 << 63) - 1
 """The trip count of a loop that only its condition ends."""
 
 
+Spans = list[Span | None]
+
+
 def write_method(
-    method: Method, constants: Constants, *, level: int = 0, types_first: bool = True
+    method: Method,
+    constants: Constants,
+    spans: Spans | None = None,
+    *,
+    level: int = 0,
+    types_first: bool = True,
 ) -> str:
     """The source of a method or function, indented `level` times; without `types_first` the first
-    parameter (a method's `self`) is not annotated.
+    parameter (a method's `self`) is not annotated. `spans` gets where each line comes from.
     """
-    return _FunctionWriter(method.graph, constants, level).write(method, types_first)
+    writer = _FunctionWriter(method.graph, constants, level)
+    text = writer.write(method, types_first)
+    if spans is not None:
+        spans += writer.spans
+    return text
 
 
 class _FunctionWriter:
@@ -74,6 +87,8 @@ class _FunctionWriter:
         self.constants = constants
         self.level = level
         self.lines: list[str] = []
+        self.spans: Spans = []  # where the lines come from
+        self.span: Span | None = None
         self.inlined = inlined(graph.block)
         self._texts: dict[Value, str] = {}  # how each value is read
         self._variables: set[Value] = set()  # of these, the ones that have a variable
@@ -90,6 +105,8 @@ class _FunctionWriter:
         self._write_constants(self.graph.block)
         self.block(self.graph.block)
         self._split([result])
+        if result.node is not None and result.node in self.inlined:
+            self.span = _origin(result.node)
         self.line(f"return {self.read(result)}")
         return "\n".join(self.lines) + "\n"
 
@@ -110,8 +127,9 @@ class _FunctionWriter:
     # lines and names --------------------------------------------------------------------------
 
     def line(self, text: str) -> None:
-        """One line of source."""
+        """One line of source, which may be broken."""
         self.lines.append("  " * self.level + text)
+        self.spans += [self.span] * (text.count("\n") + 1)
 
     def indented(self, head: str, body: Callable[[], None]) -> None:
         """A compound statement; `pass` where the body writes nothing."""
@@ -198,6 +216,8 @@ class _FunctionWriter:
         """The nodes of a block."""
         for node in block.nodes:
             if node.name != "prim::Constant":
+                if node not in self.inlined and node.name != "prim::Exit":
+                    self.span = _origin(node)  # of the line that it writes
                 self._split(node.inputs)
                 write = _STATEMENTS.get(node.name, _FunctionWriter._write_expression)
                 write(self, node)
@@ -206,9 +226,11 @@ class _FunctionWriter:
         """Give variables to long expressions, and to those that are evaluated before them."""
         pending = [v for v in values if v.node in self.inlined and v not in self._variables]
         long = [i for i, v in enumerate(pending) if self.is_long(self._texts[v])]
+        outer = self.span
         for value in pending[: long[-1] + 1] if long else ():
-            text = self._texts[value]
+            text, self.span = self._texts[value], _origin(value.node)
             self.line(f"{self.define(value)} = {text}")
+        self.span = outer
 
     def _write_expression(self, node: Node) -> None:
         text = _EXPRESSIONS.get(node.name, _call_operator)(self, node)
@@ -285,6 +307,12 @@ class _FunctionWriter:
         if self.lines[-1].lstrip().startswith("with "):
             self.line("pass")
         self.level -= 1
+
+
+def _origin(node: Node | None) -> Span | None:
+    """The user's code that a node comes from, None for that of an archive which does not say so."""
+    found = node.span.origin if node is not None and node.span is not None else None
+    return found if found is not None and found.origins is None else None
 
 
 def is_counted(node: Node) -> bool:

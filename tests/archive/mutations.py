@@ -61,8 +61,7 @@ def archives() -> tuple[bytes, ...]:
 def members(archive: bytes) -> Members:
     """The members of an archive."""
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        names = [n for n in opened.namelist() if not n.endswith("debug_pkl")]
-        return {name: opened.read(name) for name in names}
+        return {name: opened.read(name) for name in opened.namelist()}
 
 
 def packed(content: Members, method: int = zipfile.ZIP_STORED) -> bytes:
@@ -128,7 +127,7 @@ def _patched(r: random.Random, archive: bytes) -> bytes:
 def mutate_pickle(r: random.Random, archive: bytes) -> bytes:
     """Opcodes, sizes and globals of a pickle changed."""
     content = dict(members(archive))
-    name = r.choice([n for n in content if n.endswith(".pkl")])
+    name = r.choice([n for n in content if n.endswith("pkl")])
     data = bytearray(content[name])
     for _ in range(r.choice((1, 1, 3))):
         at = r.randrange(len(data) or 1)
@@ -196,12 +195,15 @@ def mutation(seed: int) -> bytes:
 
 
 def read_bodies(module: Any) -> None:
-    """Read all code of a loaded module, which is read when it is used."""
+    """Read all code of a loaded module, which is read when it is used, and where it comes from."""
     held = (m for m in module.modules() if hasattr(type(m), "definition"))
     pending = [method.graph for m in held for method in type(m).definition.methods.values()]
     seen = set(pending)
     for graph in pending:
-        called = {n.attrs["graph"] for n in graph.walk() if "graph" in n.attrs} - seen
+        nodes = list(graph.walk())
+        for node in nodes:
+            assert node.span is None or node.span.origin.render()
+        called = {n.attrs["graph"] for n in nodes if "graph" in n.attrs} - seen
         seen |= called
         pending += called
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cached_property
+from functools import cached_property, partial
 
 from ir import ParseError, Span, record
 from jit.archive.reader import ArchiveReader
+from jit.archive.source.origins import SUFFIX, Origins
 
 Definition = ast.ClassDef | ast.FunctionDef
 MAX_CODE = 64 << 20
@@ -35,6 +36,7 @@ class SourceFile:
 
     name: str
     text: str
+    origins: Origins | None = None
 
     @cached_property
     def lines(self) -> list[str]:
@@ -67,7 +69,7 @@ class SourceFile:
 
     def _at(self, line: int, col: int, end: int | None = None) -> Span:
         text = self.lines[line - 1] if line <= len(self.lines) else ""
-        return Span(self.name, line, col, col + 1 if end is None else end, text)
+        return Span(self.name, line, col, col + 1 if end is None else end, text, self.origins)
 
     def span(self, node: ast.AST) -> Span:
         """Where a node stands."""
@@ -99,9 +101,14 @@ class SourceFiles:
         if path not in self._files:
             found = None
             if path in self._reader:
-                found = SourceFile(f"{self._reader.name}:{path}", self._text(path))
+                text = self._text(path)
+                origins = Origins(text, partial(self._debug, path + SUFFIX))
+                found = SourceFile(f"{self._reader.name}:{path}", text, origins)
             self._files[path] = found
         return self._files[path]
+
+    def _debug(self, member: str) -> bytes | None:
+        return self._reader.read(member) if member in self._reader else None
 
     def _text(self, path: str) -> str:
         try:

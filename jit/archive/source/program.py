@@ -13,7 +13,6 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,6 +33,7 @@ from ir import (
     Role,
     TupleType,
     Type,
+    replace,
 )
 from jit.archive.errors import ArchiveError
 from jit.archive.source import calls, expressions, statements
