@@ -151,6 +151,7 @@ def _parse_results(text: str) -> Iterator[Argument]:
     return (_parse_param(item, False) for item in items if item and item != "...")
 
 
+@cache  # few parameters are those of one operator only
 def _parse_param(text: str, kwarg_only: bool) -> Argument:
     type_, text = _parse_base(text)
     match = _PARAM.match(text)

@@ -105,6 +105,7 @@ def refine(frame: Frame, facts: Refinements) -> None:
             frame.scope[path] = frame.cast(binding, type_)
         elif not path.isidentifier():
             frame.scope[path] = Narrowed(type_)
+            frame.narrowed.add(path)
 
 
 def condition(frame: Frame, node: ast.expr) -> Condition:

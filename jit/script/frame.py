@@ -230,6 +230,7 @@ class Frame:
         self.handling: list[Value] = []  # exceptions whose handlers are being compiled
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.lent: frozenset[str] = frozenset()  # variables of enclosing functions, while it runs
+        self.narrowed: set[str] = set()  # paths such as `self.bias` that some scope has a type for
         self.unbound: set[str] = set()  # locals that were read before anything assigned them
         self.span = caller_span or source.span(source.node)
 
@@ -269,8 +270,11 @@ class Frame:
     def execute(self, node: ast.stmt) -> None:
         """Compile one statement."""
         handler = STATEMENTS.get(type(node), _refuse)
-        with self.at(node):
+        outer = self._enter(node)
+        try:
             handler(self, node)
+        finally:
+            self.span = outer
 
     def require(self, operand: Operand) -> Value:
         """The operand as a run-time value; sequences and functions of compile time are
@@ -462,8 +466,13 @@ class Frame:
         for watch in self.unit.watches:
             if watch.frame is self:
                 watch.note(self, name, operand)
-        for path in [p for p in self.scope if p.startswith((f"{name}.", f"{name}["))]:
-            del self.scope[path]  # what was known about its parts
+        self.forget(f"{name}.", f"{name}[")
+
+    def forget(self, *prefixes: str) -> None:
+        """What was known about parts of an object holds no longer."""
+        for path in self.narrowed:
+            if path.startswith(prefixes):
+                self.scope.pop(path, None)
 
 
 # What to do instead of what the language does not have.

@@ -42,7 +42,7 @@ class Capture:
 
     def holds(self) -> bool:
         """Whether the name still means what was compiled."""
-        return _same(self.read(), self.value)
+        return same(self.read(), self.value)
 
 
 @record
@@ -58,16 +58,16 @@ class Lookup:
         return self.mapping.get(self.key, _MISSING)
 
 
-def _same(now: Any, then: Any) -> bool:
+def same(now: Any, then: Any) -> bool:
     """The same object, or equal data of the same type."""
     if now is then:
         return True
     if type(now) is not type(then):
         return False
     if isinstance(now, list | tuple):
-        return len(now) == len(then) and all(map(_same, now, then))
+        return len(now) == len(then) and all(map(same, now, then))
     if isinstance(now, dict):
-        return list(now) == list(then) and all(_same(now[k], then[k]) for k in now)
+        return list(now) == list(then) and all(same(now[k], then[k]) for k in now)
     return isinstance(now, int | float | complex | str | torch.device) and bool(now == then)
 
 

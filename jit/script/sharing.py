@@ -20,12 +20,11 @@ import torch
 from ir import DType, Graph, Node, Type, replace
 from jit.script.frame import Callee, Frame, Unit
 from jit.script.pysource import read_function
-from jit.script.resolve import Capture, Lookup, snapshot
-from jit.script.structure import Structure, is_inert, structure
+from jit.script.resolve import Capture, Lookup, same, snapshot
+from jit.script.structure import Structure, is_part, is_plain_object, reach, structure
 from jit.script.values import Operand, PyObject
 
 Module = torch.nn.Module
-_PARTS = (Module, torch.Tensor, list, tuple, dict, set, frozenset)
 _FREE = (Module, torch.Tensor, DType, Type)  # of these, what is no part may stand in any graph
 
 
@@ -80,14 +79,15 @@ def from_twin(unit: Unit, key: Hashable, found: Structure) -> Callee | None:
     exchange = {id(a): b for a, b in zip(parts, found.parts, strict=True) if a is not b}
     try:
         graph = _Exchange(exchange, unit.free).method(callee.graph)
+        _capture_alike(unit, exchange)
     except _Unshareable:
         del unit.shared[key]
         return None
-    _capture_alike(unit, exchange)
     return replace(callee, graph=graph)
 
 
 def _capture_alike(unit: Unit, exchange: dict[int, Any]) -> None:
+    """What was read from parts is now read from those that stand for them, too."""
     for capture in list(unit.captures.values()):
         holder = capture.holder
         mapping = holder.mapping if isinstance(holder, Lookup) else None
@@ -99,9 +99,11 @@ def _capture_alike(unit: Unit, exchange: dict[int, Any]) -> None:
 
 
 def _capture(unit: Unit, like: Capture, holder: Any, key: str) -> None:
-    made = replace(like, holder=holder)
+    value = replace(like, holder=holder).read()
+    if is_plain_object(holder) and not (same(value, like.value) or is_plain_object(value)):
+        raise _Unshareable  # its class gives what its dict does not say
     place = holder.mapping if isinstance(holder, Lookup) else holder
-    unit.captures.setdefault((id(place), key), replace(made, value=snapshot(made.read())))
+    unit.captures.setdefault((id(place), key), replace(like, holder=holder, value=snapshot(value)))
 
 
 class _Exchange:
@@ -132,9 +134,10 @@ class _Exchange:
         if isinstance(value, tuple):
             new = tuple(map(self.value, value))
             return value if all(a is b for a, b in zip(new, value, strict=True)) else new
-        if isinstance(value, _FREE) or is_inert(value):
-            return value
-        raise _Unshareable
+        reached = [] if isinstance(value, _FREE) else reach(value)
+        if reached is None or any(id(o) in self.parts for o in reached):
+            raise _Unshareable
+        return value
 
 
 def is_free(graph: Graph, known: dict[Graph, bool]) -> bool:
@@ -148,7 +151,10 @@ def is_free(graph: Graph, known: dict[Graph, bool]) -> bool:
 def _is_free(value: Any, known: dict[Graph, bool]) -> bool:
     if isinstance(value, Graph):
         return is_free(value, known)
-    return not isinstance(value, _PARTS) and (isinstance(value, _FREE) or is_inert(value))
+    if isinstance(value, Module | torch.Tensor):
+        return False
+    reached = [] if isinstance(value, _FREE) else reach(value)
+    return reached is not None and not any(map(is_part, reached))
 
 
 def _held(node: Node) -> list[tuple[str, Any]]:

@@ -5,9 +5,10 @@ it is made of.
                                                                  the other, with objects exchanged
 
 The shape has classes, names, plain attributes by value, dtypes, sizes and flags of tensors, and
-where one object is held in two places. `parts` are the modules, tensors and containers met, in
-order. What cannot be told apart from outside, or may lead back to a part by another way (hooks,
-bound methods, objects that hold modules), makes a shape that equals none other.
+where one object is held in two places. `parts` are the modules, tensors, containers and plain
+objects (such as a configuration) met, in order. What cannot be told apart from outside, or may lead
+back to a part by another way (hooks, bound methods, objects that hold modules), makes a shape that
+equals none other.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class _Walk:
         cls = type(value)
         if cls in _PLAIN:
             return cls, repr(value) if cls in (float, complex) else value
-        if isinstance(value, Module | torch.Tensor) or cls in _CONTAINERS:
+        if is_part(value) and (not is_plain_object(value) or is_inert(value)):
             return self.part(value)
         return ("same" if is_inert(value) else "unlike any other", _Identity(value))
 
@@ -86,7 +87,9 @@ class _Walk:
             case set() | frozenset():
                 is_plain = all(type(v) in _PLAIN for v in value)
                 return frozenset(value) if is_plain else _Identity(value)
-        return tuple(map(self.value, value))
+            case list() | tuple():
+                return tuple(map(self.value, value))
+        return self.items(vars(value))
 
     def module(self, module: Module) -> Hashable:
         own = vars(module)
@@ -136,21 +139,42 @@ def _tensor(tensor: torch.Tensor) -> Hashable:
     return *facts, tuple(tensor.shape), tensor.stride()
 
 
+def is_part(value: Any) -> bool:
+    """Whether an object may stand for another one in a method of a module that is alike."""
+    is_held = isinstance(value, Module | torch.Tensor) or type(value) in _CONTAINERS
+    return is_held or is_plain_object(value)
+
+
+def is_plain_object(value: Any) -> bool:
+    """Whether an object is its class and what its dict says."""
+    cls = type(value)
+    if cls.__new__ is not object.__new__ or isinstance(value, (*_NAMED, enum.Enum)):
+        return False
+    return type(getattr(value, "__dict__", None)) is dict and not _has_slots(cls)
+
+
 def is_inert(value: Any) -> bool:
     """Whether no way leads from an object to a module or tensor: then it means the same for
     whoever holds it.
     """
-    pending, seen = [value], set[int]()
+    return reach(value) is not None
+
+
+def reach(value: Any) -> list[Any] | None:
+    """All objects, but for plain ones, that an inert object leads to, itself among them; None of
+    one that is not inert.
+    """
+    pending, seen = [value], dict[int, Any]()
     while pending:
         found = pending.pop()
         if id(found) in seen or isinstance(found, (*_PLAIN, *_NAMED, enum.Enum)):
             continue
-        seen.add(id(found))
+        seen[id(found)] = found
         inside = _inside(found)
         if inside is None or len(seen) > _LIMIT:
-            return False
+            return None
         pending += inside
-    return True
+    return list(seen.values())
 
 
 def _inside(value: Any) -> Iterable[Any] | None:
@@ -166,8 +190,11 @@ def _inside(value: Any) -> Iterable[Any] | None:
         case list() | tuple() | set() | frozenset():
             return value
     own = getattr(value, "__dict__", None)
-    has_slots = any("__slots__" in vars(c) for c in type(value).__mro__)
-    return list(own.values()) if type(own) is dict and not has_slots else None
+    return list(own.values()) if type(own) is dict and not _has_slots(type(value)) else None
+
+
+def _has_slots(cls: type) -> bool:
+    return any("__slots__" in vars(c) for c in cls.__mro__)
 
 
 def _is_filled(cell: types.CellType) -> bool:
@@ -182,7 +209,8 @@ def is_own(obj: Any, name: str, value: Any) -> bool:
     its class that leads nowhere.
     """
     if not isinstance(obj, Module):
-        return is_inert(value)
+        is_method = isinstance(value, types.MethodType) and value.__self__ is obj
+        return is_inert(obj if is_method else value)
     places: tuple[Container[Any], ...] = (vars(obj), obj._parameters, obj._buffers, obj._modules)
     if any(name in place for place in places):
         return True

@@ -39,9 +39,7 @@ def forget_items(frame: Frame, owner: ast.expr) -> None:
     """What tests showed about the items of a container does not outlive an assignment to one of
     them.
     """
-    prefix = ast.unparse(owner) + "["
-    for path in [p for p in frame.scope if p.startswith(prefix)]:
-        del frame.scope[path]
+    frame.forget(f"{ast.unparse(owner)}[")
 
 
 def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> None:

@@ -391,3 +391,92 @@ def test_an_encoder_is_compiled_like_one_layer(compiled: Counter[str]) -> None:
         return compiled.total()
 
     assert script(6) == script(2)
+
+
+class Nested(Config):
+    """A configuration in a configuration, with a method and a property."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__(scale)
+        self.inner = Config(scale + 1)
+        self.names = ["a", "b"]
+
+    @property
+    def double(self) -> float:
+        return 2 * self.scale
+
+    def shifted(self, by: float) -> float:
+        return self.inner.scale + by
+
+
+@torch.jit.ignore
+def scaled_outside(config: Any, x: Tensor) -> Tensor:
+    return x * config.scale
+
+
+class Configured(nn.Module):
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.product = nn.Linear(4, 4)
+
+    def helper(self, x: Tensor) -> Tensor:
+        if hasattr(self.config, "double"):
+            x = x * self.config.double + self.config.shifted(0.5) + len(self.config.names)
+        return x * self.config.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.helper(self.product(x))
+
+
+class Outside(Configured):
+    """Hands its configuration to Python."""
+
+    def helper(self, x: Tensor) -> Tensor:
+        return scaled_outside(self.config, super().helper(x))
+
+
+@pytest.mark.parametrize("kind", [Config, Nested])
+def test_configurations_that_are_equal(kind: type[Config], compiled: Counter[str]) -> None:
+    check(*(Configured(kind(1.5)) for _ in range(4)))
+    assert compiled["Configured.helper"] == 1
+
+
+@pytest.mark.parametrize("kind", [Config, Nested])
+@pytest.mark.parametrize("cls", [Configured, Outside])
+def test_each_reads_its_own_configuration(kind: Any, cls: Any) -> None:
+    model = Model([cls(kind(scale)) for scale in (1.5, 1.5, 2.0, 1.5)])
+    check(*model.layers)
+    compiled = jit.jit(model)
+    with torch.no_grad():
+        for change in (None, 0, 1, 3, 2):
+            if change is not None:
+                model.layers[change].config.scale = 3.0 + change
+            for _ in range(3):
+                torch.testing.assert_close(compiled(X), model(X), atol=1e-4, rtol=1e-4)
+
+
+class Elsewhere:
+    """Keeps its data outside of itself."""
+
+    scales: dict[int, float] = {}
+
+    def __init__(self, scale: float) -> None:
+        Elsewhere.scales[id(self)] = scale
+
+    def __getattr__(self, name: str) -> float:
+        if name == "scale":
+            return Elsewhere.scales[id(self)]
+        raise AttributeError(name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Elsewhere:
+        return self
+
+
+def test_objects_that_are_not_what_they_hold() -> None:
+    check(*(Configured(Elsewhere(s)) for s in (1.0, 2.0, 3.0)))
+
+
+def test_one_configuration_and_another() -> None:
+    one = Nested(1.5)
+    check(*(Configured(c) for c in (one, one, Nested(1.5), one, Nested(1.5))))
