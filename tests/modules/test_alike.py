@@ -409,8 +409,12 @@ class Nested(Config):
         return self.inner.scale + by
 
 
+SEEN: list[Any] = []
+
+
 @torch.jit.ignore
 def scaled_outside(config: Any, x: Tensor) -> Tensor:
+    SEEN.append(config)
     return x * config.scale
 
 
@@ -454,6 +458,14 @@ def test_each_reads_its_own_configuration(kind: Any, cls: Any) -> None:
                 model.layers[change].config.scale = 3.0 + change
             for _ in range(3):
                 torch.testing.assert_close(compiled(X), model(X), atol=1e-4, rtol=1e-4)
+
+
+def test_python_is_handed_the_configuration_of_the_layer() -> None:
+    scripted = jit.script(Model([Outside(Config(1.5)) for _ in range(3)]))
+    SEEN.clear()
+    scripted(X)
+    expected = [layer.config for layer in scripted.layers]
+    assert all(a is b for a, b in zip(SEEN, expected, strict=True))
 
 
 class Elsewhere:
