@@ -147,11 +147,38 @@ def _gather_at(out: tuple[Any, ...], self: Value, dim: int, index: Value, **_: A
     return found
 
 
+def _scatter_value(b: Any, x: Value, dim: Any, index: Value, value: Any) -> Any:
+    if not _is_complete(x.type, index.type) or index.type.dtype not in INDICES:
+        return None
+    filled_in = b.op("aten::full_like", index, value, dtype=x.type.dtype)
+    return b.op("aten::scatter.src", x, dim, index, filled_in)
+
+
+def _index_add(b: Any, x: Value, dim: Any, index: Value, source: Value, alpha: Any) -> Any:
+    operands = x.type, index.type, source.type
+    if not _is_complete(*operands) or not _is_row_major(*operands) or not is_known(dim):
+        return None
+    if alpha != 1 or not x.type.shape or len(index.type.shape) != 1:
+        return None
+    at = axis(dim, len(x.type.shape))
+    if source.type.shape != (*x.type.shape[:at], *index.type.shape, *x.type.shape[at + 1:]):
+        return None
+    return b.op("aten::index_put", x, [*[None] * at, index], source, True)
+
+
 lookup("gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor | .out",
        _gather_type, _gather_at)
 structured("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .src_out",
            _like_self)
 structured("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .out",
+           _like_self)
+structured("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor | _ .value_out",
+           _like_self, _scatter_value)
+structured("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, "
+           "bool include_self=True) -> Tensor | _ .two_out", _like_self)
+structured("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) "
+           "-> Tensor | _ .out", _like_self, _index_add)
+structured("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor | _ .out",
            _like_self)
 structured("index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) "
            "-> Tensor | _ .out", _like_self)

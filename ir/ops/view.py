@@ -539,16 +539,37 @@ def _roll(b: Any, x: Tensor, shifts: Sequence[int], dims: Sequence[int]) -> Any:
 
 
 def _repeat(b: Any, x: Tensor, repeats: Any) -> Tensor | None:
-    """Every dim gets a new one of its repeats in front, then the pairs are merged."""
+    """Every dim that repeats gets a new one in front; then the pairs are merged."""
     if not x.type.is_complete or not all(isinstance(r, int) and r > 0 for r in repeats):
         return None
-    dims = (1,) * (len(repeats) - len(x.type.shape)) + x.type.shape
-    if len(dims) != len(repeats) or not all(isinstance(d, int) for d in dims):
+    if len(repeats) < len(x.type.shape):
         return None
-    paired = b.reshape(x, [s for d in dims for s in (1, d)])
-    spread = b.expand(paired, [s for r, d in zip(repeats, dims, strict=True) for s in (r, d)])
-    copy = b.op("aten::clone", spread, memory_format=CONTIGUOUS)
-    return b.view(copy, [r * d for r, d in zip(repeats, dims, strict=True)])
+    for _ in range(len(repeats) - len(x.type.shape)):
+        x = b.unsqueeze(x, 0)
+    return _spread(b, x, {k: r for k, r in enumerate(repeats) if r > 1}, 0)
+
+
+def _spread(b: Any, x: Tensor, repeats: dict[int, int], apart: int) -> Tensor:
+    """A copy with dims repeated: as a whole (`apart` 0), or each element next to its like (1)."""
+    for dim in reversed(repeats):
+        x = b.unsqueeze(x, dim + apart)
+    sizes = [-1] * len(x.type.shape)
+    for k, (dim, count) in enumerate(repeats.items()):
+        sizes[dim + apart + k] = count
+    copy = b.op("aten::clone", b.expand(x, sizes), memory_format=CONTIGUOUS)
+    for dim in repeats:
+        copy = b.flatten(copy, dim, dim + 1)
+    return copy
+
+
+def _repeat_interleave(b: Any, x: Tensor, repeats: Any, dim: Any, output_size: Any) -> Any:
+    if not x.type.is_complete or not isinstance(repeats, int) or repeats < 1:
+        return None
+    if output_size is not None or not isinstance(dim, int | None):
+        return None
+    if dim is None:
+        x, dim = b.flatten(x), 0
+    return _spread(b, x, {axis(dim, len(x.type.shape)): repeats}, 1)
 
 
 flip = view("flip(Tensor self, int[] dims) -> Tensor  | .out",
@@ -565,3 +586,6 @@ unfold = view("unfold(Tensor(a) self, int dimension, int size, int step) -> Tens
               _unfold_shape, _unfold_index)
 roll = composite("roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor  | .out", _roll)
 repeat = composite("repeat(Tensor self, SymInt[] repeats) -> Tensor  | .out", _repeat)
+repeat_interleave = composite(
+    "repeat_interleave.self_int(Tensor self, SymInt repeats, int? dim=None, *, "
+    "SymInt? output_size=None) -> Tensor", _repeat_interleave)
