@@ -22,7 +22,7 @@ Leaving
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ import llvmlite.ir as ll
 
 from codegen import control, list_ops
 from codegen.abi import call, offset
-from codegen.callback import outline
+from codegen.callback import Compile, outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.fusible import REGISTERS
 from codegen.kernel import Kernel, emit_kernel
@@ -94,6 +94,7 @@ class Body:
 
     entry: EntryBuilder
     plan: Prepared
+    compile_later: Compile | None = None
     numbers: dict[Value, ll.Value] = field(default_factory=dict)
     pointers: dict[Value, ll.Value] = field(default_factory=dict)
     outputs: dict[Value, Output] = field(default_factory=dict)
@@ -107,6 +108,8 @@ class Body:
     wanted: set[Value] = field(
         default_factory=set
     )  # tensors that become objects: allocated as tensors from the start
+    parts: dict[Callback, Callable[..., Any]] = field(default_factory=dict)
+    """Compiled functions of callbacks that resume native code."""
     can_leave: bool = (
         True  # nothing visible happened yet: a failed guard may start over in the interpreter
     )
@@ -473,7 +476,9 @@ class Body:
         """Run nodes in the interpreter; numbers among the results are unboxed, everything else
         stays an object.
         """
-        outlined = outline(callback, self.plan.known)
+        outlined = outline(callback, self.plan.known, self.compile_later)
+        if outlined.is_part:
+            self.parts[callback] = outlined.function
         objects = [self.object(v) for v in outlined.arguments]
         self.can_leave = self.can_leave and callback.is_pure
         result = self.entry.call_python(self.entry.constant(outlined.function), objects)

@@ -4,7 +4,8 @@ rest, called back.
 A node joins the open group when loop nests can compute it; any other node is placed at once if it
 depends on nothing in the open group, and closes the group otherwise. So groups are as large as data
 flow and effects allow. What has no native form becomes a `Callback`: neighbors share one call into
-the interpreter.
+the interpreter. What only waits for the types of tensors that such calls give is a function of its
+own, which is compiled when it is called with them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ STRUCTURE = (
     "prim::unchecked_cast",
 )
 CONTROL = ("prim::If", "prim::Loop")
+_APART = (Scalar, Element, Structured, Composite)  # rules of nodes that no loop nest computes
+_WORTH = 2  # tensors that a function of its own computes at least
 RAISE = "prim::RaiseException"
 
 
@@ -66,9 +69,12 @@ class Group:
 
 @record(frozen=False, eq=False)
 class Callback:
-    """Nodes that the interpreter runs on boxed values."""
+    """Nodes that Python runs on boxed values: in the interpreter, or, where only the types of
+    tensors that earlier callbacks give are missing, as a function that `resumes` compiled code.
+    """
 
     nodes: list[Node] = field(default_factory=list)
+    resumes: bool = False
 
     @property
     def is_pure(self) -> bool:
@@ -137,13 +143,45 @@ def partition(block: Block, facts: Facts) -> list[Item]:
             result.append(node)
             continue
         boxed.update(v for v in node.outputs if v.type not in REGISTERS)
-        if result and isinstance(result[-1], Callback):
-            result[-1].nodes.append(node)
+        resumes = is_boxed and has_rule(node)
+        last = result[-1] if result else None
+        if isinstance(last, Callback) and (last.resumes or not resumes):
+            last.nodes.append(node)
         else:
-            result.append(Callback([node]))
+            result.append(Callback([node], resumes))
     if group.nodes:
         result.append(group)
+    return _settled(result)
+
+
+def has_rule(node: Node) -> bool:
+    """Whether there is native code for a node, given facts about its operands."""
+    op = node.op.inplace_of or node.op
+    return isinstance(op.rule, (*FUSIBLE, *_APART)) or node.name in CONTROL
+
+
+def _settled(items: list[Item]) -> list[Item]:
+    """Callbacks too short to be functions of their own are left to the interpreter."""
+    result: list[Item] = []
+    for item in items:
+        if isinstance(item, Callback) and item.resumes and _tensor_work(item.nodes) < _WORTH:
+            item.resumes = False
+        last = result[-1] if result else None
+        if isinstance(item, Callback) and isinstance(last, Callback) and not item.resumes:
+            last.nodes += item.nodes
+        else:
+            result.append(item)
     return result
+
+
+def _tensor_work(nodes: Iterable[Node]) -> int:
+    """How many nodes compute tensors by rules."""
+    return sum(
+        sum(_tensor_work(b.nodes) for b in n.blocks)
+        if n.blocks
+        else has_rule(n) and not isinstance(n.op.rule, View) and bool(tensors(n.outputs))
+        for n in nodes
+    )
 
 
 def _is_known(node: Node, known: Known) -> bool:

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import llvmlite.ir as ll
 
 from codegen.body import Body
+from codegen.callback import Compile
 from codegen.engine import Library, Source
 from codegen.entry import EntryBuilder, faults, hits, install
 from codegen.kernel import Kernel
@@ -38,6 +40,8 @@ class Plan:
     llvm: str
     taken: Mapping[Node, Sequence[Node]]
     """Nodes that others do besides."""
+    parts: Mapping[Callback, Callable[..., Any]]
+    """Compiled functions that the plan calls, of what had to wait for types."""
 
     @property
     def address(self) -> int:
@@ -67,12 +71,14 @@ def compile_plan(
     keywords: Sequence[str] = (),
     captured: Sequence[Captured] = (),
     taken: Mapping[Node, Sequence[Node]] = {},
+    compile_later: Compile | None = None,
 ) -> Plan:
     """Compile a specialized graph. Raises Refused with the reason when no plan can be made.
 
     The graph's parameters are what varies among `params` and `captured`, in order
     (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so;
-    `taken` are nodes that others of the graph do besides, for the report.
+    `taken` are nodes that others of the graph do besides, for the report; `compile_later` makes
+    functions of graphs that only a run tells the types of.
     """
     prepared = prepare(graph, known, host().vector_bytes)
     prepared.positions.verify(facts)
@@ -89,12 +95,13 @@ def compile_plan(
         assumptions=assumptions,
         written=_written(graph),
     )
-    body = Body(entry, prepared)
+    body = Body(entry, prepared, compile_later)
     body.emit()
     entry.close()
     source = Source.of(module)
     library = engine().load(source, entry.imports)
-    return Plan(prepared, library, entry, params, captured, body.kernels, source.text, taken)
+    kernels, parts = body.kernels, body.parts
+    return Plan(prepared, library, entry, params, captured, kernels, source.text, taken, parts)
 
 
 def _written(graph: Graph) -> list[int]:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.fusible import FUSIBLE
 from codegen.nest import Nest
-from codegen.partition import CONTROL, STRUCTURE, Callback, Group, Item
+from codegen.partition import CONTROL, STRUCTURE, Callback, Group, Item, has_rule
 from codegen.plan import Plan
-from ir import Composite, Element, Node, Scalar, View, record
+from ir import Node, View, record
 
 
 @record
@@ -23,12 +22,14 @@ class Place:
            control    a native branch or loop
            view       torch's own view of an object
            callback   run by the interpreter, because of `reason`, a row of the reason table
+           part       in function `part` of those that are compiled when they are called
     """
 
     node: Node
     tier: str
     kernels: tuple[int, ...] = ()
     reason: str | None = None
+    part: int | None = None
 
 
 def places(plan: Plan) -> list[Place]:
@@ -53,8 +54,9 @@ def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> 
             tier = "view" if not found and isinstance(node.op.rule, View) else "kernel"
             yield Place(node, tier, found)
     elif isinstance(item, Callback):
+        part = list(plan.parts).index(item) if item in plan.parts else None
         for node in item.nodes:
-            yield from _called(node, _reason(node))
+            yield from _called(node, _reason(node), part)
     elif item.name in CONTROL:
         yield Place(item, "control")
     elif item in plan.prepared.calls:
@@ -66,18 +68,18 @@ def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> 
         yield Place(item, "register")
 
 
-def _called(node: Node, reason: str) -> Iterator[Place]:
+def _called(node: Node, reason: str, part: int | None) -> Iterator[Place]:
     """A node that is called back, with all that is inside of it."""
     if node.name not in STRUCTURE:
-        yield Place(node, "callback", reason=reason)
+        tier = "callback" if part is None else "part"
+        yield Place(node, tier, reason=reason, part=part)
     for block in node.blocks:
         for inner in block.nodes:
-            yield from _called(inner, reason)
+            yield from _called(inner, reason, part)
 
 
 def _reason(node: Node) -> str:
     """Why a node is called back: what has a rule for native code lacked facts about its
     operands.
     """
-    has_rule = isinstance(node.op.rule, (*FUSIBLE, Scalar, Composite, Element))
-    return "unknown shape" if has_rule or node.name in CONTROL else "not native"
+    return "unknown shape" if has_rule(node) else "not native"

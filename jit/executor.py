@@ -136,7 +136,7 @@ class Site:
 
 class Executor:
     """Serves the calls that miss every plan of a function; `install` makes an address the
-    function's entry.
+    function's entry, `compile_later` a compiled function of a part that plans call back.
     """
 
     def __init__(
@@ -145,11 +145,13 @@ class Executor:
         fallback: Callable[[Call], Any],
         config: Config,
         install: Callable[[int, object], None],
+        compile_later: Callable[[Graph], Callable[..., Any]],
     ) -> None:
         self.name = name
         self.fallback = fallback
         self.config = config
         self.install = install
+        self.compile_later = compile_later
         self.counters = Counters()
         self.compiled: list[Compiled] = []
         """Everything ever compiled, in order."""
@@ -268,6 +270,7 @@ class Executor:
                     keywords=call.binding.shape[1],
                     captured=specialized.captured,
                     taken=specialized.taken,
+                    compile_later=self.compile_later,
                 )
         except TypeRuleError as error:
             self.log(f"not compiled: {error}")

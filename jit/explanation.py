@@ -62,6 +62,8 @@ def _where(place: codegen.Place) -> str:
             return "folded"
         case "callback":
             return f"called back, {place.reason}"
+        case "part":
+            return f"compiled apart, part {place.part}"
         case "control":
             return "native control flow"
     return place.tier
@@ -80,6 +82,8 @@ class PlanReport:
     is_retired: bool
     lines: Sequence[LineReport]
     kernels: Sequence[str]
+    parts: Sequence[Explanation] = ()
+    """What had to wait for the types of tensors, and was compiled apart."""
     ir: str | None = None
     asm: str | None = None
 
@@ -90,6 +94,7 @@ class PlanReport:
         parts += [f"    {guard}" for guard in self.guards]
         parts += [_lines(self.lines)]
         parts += [f"  kernel {k}: {text}" for k, text in enumerate(self.kernels)]
+        parts += [f"  part {k}: {_indented(str(part))}" for k, part in enumerate(self.parts)]
         parts += [text for text in (self.ir, self.asm) if text is not None]
         return "\n".join(parts)
 
@@ -152,6 +157,7 @@ def _plan_report(
         is_retired,
         _placed(_source_lines(function), codegen.places(plan)),
         [f"{kernel.schedule}\n    {_indented(str(kernel.nest))}" for kernel in plan.kernels],
+        [explain(part, ir=ir, asm=asm) for part in plan.parts.values()],
         f"{made.specialized.graph}\n{plan.llvm}" if ir else None,
         codegen.assembly(plan.llvm, codegen.host()) if asm else None,
     )

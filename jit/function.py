@@ -106,7 +106,13 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         target = function if graph is None else self._serve
         assert target is not None
         self._target: Callable[..., Any] = target
-        self.executor = Executor(self.__name__, self._fall_back, config, self._install)
+        self.executor = Executor(
+            self.__name__,
+            self._fall_back,
+            config,
+            self._install,
+            lambda part: ScriptFunction(None, part, config=config),
+        )
 
     # --- calls ---
 

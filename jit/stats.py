@@ -42,6 +42,10 @@ class Stats:
     compilations: int
     compile_seconds: float
     plans: tuple[PlanStats, ...]
+    parts: tuple[Stats, ...] = ()
+    """The same for parts of the function that were compiled apart, when the types of their tensors
+    were known.
+    """
 
     def __str__(self) -> str:
         lines = [
@@ -53,6 +57,7 @@ class Stats:
             f"  {count} x {reason}: {REASONS[reason].message}"
             for reason, count in self.bailouts.items()
         ]
+        lines += [f"  {line}" for part in self.parts for line in str(part).splitlines()]
         return "\n".join(lines)
 
 
@@ -72,6 +77,7 @@ def stats(f: Callable[..., Any]) -> Stats:
         len(plans),
         sum(plan.seconds for plan in plans),
         plans,
+        tuple(stats(part) for c in executor.compiled for part in c.plan.parts.values()),
     )
 
 

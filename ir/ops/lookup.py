@@ -14,7 +14,7 @@ from ir.dims import same as same_dim
 from ir.dtypes import int32, int64
 from ir.graph import Value
 from ir.op import At
-from ir.ops.factory import composite, lookup, structured
+from ir.ops.factory import Tensor, composite, lookup, structured
 from ir.strides import Layout, is_contiguous
 from ir.typerules import axis, broadcast, fail, filled, is_known
 from ir.types import TENSOR, TensorType
@@ -147,14 +147,14 @@ def _gather_at(out: tuple[Any, ...], self: Value, dim: int, index: Value, **_: A
     return found
 
 
-def _scatter_value(b: Any, x: Value, dim: Any, index: Value, value: Any) -> Any:
+def _scatter_value(b: Any, x: Tensor, dim: Any, index: Tensor, value: Any) -> Any:
     if not _is_complete(x.type, index.type) or index.type.dtype not in INDICES:
         return None
     filled_in = b.op("aten::full_like", index, value, dtype=x.type.dtype)
     return b.op("aten::scatter.src", x, dim, index, filled_in)
 
 
-def _index_add(b: Any, x: Value, dim: Any, index: Value, source: Value, alpha: Any) -> Any:
+def _index_add(b: Any, x: Tensor, dim: Any, index: Tensor, source: Tensor, alpha: Any) -> Any:
     operands = x.type, index.type, source.type
     if not _is_complete(*operands) or not _is_row_major(*operands) or not is_known(dim):
         return None
@@ -172,8 +172,8 @@ structured("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tenso
            _like_self)
 structured("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor | _ .out",
            _like_self)
-structured("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor | _ .value_out",
-           _like_self, _scatter_value)
+structured("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor "
+           "| _ .value_out", _like_self, _scatter_value)
 structured("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, *, "
            "bool include_self=True) -> Tensor | _ .two_out", _like_self)
 structured("index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) "
