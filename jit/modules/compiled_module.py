@@ -28,8 +28,10 @@ from torch.nn.modules.module import (
     _global_forward_pre_hooks,
 )
 
+from jit.archive.form import ModuleForm
 from jit.config import Config
 from jit.function import Key, ScriptFunction
+from jit.modules.recursive import script_module
 
 Module = torch.nn.Module
 Children = dict[str, Module | None]
@@ -88,6 +90,10 @@ class CompiledModule(Module):
             or _global_backward_pre_hooks
         )
         return (self._jit_forward if is_plain else super().__call__)(*args, **kwargs)
+
+    def archive_form(self) -> ModuleForm:
+        """What an archive is made from: the module, scripted."""
+        return script_module(self.__wrapped__).archive_form()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Who calls the class, as slices of containers do, makes a module of what it stands for."""

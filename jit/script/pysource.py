@@ -122,7 +122,7 @@ def _read_code(definition: _Definition) -> FunctionSource:
     if code.co_name == "<lambda>":
         return FunctionSource(_find_lambda(code, "".join(lines)), code.co_filename, code)
     tree = _parse_definition(lines, code.co_firstlineno)
-    node = next(_definitions(tree, code.co_name), None)
+    node = next(_definitions(tree, code), None)
     if node is None:
         raise UnsupportedError(_no_source(code))
     return FunctionSource(node, code.co_filename, code)
@@ -174,11 +174,13 @@ def _parse(text: str, first: int) -> ast.Module:
         return ast.parse(text)
 
 
-def _definitions(tree: ast.Module, name: str) -> Iterator[ast.FunctionDef]:
+def _definitions(tree: ast.Module, code: CodeType) -> Iterator[ast.FunctionDef]:
+    name = code.co_name
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == name:
             raise UnsupportedError(
-                f"async function {name!r} cannot be compiled; make it a plain function"
+                f"async function {name!r} cannot be compiled; make it a plain function",
+                span_of(node, code.co_filename),
             )
         if isinstance(node, ast.FunctionDef) and node.name == name:
             yield node
@@ -190,8 +192,8 @@ def _parse_file(text: str) -> ast.Module:
 
 
 def _find_lambda(code: CodeType, text: str) -> ast.Lambda:
-    """The lambda expression of a file that a code object was compiled from: same line, and same
-    code when a line has several.
+    """The lambda expression of a file that a code object was compiled from: same line, and where
+    a line has several, the innermost that has all of the code.
     """
     tree = _parse_file(text)
     nodes = [
@@ -201,7 +203,7 @@ def _find_lambda(code: CodeType, text: str) -> ast.Lambda:
         nodes = [n for n in nodes if _starts_at(code, n)] or nodes
     if not nodes:
         raise UnsupportedError(_no_source(code))
-    return nodes[0]
+    return max(nodes, key=lambda n: (n.body.lineno, n.body.col_offset))
 
 
 def _starts_at(code: CodeType, node: ast.Lambda) -> bool:

@@ -119,7 +119,7 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
         return operand
     if frame.is_library:  # Python takes no notice of annotations
         return operand
-    raise frame.mismatch(f"a {type_} was declared but this is a {actual}")
+    raise frame.mismatch(f"{type_} was declared, but this is {actual}")
 
 
 def _widened(frame: Frame, value: Value, type_: Type) -> Value:

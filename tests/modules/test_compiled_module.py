@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import io
 import pickle
 import sys
 import warnings
@@ -236,3 +237,10 @@ def test_lists_of_compiled_modules_can_be_sliced() -> None:
     layers = nn.ModuleList([nn.Linear(2, 2), nn.ReLU()])
     face = jit.jit(layers)
     assert type(face[:1]) is nn.ModuleList and len(face[:1]) == 1
+
+
+def test_a_compiled_module_is_saved_as_its_script() -> None:
+    model, buffer, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), io.BytesIO(), torch.randn(2, 3)
+    jit.save(jit.jit(model), buffer)
+    buffer.seek(0)
+    torch.testing.assert_close(torch.jit.load(buffer)(x), model(x))

@@ -75,7 +75,7 @@ def calls_unknown(x):
 
 
 def wrong_result(n: int) -> str:
-    return n  # error: a str was declared but this is a int
+    return n  # error: str was declared, but this is int
 
 
 def wrong_count(n: int):
@@ -139,6 +139,15 @@ def test_caret_stands_under_the_expression() -> None:
     *_, line, carets = str(caught.value).splitlines()
     start = carets.index("^")
     assert line[start : start + carets.count("^")] == "x.no_such_method"
+
+
+def test_a_function_that_waits() -> None:
+    async def later(x):
+        return x
+
+    with pytest.raises(UnsupportedError, match="make it a plain function") as caught:
+        jit.script(later)
+    assert "async def later(x):" in str(caught.value)
 
 
 def test_no_source() -> None:

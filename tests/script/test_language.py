@@ -275,3 +275,8 @@ def test_agrees(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
         else:
             found = compiled(*copy.deepcopy(args))
             assert same(found, wanted), f"{found!r} is not {wanted!r}"
+
+
+def test_a_lambda_on_the_line_of_the_lambda_around_it() -> None:
+    make = lambda: jit.script(lambda x: x * 2 + 1)  # noqa: E731
+    assert make()(torch.ones(2)).tolist() == [3, 3]
