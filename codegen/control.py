@@ -161,12 +161,11 @@ def emit_loop(body: Body, node: Node) -> None:
     gil = ExitStack()
     is_late = _release_gil(body, node, count, gil)
     before = b.block
-    header, work, done = (b.append_basic_block(f"loop.{part}") for part in ("test", "body", "done"))
-    b.branch(header)
-    b.position_at_end(header)
-    counter, go_on = b.phi(I64), b.phi(ll.IntType(1))
+    work, done = (b.append_basic_block(f"loop.{part}") for part in ("body", "done"))
+    b.cbranch(_goes_on(body, node, condition, I64(0), count), work, done)
+    b.position_at_end(work)
+    counter = b.phi(I64)
     counter.add_incoming(I64(0), before)
-    go_on.add_incoming(condition, before)
     phis = {p: [b.phi(v.type) for v in values] for p, values in starts.items()}
     for param, values in starts.items():
         for phi, value in zip(phis[param], values, strict=True):
@@ -174,8 +173,6 @@ def emit_loop(body: Body, node: Node) -> None:
     for param, values in phis.items():
         _name(body, param, values)
     body.numbers[inner.params[0]] = counter
-    b.cbranch(b.and_(go_on, b.icmp_signed("<", counter, count)), work, done)
-    b.position_at_end(work)
     body.can_leave = body.can_leave and not body.has_effect(inner)
     with body.inside(inner):
         for param, slot in slots.items():
@@ -191,22 +188,40 @@ def emit_loop(body: Body, node: Node) -> None:
             with b.if_then(b.icmp_signed("==", counter, turns), likely=False):
                 entry.give_gil()
     latch = b.block
-    counter.add_incoming(b.add(counter, I64(1), flags=("nsw",)), latch)
-    go_on.add_incoming(following, latch)
+    turn = b.add(counter, I64(1), flags=("nsw",))
+    counter.add_incoming(turn, latch)
     for param, values in results.items():
         for phi, value in zip(phis[param], values, strict=True):
             phi.add_incoming(value, latch)
-    b.branch(header)
+    b.cbranch(_goes_on(body, node, following, turn, count), work, done)
     b.position_at_end(done)
+    last = {p: _either(body, (before, starts[p][0]), (latch, results[p][0])) for p in phis}
     gil.close()
     entry.loop_depth -= 1
     for param, _, _, output in carried:
         if param in slots:
             body.objects[output] = entry.peek(slots[param])
         elif param in phis and isinstance(param.type, TensorType):
-            body.pointers[output] = phis[param][0]
+            body.pointers[output] = last[param]
         elif param in phis:
-            body.receive(output, phis[param][0])
+            body.receive(output, last[param])
+
+
+def _goes_on(
+    body: Body, node: Node, condition: ll.Value, turn: ll.Value, count: ll.Value
+) -> ll.Value:
+    """Whether a loop has a turn of that number; nobody waits for the last one of an endless one."""
+    if is_endless(body.plan, node):
+        return condition
+    return body.b.and_(condition, body.b.icmp_signed("<", turn, count))
+
+
+def _either(body: Body, *values: tuple[ll.Block, ll.Value]) -> ll.Value:
+    """The value that comes from the block in front of this one."""
+    phi = body.b.phi(values[0][1].type)
+    for block, value in values:
+        phi.add_incoming(value, block)
+    return phi
 
 
 def _release_gil(body: Body, node: Node, count: ll.Value, gil: ExitStack) -> bool:

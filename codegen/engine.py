@@ -278,7 +278,7 @@ def _has_control(function: llb.ValueRef) -> bool:
     """Whether a function has loops of a plan's body (`codegen.control`): LLVM's value numbering
     may fail an assertion of its own on them, which ends the process, and the back end's does here.
     """
-    return any(block.name.startswith("loop.test") for block in function.blocks)
+    return any(block.name.startswith("loop.body") for block in function.blocks)
 
 
 @cache

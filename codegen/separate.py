@@ -22,7 +22,7 @@ from ir import field, record
 LONG = 100_000  # characters of an entry: 300 blocks, 0.15 s of optimization
 FULL, AS_IT_STANDS = 2, 0
 
-_LOOP = re.compile(r'^"?loop\.test', re.M)  # of `codegen.control`
+_LOOP = re.compile(r'^"?loop\.body', re.M)  # of `codegen.control`
 _NAME = re.compile(r'@("[^"]*"|[\w.$]+)')
 
 

@@ -72,6 +72,6 @@ def test_two_plans_may_use_the_same_names() -> None:
 
 def test_short_entries_and_loops_stay_whole() -> None:
     short = MODULE.replace(STEPS, "").replace(f"x.{COUNT}", "x.0")
-    loop = MODULE.replace('entry:\n  %"n"', 'entry:\n  br label %"loop.test"\nloop.test:\n  %"n"')
+    loop = MODULE.replace('entry:\n  %"n"', 'entry:\n  br label %"loop.body"\nloop.body:\n  %"n"')
     for text in (short, loop):
         assert [(p.text, p.opt) for p in separate(text)] == [(text, FULL)]
