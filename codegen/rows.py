@@ -3,8 +3,8 @@
 An accumulator has as many lanes as vectors have (each lane sums its own elements), or one when
 nothing is vectorized. Along a vectorized row the lanes are folded afterwards, by halving.
 
-Long float32 sums lose accuracy, so a row of more than BLOCK elements is summed block by block, and
-the blocks' sums in float64:
+Long float32 sums lose accuracy, so a row of more than PER_LANE elements for each lane is summed
+block by block, and the blocks' sums in float64:
 
     total = 0.0 (float64)
     for each block:   lanes = 0; for each vector of the block: lanes += x;   total += fold(lanes)
@@ -31,7 +31,7 @@ from ir import Dim, DType, Reduction, dtypes, hint, opmath, product, record
 
 I64, BYTE = ll.IntType(64), ll.IntType(8)
 UNROLL = 8  # vectors of a short row that are written out, so that rows overlap in the pipeline
-BLOCK = 1 << 13  # elements that are summed in float32 (per vector loop)
+PER_LANE = 512  # elements that one lane adds up in float32
 
 
 @record(frozen=False, eq=False)
@@ -59,6 +59,11 @@ class RowEmitter(TileEmitter):
         """Whether the row itself is vectorized, so that lanes must be folded."""
         return self.plan.vector is not None and self.plan.vector in self.plan.reduced
 
+    @property
+    def block(self) -> int:
+        """The elements of a row that are summed in float32."""
+        return PER_LANE * (self.width if self.is_along else 1)
+
     def reduce(self, reduces: Sequence[Reduce], roots: Sequence[Root]) -> None:
         """One phase: run over the row, combining `reduces` and storing `roots`."""
         accumulators = [self.accumulator(r) for r in reduces]
@@ -69,7 +74,7 @@ class RowEmitter(TileEmitter):
         rule = reduce.node.op.rule
         assert isinstance(rule, Reduction)
         dtype = opmath(rule.accumulate(element_dtype(reduce.node, self.known)))
-        is_blocked = rule.is_sum and dtype is dtypes.float32 and hint(self.count(reduce)) > BLOCK
+        is_blocked = rule.is_sum and dtype is dtypes.float32 and hint(self.count(reduce)) > self.block
         return Accumulator(reduce, rule, dtype, is_blocked)
 
     def totals(
@@ -145,7 +150,7 @@ class RowEmitter(TileEmitter):
         roots: Sequence[Root],
     ) -> list[Lane]:
         """The innermost loop, block by block."""
-        length = BLOCK if self.is_along else BLOCK // 32
+        length = self.block
         block = Var("block", 1)
         count = self.b.udiv(self.b.add(self.b.sub(high, low), I64(length - 1)), I64(length))
 
