@@ -105,3 +105,17 @@ def test_targets(function: Callable[..., torch.Tensor]) -> None:
         target[2] = wrong
         with pytest.raises(IndexError, match="out of bounds"):
             native(x, target)
+
+
+def similar(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return F.cosine_similarity(x, y, dim=-1)
+
+
+def test_cosine_similarity() -> None:
+    """Also of nothing; what is broadcast has other norms, so that is called back."""
+    native, x, y = jit.jit(similar), torch.randn(4, 70), torch.randn(4, 70)
+    x[1] = 0
+    for columns in (70, 70, 70, 50, 1):
+        a, b = x[:, :columns], y[:, :50] if columns == 1 else y[:, :columns]
+        torch.testing.assert_close(native(a, b), similar(a, b), rtol=1e-5, atol=1e-6)
+    assert jit.stats(native).native >= 3

@@ -231,6 +231,22 @@ composite("frobenius_norm.dim(Tensor self, int[1] dim, bool keepdim=False) -> Te
           lambda b, x, dim, keepdim: _norm(b, x, 2, dim, keepdim, None))
 
 
+def _cosine_similarity(b: Any, x: Tensor, y: Tensor, dim: Any, eps: Any) -> Tensor | None:
+    """The sum of products of both, each divided by its norm."""
+    is_covered = x.type.is_complete and y.type.is_complete and x.type.shape == y.type.shape
+    if not is_constant(dim) or eps is None or not is_float(x, y) or not is_covered:
+        return None
+    parts = []
+    for tensor in (widen(b, x), widen(b, y)):
+        norm = b.clamp_min(_power_sum(b, tensor, 2, [dim], True), eps)
+        parts.append(b.div(tensor, norm))
+    return convert(b, b.sum(b.mul(*parts), [dim]), x.type.dtype)
+
+
+composite("cosine_similarity(Tensor x1, Tensor x2, int dim=1, float eps=1e-08) -> Tensor",
+          _cosine_similarity)
+
+
 # normalization ------------------------------------------------------------------------------------
 def _last_dims(x: Tensor, normalized_shape: Any) -> list[int] | None:
     """The dims that are normalized over; None when the input's last sizes are not these."""
