@@ -74,7 +74,8 @@ class RowEmitter(TileEmitter):
         rule = reduce.node.op.rule
         assert isinstance(rule, Reduction)
         dtype = opmath(rule.accumulate(element_dtype(reduce.node, self.known)))
-        is_blocked = rule.is_sum and dtype is dtypes.float32 and hint(self.count(reduce)) > self.block
+        is_long = hint(self.count(reduce)) > self.block
+        is_blocked = rule.is_sum and dtype is dtypes.float32 and is_long
         return Accumulator(reduce, rule, dtype, is_blocked)
 
     def totals(
