@@ -167,6 +167,10 @@ class Attention:
         factor = s.splat(s.const(1.0, self.dtype)) / sums
         self._scale(unit, s.where(sums == 0.0, zero, factor) if self.form.is_safe else factor)
 
+    def _nothing_ahead(self) -> tuple[ll.Value, ...]:
+        """Keys and values are in a cache already: tiles have nothing to fetch."""
+        return self.panel, i64(0), i64(0), i64(0)
+
     # scores ---------------------------------------------------------------------------------------
     def _score(self, unit: _Unit, first: ll.Value, count: ll.Value) -> None:
         """The products of queries and keys."""
@@ -178,6 +182,7 @@ class Attention:
                 offset(b, keys, b.mul(row, word["k_step"])), word["k_step"], i64(self.size),
                 self.panel, step, word["features"], offset(b, self.scores, b.mul(row, step)), step,
                 b.sub(count, row), i64(self.emitter.lanes), ll.Constant(ll.IntType(1), 0),
+                *self._nothing_ahead(),
             ])  # fmt: skip
 
     def _score_at(self, k: ll.Value) -> ll.Value:
@@ -268,7 +273,7 @@ class Attention:
             b.call(self.column_tile, [
                 offset(b, values, at), size, word["v_step"], self.scores, i64(self.vector), count,
                 offset(b, unit.place["c"], at), word["c_step"], b.sub(word["width"], column),
-                unit.width, adds,
+                unit.width, adds, *self._nothing_ahead(),
             ])  # fmt: skip
 
     def _scale(self, unit: _Unit, factors: Lane) -> None:

@@ -3,12 +3,16 @@
 A tile is `height` rows of C, one vector wide, whose sums stay in registers while k runs: a step
 along k loads one vector of B's panel and broadcasts one element of each of A's rows.
 
-    tile(a, row step, k step, panel, panel step, depth, c, c step, rows, width, adds)
+    tile(a, row step, k step, panel, panel step, depth, c, c step, rows, width, adds, ahead...)
     pack(source, source step, panel, depth, width)          panel[depth][one vector] of B
 
 Steps are bytes. `rows` may be more than the tile has; rows that are missing repeat the last one, so
 that reading and storing them changes nothing. Columns beyond `width` are computed and not stored:
 in a packed panel they are there. `adds` says whether the sums are added to what C holds.
+
+Meanwhile a tile fetches what will be read later: before each TURN steps `count` cache lines that
+are `down` bytes apart, from `ahead` on, which moves on by `along` bytes each time. These are the
+last four arguments.
 """
 
 from __future__ import annotations
@@ -29,8 +33,12 @@ from ir import DType
 ALIGNMENT = 64
 DEPTH = 256  # a panel stays in the level 1 cache with the rows of A that are multiplied with it
 GROUP = 8  # panels that are packed together from rows along k: a step reads as many cache lines
+TURN = 16  # steps along k between two times that a tile fetches ahead
+LINE = 64  # bytes of a cache line
 AHEAD = 16  # steps along k whose rows are on their way: each may be on a page of its own
-TILE_TYPE = ll.FunctionType(VOID, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, I1))
+TILE_TYPE = ll.FunctionType(
+    VOID, (PTR, I64, I64, PTR, I64, I64, PTR, I64, I64, I64, I1, PTR, I64, I64, I64)
+)
 PACK_TYPE = ll.FunctionType(VOID, (PTR, I64, PTR, I64, I64))
 
 
@@ -51,15 +59,11 @@ class Emitter:
         yield Lanes(b, self.lanes, self.target.instructions), function
         b.ret_void()
 
-    def prefetch(self, b: ll.IRBuilder, base: ll.Value, distance: ll.Value) -> None:
-        """Fetch a cache line that will be read soon; it need not exist."""
-        prefetch(b, offset(b, base, distance))
-
     # the tile -------------------------------------------------------------------------------------
     def tile(self, name: str, height: int, is_transposed: bool) -> None:
         """A tile of so many rows, which may be stored as columns."""
         with self.function(name, TILE_TYPE) as (s, function):
-            a, a_step, k_step, panel, panel_step, depth, c, c_step, rows, width, adds = (
+            a, a_step, k_step, panel, panel_step, depth, c, c_step, rows, width, adds, *ahead = (
                 function.args
             )
             b = s.builder
@@ -67,7 +71,7 @@ class Emitter:
             last = b.sub(rows, i64(1))
             numbers = [smaller(b, i64(k), last) for k in range(height)]
             starts = [offset(b, a, b.mul(k, a_step)) for k in numbers]
-            sums = self._sums(s, starts, k_step, panel, panel_step, depth)
+            sums = self._sums(s, starts, k_step, panel, panel_step, depth, ahead)
             is_whole = b.icmp_signed(">=", width, i64(self.lanes))
             store = TileStore(s, self.dtype, c, c_step, adds)
             if is_transposed:
@@ -92,22 +96,33 @@ class Emitter:
         panel: ll.Value,
         panel_step: ll.Value,
         depth: ll.Value,
+        ahead: Sequence[ll.Value],
     ) -> list[Lane]:
         """The products of rows and panel, summed along k in registers."""
         b = s.builder
         zero = s.splat(s.const(0.0, self.dtype)).value
+        first, count, down, along = ahead
 
         def step(k: ll.Value, sums: Sequence[ll.Value]) -> Sequence[ll.Value]:
             at = b.mul(k, k_step)
             y = s.load(offset(b, panel, b.mul(k, panel_step)), self.dtype)
-            self.prefetch(b, panel, b.mul(b.add(k, i64(AHEAD)), panel_step))
+            prefetch(b, offset(b, panel, b.mul(b.add(k, i64(AHEAD)), panel_step)))
             elements = [s.load_scalar(offset(b, start, at), self.dtype) for start in starts]
             return [
                 s.fma(s.splat(x), y, Lane(s, total, self.dtype)).value
                 for x, total in zip(elements, sums, strict=True)
             ]
 
-        return [Lane(s, x, self.dtype) for x in carried(b, depth, [zero] * len(starts), step)]
+        def steps(turn: ll.Value, sums: Sequence[ll.Value]) -> Sequence[ll.Value]:
+            line = offset(b, first, b.mul(turn, along))
+            with counted(b, count) as k:
+                prefetch(b, offset(b, line, b.mul(k, down)), level=2)
+            start = b.mul(turn, i64(TURN))
+            left = smaller(b, i64(TURN), b.sub(depth, start))
+            return carried(b, left, sums, lambda k, sums: step(b.add(start, k), sums))
+
+        turns = b.udiv(b.add(depth, i64(TURN - 1)), i64(TURN))
+        return [Lane(s, x, self.dtype) for x in carried(b, turns, [zero] * len(starts), steps)]
 
     # packing --------------------------------------------------------------------------------------
     def pack(self, name: str, is_transposed: bool) -> None:
@@ -132,7 +147,7 @@ class Emitter:
             for j, mask in enumerate(masks):
                 place = offset(b, row, j * self.vector_bytes)
                 part = s.load(place, self.dtype, mask)
-                self.prefetch(b, place, b.mul(i64(AHEAD // 2), step))
+                prefetch(b, offset(b, place, b.mul(i64(AHEAD // 2), step)))
                 to = offset(
                     b, panel, b.add(b.mul(k, i64(self.vector_bytes)), i64(j * self.panel_bytes))
                 )

@@ -28,17 +28,20 @@ from codegen.loops import counted
 from codegen.microkernel import (
     DEPTH,
     GROUP,
+    LINE,
     PACK_TYPE,
     TILE_TYPE,
+    TURN,
     Emitter,
     larger,
     smaller,
 )
-from codegen.product_form import TILES, Form
+from codegen.prefetch import prefetch
+from codegen.product_form import TALLEST, TILES, Form
 from codegen.product_record import Record
 from ir import record
 
-LINE = 64  # bytes of a cache line
+AT_ONCE = 2  # rows that are fetched at once
 EVEN = 16  # parts of k are as long as each other, up to so many steps
 
 
@@ -193,31 +196,40 @@ class Units:
                 column = b.mul(j, i64(lanes))
                 if form.is_c_transposed:
                     start = offset(b, fetched, b.mul(b.mul(tile, i64(form.height)), self.a_down))
-                    self._fetch(start, self.a_down, form.height, j, panels)
+                    ahead = self._ahead(start, self.a_down, TALLEST, j, panels)
                 elif form.is_b_transposed:
                     start = offset(b, part.next_b, b.mul(column, self.b_right))
                     each = b.add(b.mul(block, i64(TILES)), tile)
-                    self._fetch(start, self.b_right, lanes, each, _ceil(b, run.rows, form.height))
+                    ahead = self._ahead(
+                        start, self.b_right, lanes, each, _ceil(b, run.rows, form.height)
+                    )
+                else:
+                    ahead = part.next_b, i64(0), i64(0), i64(0)
                 there = b.add(b.mul(at, self.c_down), b.mul(column, self.c_right))
                 b.call(self.tile, [
                     offset(b, part.a, b.mul(at, self.a_down)), self.a_down, self.a_along,
                     offset(b, part.panels, b.mul(j, part.along)), part.step, part.depth,
                     offset(b, run.c, there), self.c_step, b.sub(run.rows, at),
-                    b.sub(run.width, column), part.adds,
+                    b.sub(run.width, column), part.adds, *ahead,
                 ])  # fmt: skip
 
-    def _fetch(
+    def _ahead(
         self, start: ll.Value, step: ll.Value, rows: int, share: ll.Value, shares: ll.Value
-    ) -> None:
-        """Share `share` of so many rows along k that will be read soon."""
+    ) -> tuple[ll.Value, ...]:
+        """Fetch share `share` of so many rows along k that will be read soon: here, or, where that
+        would be so much at once that it had to be waited for, by a tile that gets these arguments.
+        """
         b = self.b
         count = b.udiv(b.add(b.sub(shares, i64(1)), i64(rows)), shares)
         first = b.mul(share, count)
         left = larger(b, smaller(b, count, b.sub(i64(rows), first)), i64(0))
-        with counted(b, left) as k:
-            row = offset(b, start, b.mul(b.add(first, k), step))
+        is_much = b.icmp_signed(">", count, i64(AT_ONCE))
+        first_row = offset(b, start, b.mul(first, step))
+        with counted(b, b.select(is_much, i64(0), left)) as k:
+            row = offset(b, first_row, b.mul(k, step))
             for line in range(0, DEPTH * self.size, LINE):
-                self.emitter.prefetch(b, row, i64(line))
+                prefetch(b, offset(b, row, line))
+        return first_row, b.select(is_much, left, i64(0)), step, i64(TURN * self.size)
 
     def _packed(
         self, source: ll.Value, depth: ll.Value, run: _Run
