@@ -27,24 +27,35 @@ from codegen.torch_abi import has_no_modes, is_plain
 
 if TYPE_CHECKING:
     from codegen.attention import fuse_attention
-    from codegen.engine import assembly
+    from codegen.cache import fingerprint
+    from codegen.engine import assembly, default_cache
     from codegen.images import lay_out_images
-    from codegen.plan import Plan, compile_plan
-    from codegen.runtime import forward_entry, slow_entry
+    from codegen.plan import Emitted, Plan, compile_plan, emit, relink_plan
+    from codegen.record import Record, Stale, Unstorable
+    from codegen.runtime import environment, forward_entry, slow_entry
     from codegen.survey import Place, places
     from codegen.target import host
     from codegen.winograd import winograd_matrices
 
 _LATER = {
+    "Emitted": "plan",
     "Place": "survey",
     "Plan": "plan",
+    "Record": "record",
+    "Stale": "record",
+    "Unstorable": "record",
     "assembly": "engine",
     "compile_plan": "plan",
+    "default_cache": "engine",
+    "emit": "plan",
+    "environment": "runtime",
+    "fingerprint": "cache",
     "forward_entry": "runtime",
     "fuse_attention": "attention",
     "host": "target",
     "lay_out_images": "images",
     "places": "survey",
+    "relink_plan": "plan",
     "slow_entry": "runtime",
     "winograd_matrices": "winograd",
 }
@@ -55,6 +66,7 @@ __all__ = [
     "Captured",
     "ConstParam",
     "DictParam",
+    "Emitted",
     "FloatParam",
     "HeldParam",
     "IntParam",
@@ -63,11 +75,18 @@ __all__ = [
     "Param",
     "Place",
     "Plan",
+    "Record",
     "Refused",
     "SequenceParam",
+    "Stale",
     "TensorParam",
+    "Unstorable",
     "assembly",
     "compile_plan",
+    "default_cache",
+    "emit",
+    "environment",
+    "fingerprint",
     "forward_entry",
     "fuse_attention",
     "has_no_modes",
@@ -75,6 +94,7 @@ __all__ = [
     "is_plain",
     "lay_out_images",
     "places",
+    "relink_plan",
     "set_entry",
     "slow_entry",
     "winograd_matrices",

@@ -52,7 +52,7 @@ class UnknownSymbol(LookupError):
 class Library:
     """Linked code. Its addresses are valid as long as the library is referenced."""
 
-    __slots__ = ("_exports", "_tracker", "compile_seconds", "is_cached", "size")
+    __slots__ = ("_exports", "_tracker", "compile_seconds", "is_cached", "parts", "size")
 
     def __init__(
         self,
@@ -61,9 +61,12 @@ class Library:
         size: int,
         seconds: float,
         is_cached: bool,
+        parts: Sequence[str] = (),
     ) -> None:
         self._tracker = tracker
         self._exports = frozenset(exports)
+        self.parts = parts
+        """Names of its objects in the cache."""
         self.size = size
         """Bytes of the object."""
         self.compile_seconds = seconds
@@ -157,10 +160,31 @@ class Engine:
         """
         start = time.perf_counter()
         source = source if isinstance(source, Source) else Source.of(source)
-        made = [self._object(part) for part in separate(source.text)]
-        tracker = self._link([body for body, _ in made], source, imports or {})
+        parts = separate(source.text)
+        made = [self._object(part) for part in parts]
+        tracker = self._link(
+            [body for body, _ in made], source.exports, source.imports, imports or {}
+        )
         size, is_cached = sum(len(body) for body, _ in made), all(known for _, known in made)
-        return Library(tracker, source.exports, size, time.perf_counter() - start, is_cached)
+        seconds, names = time.perf_counter() - start, tuple(map(self.key, parts))
+        return Library(tracker, source.exports, size, seconds, is_cached, names)
+
+    def relink(
+        self,
+        parts: Sequence[str],
+        exports: Sequence[str],
+        names: Sequence[str],
+        imports: Mapping[str, int],
+    ) -> Library | None:
+        """Link objects of the cache by their names; None when one is no longer there."""
+        start = time.perf_counter()
+        found = [self.objects.get(part) if self.objects is not None else None for part in parts]
+        bodies = [body for body in found if body is not None]
+        if len(bodies) != len(parts):
+            return None
+        tracker = self._link(bodies, exports, names, imports)
+        size = sum(map(len, bodies))
+        return Library(tracker, exports, size, time.perf_counter() - start, True, parts)
 
     def key(self, part: Part) -> str:
         """Name of a part's object in the cache."""
@@ -180,13 +204,17 @@ class Engine:
         return body, False
 
     def _link(
-        self, bodies: Sequence[bytes], source: Source, imports: Mapping[str, int]
+        self,
+        bodies: Sequence[bytes],
+        exports: Sequence[str],
+        names: Sequence[str],
+        imports: Mapping[str, int],
     ) -> llb.ResourceTracker:
         builder = llb.JITLibraryBuilder().add_current_process()
         for body in bodies:
             builder.add_object_img(body)
-        addresses = {name: imports.get(name) or self._resolve(name) for name in source.imports}
-        for name in source.exports:
+        addresses = {name: imports.get(name) or self._resolve(name) for name in names}
+        for name in exports:
             builder.export_symbol(name)
         with LOCK:
             for name, address in addresses.items():

@@ -118,6 +118,11 @@ class Constants:
     def imports(self) -> Mapping[str, int]:
         return {name: key for key, name in self._names.items()}
 
+    @property
+    def objects(self) -> dict[str, object]:
+        """The objects by their symbols."""
+        return dict(zip(self._names.values(), self._objects, strict=True))
+
 
 class EntryBuilder:
     """Emits one entry; see the module head. Guards are emitted on construction, then the body's

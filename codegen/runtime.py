@@ -38,9 +38,11 @@ import os
 import sys
 from functools import cache
 
+import llvmlite
+
 from codegen import convolution, gemm, list_runtime, torch_abi
 from codegen.callable import TARGET_OFFSET
-from codegen.engine import LOCK, Engine, Library, Source, default_cache
+from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
 
 HEADER_BYTES = 4096
@@ -495,6 +497,15 @@ def resolve(name: str) -> int | None:
         with LOCK:
             return _convolution(name).address(name)
     return torch_abi.address(name)
+
+
+@cache
+def environment() -> str:
+    """What code depends on besides the graph that it was made from: the machine, and torch and
+    LLVM as they are here.
+    """
+    abi = (torch_abi.LAYOUT, torch_abi.DISPATCH, torch_abi.VERSION)
+    return f"{engine().target} {PIPELINE} {llvmlite.__version__} {abi}"
 
 
 def runtime() -> Library:

@@ -456,6 +456,7 @@ def _find_layout() -> tuple[TensorLayout | None, str]:
         return None, str(failure)
 
 
+VERSION = str(torch.__version__)
 LAYOUT, LAYOUT_REASON = _find_layout()
 DISPATCH = _find_dispatch_state()
 

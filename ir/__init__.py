@@ -8,6 +8,7 @@ from ir.abstract import Known
 from ir.alias import Aliases
 from ir.bounds import LENGTHS, WHOLE, Interval
 from ir.builder import Builder
+from ir.canonical import Unstable, canonical, stable
 from ir.classes import ClassDef, ClassKind, Field, Method, Program, Role, ScriptObject, class_of
 from ir.dims import (
     MINIMUM,
@@ -198,12 +199,14 @@ __all__ = [
     "TypeRuleError",
     "UnionType",
     "Unknown",
+    "Unstable",
     "UnsupportedError",
     "Value",
     "VerifyError",
     "View",
     "attention",
     "autograd_nodes",
+    "canonical",
     "class_of",
     "compute_then_copy",
     "constant_of",
@@ -236,6 +239,7 @@ __all__ = [
     "run_pipeline",
     "same_dim",
     "size_max",
+    "stable",
     "strides",
     "symbols_of",
     "target_of",

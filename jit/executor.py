@@ -36,12 +36,14 @@ from jit.captures import Extra, are_current, guards
 from jit.collector import paused
 from jit.config import Config
 from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_strict, note_compiled
+from jit.job import Job
 from jit.plainness import bailout_reason
 from jit.profile import History, Kind, Measured, observe
 from jit.reasons import REASONS, Counters, JitWarning
+from jit.remembered import find, make
 from jit.roles import Role
 from jit.script.resolve import Capture
-from jit.specialize import Given, Specialized, specialize
+from jit.specialize import Given
 
 _KINDS = 256  # kinds that a site remembers
 _FINAL = (
@@ -57,20 +59,13 @@ class Compiled:
 
     site: Site
     kind: Kind
-    names: Sequence[str]
-    specialized: Specialized
+    job: Job
+    guards: Sequence[str]
+    """What a call must bring, as readable text."""
     plan: codegen.Plan
     seconds: float
     faults: int = 0
     """Faults of the plan that were counted."""
-
-    def guards(self) -> list[str]:
-        """What a call must bring, as readable text."""
-        passed = [
-            f"{name}: {param}" for name, param in zip(self.names, self.plan.params, strict=True)
-        ]
-        captured = [f"captured {c.key}: {c.param}" for c in self.plan.captured]
-        return [*passed, *captured, *map(str, self.specialized.facts.assumptions)]
 
 
 @record
@@ -261,17 +256,10 @@ class Executor:
         start = time.perf_counter()
         try:
             with paused():
-                specialized = self._specialize(site, call, values, history, measures)
-                plan = codegen.compile_plan(
-                    specialized.graph,
-                    specialized.params,
-                    specialized.known,
-                    specialized.facts,
-                    keywords=call.binding.shape[1],
-                    captured=specialized.captured,
-                    taken=specialized.taken,
-                    compile_later=self.compile_later,
-                )
+                job = self._job(site, call, values, kind, measures)
+                found = None if is_strict(site.graph) else find(job)
+                plan, lines = found or make(job)
+                job.settle()
         except TypeRuleError as error:
             self.log(f"not compiled: {error}")
             return "eager refuses"
@@ -291,30 +279,28 @@ class Executor:
             return self._refuse(site, kind, "compiler error", text)
         if is_strict(site.graph):
             demand(self.name, _callbacks(plan))
-        note_compiled(specialized.graph)
+        note_compiled(lambda: job.specialized().graph)
         history.cover(measures, is_refined)
         seconds = time.perf_counter() - start
-        self.log(f"compiled in {seconds * 1e3:.0f} ms: {len(plan.kernels)} kernels")
-        self._install(
-            Compiled(site, kind, call.binding.names, specialized, plan, seconds), is_refined
-        )
+        self.log(f"compiled in {seconds * 1e3:.0f} ms: {plan.kernel_count} kernels")
+        self._install(Compiled(site, kind, job, lines, plan, seconds), is_refined)
         return None
 
-    def _specialize(
-        self, site: Site, call: Call, values: Sequence[Any], history: History, measures: Measured
-    ) -> Specialized:
+    def _job(
+        self, site: Site, call: Call, values: Sequence[Any], kind: Kind, measures: Measured
+    ) -> Job:
         binding, count = call.binding, len(call.passed)
-        extras = list(zip(site.extras, values[count:], strict=True))
-        given = Given(call.passed, binding.names, site.passed_roles(binding), site.held(binding))
-        made = specialize(
+        return Job(
             site.graph,
             site.sources(binding),
-            given,
-            extras,
-            lambda facts: history.dims(measures, facts),
+            Given(call.passed, binding.names, site.passed_roles(binding), site.held(binding)),
+            list(zip(site.extras, values[count:], strict=True)),
+            kind,
+            site.histories[kind],
+            measures,
+            guards(site.captures),
+            binding.shape[1],
         )
-        made.captured.extend(guards(site.captures))
-        return made
 
     def _refuse(self, site: Site, kind: Kind, reason: str, message: str) -> str:
         self.log(f"refused: {message}")

@@ -150,7 +150,7 @@ def _plan_report(
 ) -> PlanReport:
     plan = made.plan
     return PlanReport(
-        made.guards(),
+        list(made.guards),
         plan.hits,
         made.seconds,
         plan.library.is_cached,
@@ -158,7 +158,7 @@ def _plan_report(
         _placed(_source_lines(function), codegen.places(plan)),
         [f"{kernel.schedule}\n    {_indented(str(kernel.nest))}" for kernel in plan.kernels],
         [explain(part, ir=ir, asm=asm) for part in plan.parts.values()],
-        f"{made.specialized.graph}\n{plan.llvm}" if ir else None,
+        f"{made.job.specialized().graph}\n{plan.llvm}" if ir else None,
         codegen.assembly(plan.llvm, codegen.host()) if asm else None,
     )
 

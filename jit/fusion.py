@@ -11,7 +11,7 @@ accepted without effect.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ir import CompileError, Graph, Span
 from jit.config import DEFAULT
@@ -28,7 +28,7 @@ class StrictFusionError(CompileError, RuntimeError):
 class _Controls(threading.local):
     strict = 0  # blocks of strict_fusion that this thread is in
     is_optimizing = True
-    latest: Graph | None = None
+    latest: Callable[[], Graph] | None = None
 
 
 _CONTROLS = _Controls()
@@ -95,7 +95,7 @@ def is_optimizing() -> bool:
     return _CONTROLS.is_optimizing
 
 
-def note_compiled(graph: Graph) -> None:
+def note_compiled(graph: Callable[[], Graph]) -> None:
     """Take notice of a specialized graph that has become a plan."""
     _CONTROLS.latest = graph
 
@@ -168,4 +168,4 @@ def last_executed_optimized_graph() -> Graph | None:
     """The specialized graph that this thread compiled last; None before there was one. (Which plan
     a call ran, `f.graph_for(*args)` tells.)
     """
-    return _CONTROLS.latest
+    return None if _CONTROLS.latest is None else _CONTROLS.latest()

@@ -73,13 +73,14 @@ class Members:
         self(*args, **kwargs)  # type: ignore[operator]
         for made in self.executor.compiled:
             if made.plan.hits > before.get(id(made), 0):
-                return made.specialized.graph
+                return made.job.specialized().graph
         return self.graph
 
     def get_debug_state(self) -> GraphExecutorState:
         """The graph, and the plans in the order in which calls try them."""
         plans = [
-            ExecutionPlan(c.specialized.graph, c.guards(), c.plan.hits) for c in self.executor.chain
+            ExecutionPlan(c.job.specialized().graph, list(c.guards), c.plan.hits)
+            for c in self.executor.chain
         ]
         return GraphExecutorState(self.graph, plans, self.graph)
 

@@ -65,7 +65,7 @@ def stats(f: Callable[..., Any]) -> Stats:
     """The counters of a compiled function (or bound method of one); TypeError for anything else."""
     executor = compiled_function(f).executor
     plans = tuple(
-        PlanStats(tuple(c.guards()), c.plan.hits, c.seconds, c not in executor.chain)
+        PlanStats(tuple(c.guards), c.plan.hits, c.seconds, c not in executor.chain)
         for c in executor.compiled
     )
     counts = executor.counters.snapshot()

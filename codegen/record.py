@@ -1,0 +1,100 @@
+"""A plan as the cache keeps it: what another process needs to link it again without lowering it.
+
+    Record ── pickle ──► bytes in the object cache       objects by the names that code uses;
+    live objects (holders of weights, captured values)   by their position in a list of the caller's
+
+Code refers to Python objects by name. Those that live in the process (a module's dict, a captured
+function) are `live`: the caller, who found the record by a key that says where such objects come
+from, lists them in the same order each time. The others must be what any process has or can make:
+plain data, and classes and functions that a module holds. Anything else has no record.
+"""
+
+from __future__ import annotations
+
+import enum
+import io
+import pickle
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+_BY_NAME = (type, FunctionType, BuiltinFunctionType, enum.Enum)
+_DATA = (bool, int, float, str, bytes, complex, type(None))  # their identity does not count
+_TORCH = ("dtype", "device", "layout", "memory_format", "Size")
+
+
+class Unstorable(ValueError):
+    """An object that another process could not find again."""
+
+
+class Stale(ValueError):
+    """A record that does not fit this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a plan was linked from."""
+
+    parts: tuple[str, ...]
+    """Names of its objects in the object cache."""
+    exports: tuple[str, ...]
+    imports: tuple[str, ...]
+    objects: dict[str, Any]
+    """The Python objects that code refers to, by name."""
+    kernels: int
+    guards: tuple[str, ...]
+    """What a call must bring, as readable text."""
+
+    def dump(self, live: Sequence[object]) -> bytes:
+        """The record as bytes. Raises Unstorable."""
+        out = io.BytesIO()
+        fields = (self.parts, self.exports, self.imports, self.objects, self.kernels, self.guards)
+        try:
+            _Pickler(out, live).dump(fields)
+        except (pickle.PicklingError, AttributeError, TypeError, RecursionError) as error:
+            raise Unstorable(str(error)) from error
+        return out.getvalue()
+
+    @staticmethod
+    def load(data: bytes, live: Sequence[object]) -> Record:
+        """The record of bytes that `dump` made. Raises Stale."""
+        try:
+            parts, exports, imports, objects, kernels, guards = _Unpickler(data, live).load()
+        except (
+            pickle.UnpicklingError,
+            AttributeError,
+            ImportError,
+            IndexError,
+            ValueError,
+        ) as error:
+            raise Stale(str(error)) from error
+        interned = {n: sys.intern(o) if type(o) is str else o for n, o in objects.items()}
+        return Record(parts, exports, imports, interned, kernels, guards)
+
+
+class _Pickler(pickle.Pickler):
+    """Writes live objects as their positions."""
+
+    def __init__(self, file: io.BytesIO, live: Sequence[object]) -> None:
+        super().__init__(file, protocol=5)
+        self._positions = {id(o): k for k, o in enumerate(live) if not isinstance(o, _DATA)}
+
+    def persistent_id(self, obj: object) -> int | None:
+        return self._positions.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        is_torch = type(obj).__module__ == "torch" and type(obj).__name__ in _TORCH
+        if is_torch or isinstance(obj, _BY_NAME):
+            return NotImplemented
+        raise Unstorable(f"a {type(obj).__qualname__}")
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, live: Sequence[object]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._live = live
+
+    def persistent_load(self, position: int) -> object:
+        return self._live[position]

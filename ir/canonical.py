@@ -1,0 +1,115 @@
+"""A graph as text that is the same in every process, so that what was made from it once is found
+again.
+
+The text has everything that decides what is computed: operators by their schemas, operands by
+number, types, constants by value. It leaves out names and spans, which are for people, and
+constants that nobody reads. Values without a stable form (tensors, objects with a state, functions
+that no module holds) raise `Unstable`.
+"""
+
+from __future__ import annotations
+
+import enum
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+from ir.dtypes import DType
+from ir.graph import Block, Graph, Node, Value
+from ir.types import ObjectType, TupleType, Type
+
+_BY_REPR = (bool, int, float, complex, str, bytes, range, type(None))
+
+
+class Unstable(ValueError):
+    """A value whose text would differ from one process to the next."""
+
+
+def canonical(graph: Graph, tensors: Collection[Node] = ()) -> str:
+    """The text of a graph, whose constants `tensors` hold any tensors. Raises Unstable."""
+    return "\n".join(_Writer(tensors).block(graph.block))
+
+
+def stable(value: Any) -> str:
+    """The text of a constant: plain data, types, enum members, what a module holds under a name,
+    and containers of such. Raises Unstable.
+    """
+    if type(value) in _BY_REPR:
+        return repr(value)
+    if isinstance(value, Type):
+        return f"type {_type_text(value)}"
+    if isinstance(value, DType):
+        return f"dtype {value.name}"
+    if isinstance(value, enum.Enum):
+        return f"{_path(type(value))}.{value.name}={stable(value.value)}"
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return _path(value)
+    if type(value) in (list, tuple):
+        return f"{type(value).__name__}({', '.join(map(stable, value))})"
+    if type(value) is dict:
+        pairs = (f"{stable(key)}: {stable(item)}" for key, item in value.items())
+        return f"dict({', '.join(pairs)})"
+    raise Unstable(type(value).__qualname__)
+
+
+def _path(thing: Any) -> str:
+    """Where a module holds a class or function."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
+    found: Any = sys.modules.get(module or "")
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not thing:
+        raise Unstable(f"{module}.{name}")
+    return f"{module}.{name}"
+
+
+def _type_text(type_: Type) -> str:
+    """A type as it is printed, with the class behind it where that counts."""
+    if isinstance(type_, ObjectType | TupleType) and type_.cls is not None:
+        return f"{type_} of {_path(type_.cls)}"
+    return str(type_)
+
+
+class _Writer:
+    """Numbers values in the order of their definitions."""
+
+    def __init__(self, tensors: Collection[Node]) -> None:
+        self.tensors = tensors
+        self.numbers: dict[Value, int] = {}
+        self.types: dict[int, str] = {}
+
+    def block(self, block: Block) -> list[str]:
+        lines = [f"({self._defined(block.params)})"]
+        for node in block.nodes:
+            if node.name == "prim::Constant" and not node.output.uses:
+                continue
+            lines.append(self._node(node))
+            for inner in node.blocks:
+                lines += ["{", *self.block(inner), "}"]
+        return [*lines, f"-> {self._read(block.returns)}"]
+
+    def _node(self, node: Node) -> str:
+        attrs = "".join(f" {k}={self._attribute(node, v)}" for k, v in node.attrs.items())
+        read = self._read(node.inputs)
+        return f"{self._defined(node.outputs)} = {node.op.qualified}({read}){attrs}"
+
+    def _attribute(self, node: Node, value: Any) -> str:
+        if isinstance(value, Graph):
+            return "\n".join(["graph {", *_Writer(self.tensors).block(value.block), "}"])
+        return "tensor" if node in self.tensors else stable(value)
+
+    def _defined(self, values: Iterable[Value]) -> str:
+        return ", ".join(f"{self._number(v)}: {self._type(v.type)}" for v in values)
+
+    def _read(self, values: Sequence[Value]) -> str:
+        return ", ".join(str(self._number(v)) for v in values)
+
+    def _number(self, value: Value) -> int:
+        return self.numbers.setdefault(value, len(self.numbers))
+
+    def _type(self, type_: Type) -> str:
+        found = self.types.get(id(type_))
+        if found is None:
+            found = self.types[id(type_)] = _type_text(type_)
+        return found
