@@ -35,11 +35,10 @@ _DATA = (bool, int, float, complex, str, bytes, type(None))
 _TORCH_DATA = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size)
 
 
-Found = tuple[codegen.Plan, Sequence[str]]  # with the plan's guards as text
-
-
-def find(job: Job) -> Found | None:
-    """The plan of a job that was done before; None when there is none. Names the job's key."""
+def find(job: Job) -> tuple[codegen.Plan, Sequence[str]] | None:
+    """The plan of a job that was done before and its guards as text; None when there is none. Names
+    the job's key.
+    """
     objects = codegen.default_cache()
     if objects is None:
         return None
@@ -60,9 +59,9 @@ def find(job: Job) -> Found | None:
     return plan, record.guards
 
 
-def make(job: Job) -> Found:
-    """A new plan, remembered for later processes when the job has a key. Raises what
-    `codegen.compile_plan` does.
+def make(job: Job) -> tuple[codegen.Plan, Sequence[str]]:
+    """A new plan and its guards as text, remembered for later processes when the job has a key.
+    Raises what `codegen.compile_plan` does.
     """
     plan, objects = job.compile(), codegen.default_cache()
     lines = job.guard_lines()
