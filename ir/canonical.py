@@ -28,7 +28,7 @@ class Unstable(ValueError):
 
 def canonical(graph: Graph, tensors: Collection[Node] = ()) -> str:
     """The text of a graph, whose constants `tensors` hold any tensors. Raises Unstable."""
-    return "\n".join(_Writer(tensors).block(graph.block))
+    return "\n".join(_Writer(tensors, {graph: 0}).block(graph.block))
 
 
 def stable(value: Any) -> str:
@@ -74,8 +74,10 @@ def _type_text(type_: Type) -> str:
 class _Writer:
     """Numbers values in the order of their definitions."""
 
-    def __init__(self, tensors: Collection[Node]) -> None:
+    def __init__(self, tensors: Collection[Node], graphs: dict[Graph, int]) -> None:
         self.tensors = tensors
+        self.graphs = graphs
+        """The graphs met so far, which may call each other."""
         self.numbers: dict[Value, int] = {}
         self.types: dict[int, str] = {}
 
@@ -96,8 +98,15 @@ class _Writer:
 
     def _attribute(self, node: Node, value: Any) -> str:
         if isinstance(value, Graph):
-            return "\n".join(["graph {", *_Writer(self.tensors).block(value.block), "}"])
+            return self._graph(value)
         return "tensor" if node in self.tensors else stable(value)
+
+    def _graph(self, graph: Graph) -> str:
+        if graph in self.graphs:
+            return f"graph {self.graphs[graph]}"
+        self.graphs[graph] = len(self.graphs)
+        body = _Writer(self.tensors, self.graphs).block(graph.block)
+        return "\n".join([f"graph {self.graphs[graph]} {{", *body, "}"])
 
     def _defined(self, values: Iterable[Value]) -> str:
         return ", ".join(f"{self._number(v)}: {self._type(v.type)}" for v in values)

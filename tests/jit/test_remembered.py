@@ -128,6 +128,12 @@ def pair(x: Tensor, more: list[Tensor]) -> tuple[Tensor, int]:
     return x + more[0] * more[1], len(more)
 
 
+def countdown(x: Tensor, n: int) -> Tensor:
+    if n <= 0:
+        return x
+    return countdown(x * 2, n - 1) + 1
+
+
 def called_back(x: Tensor) -> Tensor:
     return torch.linalg.pinv(x + 1) * 2
 
@@ -149,6 +155,7 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (typed, (X, torch.int32)),
     (pair, (X, [Y, Y])),
     (pair, (X, [Y, Y, X])),
+    (countdown, (X, 3)),
     (called_back, (X,)),
 ]
 
@@ -163,7 +170,7 @@ def test_plans_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_plans_without_callbacks_are_found_again(objects: ObjectCache, emitted: list[str]) -> None:
-    native = [(f, args) for f, args in CALLS if f not in (mode, called_back)]
+    native = [(f, args) for f, args in CALLS if f not in (mode, countdown, called_back)]
     for _ in range(2):
         emitted.clear()
         objects.counters.clear()
