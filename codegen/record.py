@@ -16,9 +16,10 @@ import io
 import pickle
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
+
+from ir import record
 
 _BY_NAME = (type, FunctionType, BuiltinFunctionType, enum.Enum)
 _DATA = (bool, int, float, str, bytes, complex, type(None))  # their identity does not count
@@ -33,7 +34,7 @@ class Stale(ValueError):
     """A record that does not fit this process."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """What a plan was linked from."""
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
 import codegen
 from codegen import Captured
-from ir import Dim, Facts, Graph
+from ir import Dim, Facts, Graph, record, replace
 from jit.call import Source
 from jit.captures import Extra
 from jit.profile import History, Kind, Measured
 from jit.specialize import Given, Specialized, specialize
 
 
-@dataclass(eq=False, slots=True)
+@record(frozen=False, eq=False)
 class Job:
     """What decides a plan. `extras` are the tensors that the graph reads itself, as they are now;
     `history` and `measures` tell sizes; `guards` are those of captured names; `keywords` name the
