@@ -300,6 +300,7 @@ class Executor:
             measures,
             guards(site.captures),
             binding.shape[1],
+            self.compile_later,
         )
 
     def _refuse(self, site: Site, kind: Kind, reason: str, message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from jit.specialize import Given, Specialized, specialize
 class Job:
     """What decides a plan. `extras` are the tensors that the graph reads itself, as they are now;
     `history` and `measures` tell sizes; `guards` are those of captured names; `keywords` name the
-    last values passed.
+    last values passed; `compile_later` makes functions of parts that plans call back.
     """
 
     graph: Graph
@@ -33,6 +33,7 @@ class Job:
     measures: Measured
     guards: Sequence[Captured]
     keywords: Sequence[str]
+    compile_later: Callable[[Graph], Callable[..., Any]]
     key: str | None = None
     """The name of its record in the object cache (`jit.remembered`)."""
     made: Specialized | None = None
@@ -62,7 +63,12 @@ class Job:
 
     def _options(self) -> dict[str, Any]:
         made = self.specialized()
-        return {"keywords": self.keywords, "captured": made.captured, "taken": made.taken}
+        return {
+            "keywords": self.keywords,
+            "captured": made.captured,
+            "taken": made.taken,
+            "compile_later": self.compile_later,
+        }
 
     def guard_lines(self) -> list[str]:
         """What a call must bring, as readable text."""
