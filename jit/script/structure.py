@@ -147,7 +147,7 @@ def is_part(value: Any) -> bool:
 
 def is_plain_object(value: Any) -> bool:
     """Whether an object is its class and what its dict says."""
-    cls = type(value)
+    cls: Any = type(value)
     if cls.__new__ is not object.__new__ or isinstance(value, (*_NAMED, enum.Enum)):
         return False
     return type(getattr(value, "__dict__", None)) is dict and not _has_slots(cls)
