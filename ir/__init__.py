@@ -8,7 +8,6 @@ from ir.abstract import Known
 from ir.alias import Aliases
 from ir.bounds import LENGTHS, WHOLE, Interval
 from ir.builder import Builder
-from ir.canonical import Unstable, canonical, stable
 from ir.classes import ClassDef, ClassKind, Field, Method, Program, Role, ScriptObject, class_of
 from ir.dims import (
     MINIMUM,
@@ -67,6 +66,7 @@ from ir.records import field, record, replace
 from ir.registry import lookup, overloads
 from ir.schema import Schema, declared_schema, parse_schema
 from ir.source import Span
+from ir.stable_form import Unstable, canonical, stable
 from ir.strides import view_strides
 from ir.torch_bridge import (
     constant_of,
