@@ -47,6 +47,7 @@ from jit.script.dynamic import (
 from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
 from jit.script.keywords import built_items
+from jit.script.lazy import collect
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of, original_of
 from jit.script.scope import raise_exception, select
@@ -61,7 +62,10 @@ from jit.script.values import (
     PartialOf,
     PyObject,
     StarOf,
+    is_lazy,
 )
+
+_LAZY = (enumerate, zip, list)
 
 
 @expression(ast.Call)
@@ -124,6 +128,7 @@ def _keywords(frame: Frame, node: ast.expr) -> dict[str, Operand]:
 
 def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
     """Call an operand."""
+    given = _kept(frame, function, given)
     match function:
         case PyObject(obj, name):
             return call_object(frame, obj, name, given)
@@ -151,6 +156,27 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
         f"a value of type {function.type}" if isinstance(function, Value) else function.describe()
     )
     raise frame.mismatch(f"{what} cannot be called")
+
+
+def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
+    """Generators among the arguments: lists for functions of Python's own, which go over them
+    once; iterators for functions of users, which may do anything; as they are for `zip`.
+    """
+    if not any(map(is_lazy, (*given.args, *given.kwargs.values()))):
+        return given
+    obj = function.obj if isinstance(function, PyObject) else None
+    if obj in _LAZY:
+        return given
+    is_users = isinstance(function, Closure) or isinstance(obj, types.FunctionType)
+
+    def keep(operand: Operand) -> Operand:
+        if not is_lazy(operand):
+            return operand
+        return frame.require(operand) if is_users else collect(frame, operand)
+
+    return Arguments(
+        [keep(a) for a in given.args], {name: keep(a) for name, a in given.kwargs.items()}
+    )
 
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:

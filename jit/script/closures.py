@@ -27,20 +27,21 @@ def lending(frame: Frame, inner: Frame) -> Iterator[None]:
     """
     outer = inner.parent
     assert outer is not None
-    inner.lent = (outer.lent | shared_names(outer.source.node)) - local_names(inner.source.node)
-    if not inner.lent:
+    lent = (outer.lent | shared_names(outer.source.node)) - local_names(inner.source.node)
+    inner.lent |= lent
+    if not lent:
         yield
         return
-    if frame is not outer and not inner.lent <= frame.lent:
+    if frame is not outer and not lent <= frame.lent:
         raise frame.unsupported(
             "a nested function that shares variables by nonlocal is called outside of the function "
             "that defines it; return the value and assign it there"
         )
-    inner.scope.update(_variables(frame, inner.lent))
+    inner.scope.update(_variables(frame, lent))
     yield
-    for name in inner.lent:
+    for name in lent:
         frame.scope.pop(f"{name}?", None)
-    frame.scope.update(_variables(inner, inner.lent))
+    frame.scope.update(_variables(inner, lent))
 
 
 def _variables(frame: Frame, names: frozenset[str]) -> Scope:

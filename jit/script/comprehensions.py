@@ -15,11 +15,12 @@ from jit.script.constants import constant_of, make_list
 from jit.script.control import Loop
 from jit.script.dynamic import is_dynamic_value
 from jit.script.frame import Frame, expression
-from jit.script.iteration import Indexed, iteration
+from jit.script.generators import consume
+from jit.script.iteration import Indexed, iteration, opened
 from jit.script.names import stored_names
 from jit.script.scope import conditional
 from jit.script.targets import assign
-from jit.script.values import Instance, Operand, PyObject, RangeOf, values_of
+from jit.script.values import Instance, Operand, PyObject, RangeOf, is_lazy, values_of
 
 SHORT = 16  # elements of a range of constants up to which a comprehension is unrolled
 
@@ -29,7 +30,7 @@ Emit = Callable[[], None]
 @expression(ast.ListComp, ast.GeneratorExp)
 def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
     """A list; a generator is computed at once, which only its side effects could tell."""
-    source = frame.evaluate(node.generators[0].iter)
+    source = opened(frame, frame.evaluate(node.generators[0].iter))
     unrolled = _unrolled(frame, node, source)
     if unrolled is not None:
         return unrolled
@@ -77,7 +78,7 @@ def _unrolled(
 ) -> Operand | None:
     """One generator without test over a sequence of known length."""
     (generator, *more) = node.generators
-    if more or generator.ifs or is_dynamic_value(source):
+    if more or generator.ifs or is_dynamic_value(source) or is_lazy(source):
         return None
     hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
     over = _constant_range(frame, source) or iteration(frame, source)
@@ -131,8 +132,11 @@ def _generate(
         else:
             emit()
 
-    over = iteration(frame, frame.evaluate(generator.iter) if source is None else source)
-    if isinstance(over, Indexed):
+    source = opened(frame, frame.evaluate(generator.iter)) if source is None else source
+    over = () if is_lazy(source) else iteration(frame, source)
+    if is_lazy(source):
+        consume(frame, source, body, stored_names([node]))
+    elif isinstance(over, Indexed):
         trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
         Loop(
             frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))

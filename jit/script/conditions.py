@@ -169,7 +169,17 @@ def _combine(frame: Frame, nodes: list[ast.expr], is_and: bool) -> Condition:
 
 def _identity(frame: Frame, left: ast.expr, right: ast.expr) -> Condition:
     """`left is right`."""
-    a, b = frame.evaluate(left), frame.evaluate(right)
+    return identity(frame, frame.evaluate(left), frame.evaluate(right), left, right)
+
+
+def identity(
+    frame: Frame,
+    a: Operand,
+    b: Operand,
+    left: ast.expr | None = None,
+    right: ast.expr | None = None,
+) -> Condition:
+    """Whether two operands are one object; what that shows of the expressions that they are."""
     if not isinstance(a, Value) or not isinstance(b, Value):
         return Condition(_static_identity(frame, a, b))
     if a is b:
@@ -189,8 +199,8 @@ def _static_identity(frame: Frame, a: Operand, b: Operand) -> bool:
     raise frame.unsupported("`is` between these two cannot be decided while compiling")
 
 
-def _is_none(frame: Frame, subject: Value, node: ast.expr) -> Condition:
-    type_, path = subject.type, path_of(node)
+def _is_none(frame: Frame, subject: Value, node: ast.expr | None) -> Condition:
+    type_, path = subject.type, None if node is None else path_of(node)
     if type_ == NONE:
         return Condition(True)
     rest = without_none(type_)

@@ -16,9 +16,11 @@ from ir import NONE, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Va
 from jit.script.annotate import named_tuple_type
 from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.frame import Frame
+from jit.script.lazy import iterator
 from jit.script.scope import merge_types
 from jit.script.templates import comprehend
 from jit.script.values import (
+    GeneratorOf,
     Items,
     Method,
     Operand,
@@ -26,6 +28,8 @@ from jit.script.values import (
     PyObject,
     RangeOf,
     Static,
+    ZipOf,
+    is_lazy,
     values_of,
 )
 
@@ -149,6 +153,8 @@ def materialize(frame: Frame, operand: Static) -> Value:
     match operand:
         case Items(items):
             return make_tuple(frame, [frame.require(i) for i in items])
+        case GeneratorOf() | ZipOf() if is_lazy(operand):
+            return iterator(frame, operand)
         case RangeOf():
             return frame.require(comprehend(frame, "[x for x in source]", operand))
         case PyObject(obj, name):

@@ -15,10 +15,12 @@ from jit.script.classes import call_special
 from jit.script.conditions import truth
 from jit.script.dynamic import call_on
 from jit.script.frame import DEAD, Frame, statement
+from jit.script.generators import enclose
+from jit.script.names import stored_names
 from jit.script.scope import conditional
 from jit.script.targets import assign
 from jit.script.trying import afterwards, attempt, reraise
-from jit.script.values import Arguments, Instance, Operand, PyObject
+from jit.script.values import Arguments, GeneratorOf, Instance, Operand, PyObject
 
 
 @statement(ast.With)
@@ -34,6 +36,9 @@ def _items(frame: Frame, items: list[ast.withitem], node: ast.With) -> None:
     item, *rest = items
     with frame.at(item.context_expr):
         manager = frame.evaluate(item.context_expr)
+        if isinstance(manager, GeneratorOf):
+            _enclose(frame, manager, item, rest, node)
+            return
         if isinstance(manager, PyObject) and isinstance(manager.obj, CompilerContext):
             manager.obj.note(frame.source.file, node.lineno, node.end_lineno or node.lineno)
             _items(frame, rest, node)
@@ -52,6 +57,24 @@ def _items(frame: Frame, items: list[ast.withitem], node: ast.With) -> None:
         lambda: afterwards(frame, lambda: _leave(frame, manager)),
         lambda error: _fail(frame, manager, error),
     )
+
+
+def _enclose(
+    frame: Frame,
+    manager: GeneratorOf,
+    item: ast.withitem,
+    rest: list[ast.withitem],
+    node: ast.With,
+) -> None:
+    """`contextlib.contextmanager`: the body stands where the generator yields."""
+
+    def body(entered: Operand) -> None:
+        if item.optional_vars is not None:
+            assign(frame, item.optional_vars, entered)
+        _items(frame, rest, node)
+
+    targets = [i.optional_vars for i in (item, *rest) if i.optional_vars is not None]
+    enclose(frame, manager, body, stored_names([*targets, *node.body]))
 
 
 def _is_transparent(manager: Operand) -> bool:

@@ -31,12 +31,13 @@ from jit.script.frame import (
     Scope,
     statement,
 )
+from jit.script.generators import consume
 from jit.script.growth import may_resize
-from jit.script.iteration import Indexed, iteration
+from jit.script.iteration import Indexed, iteration, opened
 from jit.script.names import loaded_names, shared_names, stored_names
 from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
 from jit.script.targets import assign
-from jit.script.values import Instance, Operand, Unbound
+from jit.script.values import Instance, Operand, Unbound, is_lazy
 
 BROKE = "$broke"
 _ENDLESS = (1 << 63) - 1
@@ -142,7 +143,11 @@ def _while(frame: Frame, node: ast.While) -> None:
 
 @statement(ast.For)
 def _for(frame: Frame, node: ast.For) -> None:
-    over = iteration(frame, frame.evaluate(node.iter))
+    source = opened(frame, frame.evaluate(node.iter))
+    if is_lazy(source):
+        _for_lazy(frame, node, source)
+        return
+    over = iteration(frame, source)
     if not isinstance(over, Indexed):
         _unroll(frame, node, over)
         return
@@ -171,6 +176,18 @@ def _for(frame: Frame, node: ast.For) -> None:
     loop = Loop(frame, node, [target, *node.body], trip, frame.constant(True), body, revise=revise)
     loop.emit()
     _finish(frame, node.orelse, loop.broke)
+
+
+def _for_lazy(frame: Frame, node: ast.For, source: Operand) -> None:
+    """A loop over a generator: its body stands where the generator yields."""
+
+    def body(item: Operand) -> None:
+        with frame.at(node.target):
+            assign(frame, node.target, item)
+        run(frame, node.body)
+
+    broke = consume(frame, source, body, stored_names([node.target, *node.body]))
+    _finish(frame, node.orelse, broke)
 
 
 def _finish(frame: Frame, orelse: Sequence[ast.stmt], broke: Binding) -> None:
@@ -342,8 +359,8 @@ class Loop:
         for name in [n for n in end if n.endswith(LIVE) and n not in start]:
             if self._existed(name):
                 return self._conflict(name, "it leaves compiled code in the loop")
-        if end[RETURNED] is not True:
-            names += [key for name in self.stored for key in (name, f"{name}?")]
+        lasting = [n for n in self.stored if end[RETURNED] is not True or n in self.frame.lent]
+        names += [key for name in lasting for key in (name, f"{name}?")]
         changes = [self._settle_name(name, end.get(name), start) for name in names]
         if (
             getattr(self.node, "orelse", None)
@@ -397,7 +414,7 @@ class Loop:
         if name in (RETURNED, RESULT):
             return self._carry(name, type_)
         is_loaded = name in loaded_names(self.frame.source.node, outside=self.node)
-        if not is_loaded and name not in self.frame.unbound:
+        if not is_loaded and name not in self.frame.unbound | self.frame.lent:
             return False
         self._carry(f"{name}?", BOOL)
         return self._carry(name, type_)

@@ -22,7 +22,7 @@ from ir import (
     Value,
 )
 from jit.script import operators
-from jit.script.conditions import Condition, condition, path_of, refine, truth
+from jit.script.conditions import Condition, condition, identity, path_of, refine, truth
 from jit.script.constants import (
     common_type,
     constant_of,
@@ -232,13 +232,20 @@ def _chain(frame: Frame, left: Operand, rest: list[tuple[ast.cmpop, ast.expr]]) 
     """`a < b < c` is `a < b and b < c` with `b` evaluated once, the rest only where reached."""
     op, node = rest[0]
     right = frame.evaluate(node)
-    first = operators.compare(frame, op, left, right)
+    first = _compare_once(frame, op, left, right)
     if len(rest) == 1:
         return first
     holds = truth(frame, first)
     if isinstance(holds, bool):
         return _chain(frame, right, rest[1:]) if holds else first
     return select(frame, holds, lambda: _chain(frame, right, rest[1:]), lambda: first)
+
+
+def _compare_once(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value:
+    if not isinstance(op, ast.Is | ast.IsNot):
+        return operators.compare(frame, op, left, right)
+    found = identity(frame, left, right)
+    return (found.negate(frame) if isinstance(op, ast.IsNot) else found).as_value(frame)
 
 
 @expression(ast.BoolOp)

@@ -51,7 +51,7 @@ from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
 from jit.script.structure import Structure, is_inert
 from jit.script.untyped import Untyped
-from jit.script.values import Arguments, Closure, Operand, Static, Unbound
+from jit.script.values import Arguments, Closure, Operand, Static, Unbound, is_lazy
 
 Binding = Operand | bool
 Scope = dict[str, Binding]
@@ -231,6 +231,7 @@ class Frame:
         self.reads: list[tuple[object, str]] = []  # attributes that could be constants
         self.lent: frozenset[str] = frozenset()  # variables of enclosing functions, while it runs
         self.narrowed: set[str] = set()  # paths such as `self.bias` that some scope has a type for
+        self.consumer: object = None  # of a generator: who goes over it (see `generators`)
         self.unbound: set[str] = set()  # locals that were read before anything assigned them
         self.span = caller_span or source.span(source.node)
 
@@ -461,6 +462,8 @@ class Frame:
 
     def bind(self, name: str, operand: Operand) -> None:
         """Assign a variable."""
+        if is_lazy(operand):
+            operand = self.require(operand)
         self.scope[name] = operand
         self.scope.pop(f"{name}?", None)
         for watch in self.unit.watches:
@@ -477,8 +480,6 @@ class Frame:
 
 # What to do instead of what the language does not have.
 _WAYS_OUT = {
-    "Yield": "append to a list and return it, or keep the generator outside",
-    "YieldFrom": "extend a list and return it, or keep the generator outside",
     "Await": "wait for the result outside and pass it in",
     "Global": "pass the value in and return it",
     "ClassDef": "define the class at module level",
@@ -498,8 +499,6 @@ def _refuse(frame: Frame, node: ast.AST) -> NoReturn:
 def _describe(node: ast.AST) -> str:
     """What users call an ast class."""
     known = {
-        "Yield": "yield",
-        "YieldFrom": "yield from",
         "Await": "await",
         "TryStar": "try/except*",
         "Global": "global",

@@ -10,6 +10,7 @@ instead.
 from __future__ import annotations
 
 import ast
+import inspect
 import typing
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
+from jit.script.names import yields
 from jit.script.prune import prune
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
@@ -48,6 +50,7 @@ from jit.script.statements import declared_result, function_result
 from jit.script.values import (
     Arguments,
     Closure,
+    GeneratorOf,
     Items,
     Keywords,
     Operand,
@@ -57,6 +60,7 @@ from jit.script.values import (
 )
 
 _DEPTH = 200
+_MANAGER = contextmanager(lambda: iter(())).__code__  # of every function that it makes
 
 
 def bind_arguments(
@@ -208,6 +212,10 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
         return _refuse_unused(frame, fn)
     if modifier in ("ignore", "_drop"):
         return _call_back(frame, fn, given)
+    if fn.__code__ is _MANAGER:
+        fn = fn.__wrapped__  # type: ignore[attr-defined]
+    if is_generator(fn):
+        return GeneratorOf(PyObject(fn, fn.__name__), read_function(fn).node, given)
     operands = [*given.args, *given.kwargs.values()]
     is_recursive = any(active is fn for active in frame.unit.active)
     keys = [_key(o, is_recursive) for o in operands]
@@ -255,6 +263,11 @@ def _new_callee(
     if shared is not None and not callee.reads_outside:
         remember(unit, shared[0], callee, shared[1].parts)
     return callee
+
+
+def is_generator(fn: FunctionType) -> bool:
+    """Whether a function yields."""
+    return bool(fn.__code__.co_flags & inspect.CO_GENERATOR)
 
 
 def receiver_of(fn: FunctionType, given: Arguments) -> PyObject | None:
@@ -366,6 +379,14 @@ def function_frame(frame: Frame, fn: FunctionType, builder: Builder) -> Frame:
 
 def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Compile the body of a function in its frame."""
+    with _entered(inner, fn, given):
+        inner.run(inner.source.body)
+        return declared_result(inner, function_result(inner))
+
+
+@contextmanager
+def _entered(inner: Frame, fn: FunctionType, given: Arguments) -> Iterator[None]:
+    """The parameters of a function bound in its frame, for the time of its body."""
     unit = inner.unit
     if len(unit.active) >= _DEPTH:
         raise inner.unsupported(
@@ -380,8 +401,7 @@ def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
     unit.active.append(fn)
     try:
         with freezing(inner):
-            inner.run(inner.source.body)
-            return declared_result(inner, function_result(inner))
+            yield
     finally:
         unit.active.pop()
 
@@ -421,22 +441,43 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
         raise frame.unsupported(
             "a nested function calls itself; move it to module level and annotate its result"
         )
-    inner = Frame(
-        frame.unit,
-        FunctionSource(node, outer.source.file),
-        outer.resolver,
-        frame.builder,
-        outer,
-        frame.caller_span,
-    )
-    name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
-    inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))
-    _lend_objects(frame, inner)
-    with lending(frame, inner):
+    source = FunctionSource(node, outer.source.file)
+    if yields(node):
+        return GeneratorOf(closure, node, given)
+    with _closure_frame(frame, closure, source, given) as inner:
         inner.run(inner.source.body)
         result = function_result(inner)
     _propagate(frame, inner)
     return result
+
+
+@contextmanager
+def _closure_frame(
+    frame: Frame, closure: Closure, source: FunctionSource, given: Arguments
+) -> Iterator[Frame]:
+    """The frame of a call of a nested function."""
+    outer, node = closure.frame, source.node
+    inner = Frame(frame.unit, source, outer.resolver, frame.builder, outer, frame.caller_span)
+    name = node.name if isinstance(node, ast.FunctionDef) else "<lambda>"
+    inner.scope.update(bind_arguments(frame, name, node.args, given, closure.defaults))
+    _lend_objects(frame, inner)
+    with lending(frame, inner):
+        yield inner
+
+
+@contextmanager
+def generator_frame(frame: Frame, operand: GeneratorOf) -> Iterator[Frame]:
+    """The frame of a generator whose items `frame` is about to consume."""
+    source, given = operand.source, operand.given
+    if isinstance(source, Closure):
+        text = FunctionSource(source.node, source.frame.source.file)
+        with _closure_frame(frame, source, text, given) as inner:
+            yield inner
+        return
+    fn = source.obj
+    inner = function_frame(frame, fn, frame.builder)
+    with _entered(inner, fn, given):
+        yield inner
 
 
 def _lend_objects(frame: Frame, inner: Frame) -> None:

@@ -4,23 +4,29 @@ element by index.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import reduce
 
 from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value, record
+from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
+from jit.script.lazy import collect
 from jit.script.operators import as_list, elements, is_tuple
 from jit.script.values import (
     CountOf,
+    GeneratorOf,
     Items,
     Keywords,
     Operand,
+    PartialOf,
     PyObject,
     RangeOf,
     ReversedOf,
     ZipOf,
+    is_lazy,
 )
 
 
@@ -45,18 +51,31 @@ _SHORT = 16
 Iteration = Indexed | Sequence[Operand]
 
 
+def opened(frame: Frame, operand: Operand) -> Operand:
+    """An object whose `__iter__` is a generator as that generator."""
+    method = find_method(operand, "__iter__")
+    function = method.function if isinstance(method, PartialOf) else None
+    if isinstance(function, PyObject) and inspect.isgeneratorfunction(function.obj):
+        assert method is not None
+        return frame.call(method)
+    return operand
+
+
 def settled(frame: Frame, operand: Operand) -> Operand:
-    """What can be gone over more than once: an object of Python's, which may be an iterator, as a
-    list.
+    """What can be gone over more than once: a generator, or an object of Python's, which may be an
+    iterator, as a list.
     """
     if isinstance(operand, Value) and is_dynamic(operand.type):
         return frame.python(list, [operand], ListType(ANY))
-    return operand
+    operand = opened(frame, operand)
+    return collect(frame, operand) if is_lazy(operand) else operand
 
 
 def iteration(frame: Frame, operand: Operand) -> Iteration:
     """How to go over an operand."""
     match operand:
+        case GeneratorOf():
+            return _value(frame, collect(frame, operand))
         case RangeOf():
             return _range(frame, operand)
         case ZipOf(parts):
@@ -151,16 +170,16 @@ def _zip(frame: Frame, parts: tuple[Operand, ...]) -> Iteration:
     endless = [isinstance(f, Indexed) and f.length is None for f in found]
     if known and all(e or not isinstance(f, Indexed) for e, f in zip(endless, found, strict=True)):
         return [Items(tuple(_at(frame, f, i) for f in found)) for i in range(min(known))]
-    runtime = [f if isinstance(f, Indexed) else _indexed(frame, f) for f in found]
+    runtime = [indexed(frame, f) for f in found]
     return Indexed(
-        _least(frame, [item.length for item in runtime]),
+        least(frame, [item.length for item in runtime]),
         lambda i: Items(tuple(item.element(i) for item in runtime)),
         [value for item in runtime for value in item.lists],
-        lambda: _least(frame, [item.length_now() for item in runtime]),
+        lambda: least(frame, [item.length_now() for item in runtime]),
     )
 
 
-def _least(frame: Frame, lengths: Sequence[Value | None]) -> Value | None:
+def least(frame: Frame, lengths: Sequence[Value | None]) -> Value | None:
     """The shortest of some lengths, of which None has no end."""
     finite = [length for length in lengths if length is not None]
     return reduce(lambda a, b: frame.op("prim::min", a, b), finite) if finite else None
@@ -170,6 +189,8 @@ def _at(frame: Frame, found: Iteration, index: int) -> Operand:
     return found.element(frame.constant(index)) if isinstance(found, Indexed) else found[index]
 
 
-def _indexed(frame: Frame, items: Sequence[Operand]) -> Indexed:
+def indexed(frame: Frame, items: Iteration) -> Indexed:
     """A sequence of known length in a loop whose length is not: as a list."""
+    if isinstance(items, Indexed):
+        return items
     return _value(frame, as_list(frame, frame.require(Items(tuple(items)))))

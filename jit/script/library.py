@@ -217,12 +217,6 @@ def transposed(rows: Sequence[Any]) -> list[tuple[Any, ...]]:
 
 
 @library
-def first_of(items: Sequence[Any], *default: Any) -> Any:
-    """`next` of a generator that has been computed at once."""
-    return next(iter(items), *default)
-
-
-@library
 def call_spread(
     function: Callable[..., Any], items: Sequence[Any], keys: Sequence[str], *named: Any
 ) -> Any:

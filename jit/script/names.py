@@ -54,6 +54,17 @@ def shared_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
     return frozenset().union(*map(_nonlocal_names, inner))
 
 
+def yields(function: ast.FunctionDef | ast.Lambda) -> bool:
+    """Whether a function is a generator."""
+    return any(_yields(node) for node in ast.iter_child_nodes(function))
+
+
+def _yields(node: ast.AST) -> bool:
+    if isinstance(node, ast.Yield | ast.YieldFrom):
+        return True
+    return not isinstance(node, _SCOPES) and any(map(_yields, ast.iter_child_nodes(node)))
+
+
 def _nonlocal_names(function: ast.FunctionDef | ast.Lambda) -> frozenset[str]:
     if isinstance(function, ast.Lambda):
         return frozenset()

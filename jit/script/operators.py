@@ -45,8 +45,9 @@ from jit.script.constants import (
 )
 from jit.script.dynamic import binary_result, comparison_result, is_dynamic
 from jit.script.frame import Frame
+from jit.script.lazy import collect
 from jit.script.scope import merge_types
-from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf
+from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf, is_lazy
 
 NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 _FOLDABLE = (bool, int, float, complex, str)
@@ -426,6 +427,8 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     special = call_special(frame, "__contains__", container, item)
     if special is not None:
         return frame.require(special)
+    if is_lazy(container):
+        container = collect(frame, container)
     if isinstance(container, RangeOf):
         container = frame.require(container)
     if isinstance(container, Keywords):

@@ -33,14 +33,16 @@ from jit.script.conditions import truth
 from jit.script.constants import constant_of, make_dict, make_list
 from jit.script.dynamic import call_python, has_dynamic, is_dynamic
 from jit.script.frame import Frame
-from jit.script.iteration import Indexed, iteration, settled
-from jit.script.library import first_of, sorted_by, sorted_plain, transposed
+from jit.script.generators import first_item, lazily
+from jit.script.iteration import Indexed, iteration, opened, settled
+from jit.script.library import sorted_by, sorted_plain, transposed
 from jit.script.rules import RULES, Rule, form, rule
 from jit.script.scope import merge_types
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
     Arguments,
     CountOf,
+    GeneratorOf,
     Items,
     Keywords,
     Method,
@@ -50,6 +52,7 @@ from jit.script.values import (
     ReversedOf,
     StarOf,
     ZipOf,
+    is_lazy,
 )
 
 
@@ -178,16 +181,16 @@ def _spread_call(frame: Frame, function: Operand, item: Operand, spreads: bool) 
 
 @form(next)
 def _next(frame: Frame, node: ast.Call) -> Operand:
-    """Of a generator expression, which has been computed as a list: its first element; so, too, of
-    a call whose result is known while compiling, such as `self.parameters()`.
+    """The first item of a generator; so, too, of a call whose result is known while compiling, such
+    as `self.parameters()`.
     """
-    source, *default = (frame.evaluate(a) for a in node.args)
+    made = lazily(frame, node.args[0])
+    source, *default = (made or frame.evaluate(node.args[0]), *map(frame.evaluate, node.args[1:]))
+    if isinstance(source, GeneratorOf):
+        return first_item(frame, source, *default)
     if isinstance(source, Items) and isinstance(node.args[0], ast.Call) and source.items:
         return source.items[0]
-    value = frame.require(source)
-    if not isinstance(value.type, ListType):
-        return frame.python(next, [value, *map(frame.require, default)], ANY)
-    return frame.python(first_of, [value, *map(frame.require, default)], ANY)
+    return frame.python(next, [frame.require(source), *map(frame.require, default)], ANY)
 
 
 @rule(len)
@@ -236,8 +239,8 @@ def _list(frame: Frame, given: Arguments) -> Operand:
         empty = make_list(frame, [], element)
         frame.unit.untyped.add(empty)
         return empty
-    operand = given.args[0]
-    if isinstance(operand, Value) and is_dynamic(operand.type):
+    operand = opened(frame, given.args[0])
+    if is_lazy(operand) or (isinstance(operand, Value) and is_dynamic(operand.type)):
         return settled(frame, operand)
     if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
         return frame.op("aten::list", operand)

@@ -14,12 +14,13 @@ import torch
 import torch.utils.checkpoint
 from torch.nn.modules import utils as _utils
 
-from ir import GENERATOR, SIZE, TENSOR, SequenceType
+from ir import BOOL, GENERATOR, SIZE, TENSOR, SequenceType, Value
 from jit.script import operators
 from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN, constant_of
 from jit.script.dynamic import call_python
 from jit.script.frame import Frame
+from jit.script.instances import isinstance_of
 from jit.script.known import known_value
 from jit.script.library import LIBRARY
 from jit.script.rules import RULES, Rule, computed, rule
@@ -120,7 +121,14 @@ def _nonzero(frame: Frame, given: Arguments) -> Operand:
 
 @rule(torch.is_tensor)
 def _is_tensor(frame: Frame, given: Arguments) -> Operand:
-    return frame.constant(operators.is_tensor(given.args[0]))
+    (operand,) = given.args
+    if not isinstance(operand, Value):
+        return frame.constant(False)
+    verdict = isinstance_of(operand.type, (torch.Tensor,), frame.span)
+    if isinstance(verdict, bool):
+        return frame.constant(verdict)
+    attrs = {"types": verdict.tested, "classes": verdict.classes}
+    return frame.node("prim::isinstance", [operand], [BOOL], **attrs).output
 
 
 @rule(torch.cond)

@@ -110,6 +110,23 @@ class ZipOf(Static):
         return "a zip"
 
 
+@record(eq=False)
+class GeneratorOf(Static):
+    """A call of a generator function that has not begun to run."""
+
+    source: PyObject | Closure
+    node: ast.FunctionDef | ast.Lambda
+    given: Arguments
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return getattr(self.node, "name", "<lambda>")
+
+    def describe(self) -> str:
+        return f"the generator {self.name!r}"
+
+
 @record
 class CountOf(Static):
     """start, start + 1, ... without end: the counter of `enumerate`."""
@@ -233,3 +250,11 @@ def values_of(operands: Sequence[Operand]) -> list[Value] | None:
     """The operands as values, None when one of them is static."""
     found = [o for o in operands if isinstance(o, Value)]
     return found if len(found) == len(operands) else None
+
+
+def is_lazy(operand: Operand) -> bool:
+    """Whether going over an operand runs a generator."""
+    match operand:
+        case ZipOf(parts):
+            return any(map(is_lazy, parts))
+    return isinstance(operand, GeneratorOf)

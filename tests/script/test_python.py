@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import pytest
 import torch
@@ -392,3 +392,23 @@ def test_the_first_of_a_listing_and_names_in_a_dict_of_modules() -> None:
     compiled = jit.script(Chosen())
     for name in ("a", "b", "c", "a"):
         assert compiled(name) == (name != "c", torch.float64)
+
+
+def identities(n: int, x: torch.Tensor | None) -> tuple[bool, ...]:
+    return n is not None is not False, 0 < n is not None, n == 3 == None, x is None is False
+
+
+def tells_tensors(items: list[Any], x: torch.Tensor | None) -> list[bool]:
+    return [torch.is_tensor(i) for i in items] + [torch.is_tensor(x), torch.is_tensor(3)]
+
+
+def test_identity_in_a_chain_of_comparisons() -> None:
+    for x in (None, torch.ones(1)):
+        agree(identities, 3, x)
+
+
+def test_what_is_a_tensor_is_asked_where_the_type_leaves_it_open() -> None:
+    scripted = jit.script(tells_tensors)
+    for x in (None, torch.ones(1)):
+        items = [1, torch.ones(2), "a", None]
+        assert scripted(items, x) == tells_tensors(items, x)
