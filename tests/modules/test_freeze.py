@@ -288,7 +288,7 @@ def test_plans_hold_the_constants() -> None:
         frozen(x)  # although gradients are on: constants need none
     (plan,) = frozen.forward.executor.compiled
     assert plan.plan.hits == CALLS - 1
-    assert len([g for g in plan.guards() if "held float32" in g]) == 4
+    assert len([g for g in plan.guards if "held float32" in g]) == 4
 
 
 def test_constants_may_move() -> None:
@@ -442,7 +442,7 @@ def test_images_are_laid_out_channels_last() -> None:
         made(x)
     (plan,) = made.forward.executor.compiled
     assert plan.plan.hits == CALLS - 1
-    assert any("strides=[27, 1, 9, 3]" in guard for guard in plan.guards())
+    assert any("strides=[27, 1, 9, 3]" in guard for guard in plan.guards)
 
 
 @pytest.mark.parametrize(
