@@ -445,7 +445,7 @@ class Lowering:
         source = self._source(node) or self._readable(node.inputs[0])
         nest.sources[node.inputs[0]] = source
         nest.accesses.append(Access(source, address(place.at, source.strides, source.offset)))
-        self.read_by.setdefault(source.base, []).append(nest)
+        self._note_read(nest, node.inputs[0], source)
         nest.sizes += [source.dims[k] for k, _ in place.positions]
         nest.sizes += [source.strides[k] for k, _ in place.positions]
         return max(
@@ -534,8 +534,21 @@ class Lowering:
     def _load(self, nest: Nest, value: Value, index: Index, buffer: Buffer) -> int:
         nest.loads[(value, index_key(index))] = buffer
         nest.accesses.append(Access(buffer, address(index, buffer.strides, buffer.offset)))
-        self.read_by.setdefault(buffer.base, []).append(nest)
+        self._note_read(nest, value, buffer)
         return 0
+
+    def _note_read(self, nest: Nest, value: Value, buffer: Buffer) -> None:
+        for memory in {buffer.base, self._owner(value)}:
+            self.read_by.setdefault(memory, []).append(nest)
+
+    def _owner(self, value: Value) -> Value:
+        """The value of the group that a view of it reads, wherever its memory is: it may be computed
+        in memory that is named after another value.
+        """
+        source = producer(value)
+        if value in self.stored or value not in self.inside or source is None:
+            return value
+        return self._owner(source.node.inputs[0]) if isinstance(source.node.op.rule, View) else value
 
     def _readable(self, value: Value) -> Buffer:
         """The buffer of a value in memory."""

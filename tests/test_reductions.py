@@ -119,3 +119,20 @@ def test_cosine_similarity() -> None:
         a, b = x[:, :columns], y[:, :50] if columns == 1 else y[:, :columns]
         torch.testing.assert_close(native(a, b), similar(a, b), rtol=1e-5, atol=1e-6)
     assert jit.stats(native).native >= 3
+
+
+def test_what_a_loop_carries_and_a_reduction_of_it() -> None:
+    def choices(weight: torch.Tensor, bias: torch.Tensor, count: int) -> list[int]:
+        state, found = torch.zeros(weight.size(0)), []
+        for _ in range(count):
+            state = torch.tanh(weight @ state + bias)
+            best = int(state.argmax())
+            found.append(best)
+            state[best] = -1.0
+        return found
+
+    compiled, generator = jit.jit(choices), torch.Generator().manual_seed(0)
+    for _ in range(4):
+        given = torch.randn(16, 16, generator=generator), torch.randn(16, generator=generator), 6
+        assert compiled(*given) == choices(*given)
+    assert jit.stats(compiled).native == 3
