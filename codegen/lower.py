@@ -542,13 +542,15 @@ class Lowering:
             self.read_by.setdefault(memory, []).append(nest)
 
     def _owner(self, value: Value) -> Value:
-        """The value of the group that a view of it reads, wherever its memory is: it may be computed
-        in memory that is named after another value.
+        """The value of the group that a view of it reads, wherever its memory is: it may be
+        computed in memory that is named after another value.
         """
-        source = producer(value)
-        if value in self.stored or value not in self.inside or source is None:
-            return value
-        return self._owner(source.node.inputs[0]) if isinstance(source.node.op.rule, View) else value
+        while value in self.inside and value not in self.stored:
+            source = producer(value)
+            if source is None or not isinstance(source.node.op.rule, View):
+                break
+            value = source.node.inputs[0]
+        return value
 
     def _readable(self, value: Value) -> Buffer:
         """The buffer of a value in memory."""

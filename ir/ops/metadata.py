@@ -9,7 +9,7 @@ from ir.dims import product
 from ir.dtypes import DType, Kind, code_of
 from ir.op import Op, Opaque, row
 from ir.typerules import Exactly, TypeRule, Unknown, axis, fail, is_known
-from ir.types import BOOL, DEVICE, DTYPE, INT, STR, ListType, TensorType, Type
+from ir.types import BOOL, DEVICE, DTYPE, INT, LAYOUT, STR, ListType, TensorType, Type
 
 
 def metadata(schema: str, python: Callable[..., Any], known: Callable[..., Any], type_: Type) -> Op:
@@ -115,7 +115,14 @@ def _layout_code(layout: object) -> int:
     return _LAYOUTS.index(str(layout).removeprefix("torch."))
 
 
-row("aten::Int.layout(Layout a) -> int", Opaque(), python=_layout_code)
+# What has sizes and strides is strided.
+metadata("prim::layout(Tensor a) -> Layout", lambda a: a.layout, lambda t: 0, LAYOUT)
+row(
+    "aten::Int.layout(Layout a) -> int",
+    Opaque(),
+    python=_layout_code,
+    infer=lambda a: Exactly(a) if isinstance(a, int) else INT,
+)
 metadata(
     "prim::itemsize(Tensor a) -> int", lambda a: a.itemsize, _of_dtype(lambda d: d.itemsize), INT
 )
