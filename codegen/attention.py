@@ -137,6 +137,8 @@ def _called(node: Node, known: Known) -> _Found | None:
     if node.op.qualified != attention.CALL:
         return None
     given = arguments(node, known)
+    if not given["query"].type.is_complete:
+        return None
     scale, features = given["scale"], given["query"].type.shape[-1]
     is_causal, mask = given["is_causal"], given["attn_mask"]
     if not isinstance(is_causal, bool) or (is_causal and mask is not None):

@@ -18,12 +18,35 @@ from ir.builder import Builder, evaluate_call
 from ir.dims import Sym
 from ir.dtypes import DType
 from ir.graph import Block, Graph, Node, Value
-from ir.op import Control, Effect
+from ir.op import (
+    Composite,
+    Control,
+    Create,
+    Effect,
+    Join,
+    Lookup,
+    Pointwise,
+    Reduction,
+    Scan,
+    Structured,
+)
 from ir.ops.methods import IDENTITY
 from ir.passes.invariant import simplify, take_branch, taken_branch
 from ir.torch_bridge import reference
-from ir.types import ANY, CODED, NONE, ListType, ObjectType, OptionalType, Type, UnionType
+from ir.types import (
+    ANY,
+    CODED,
+    NONE,
+    ListType,
+    ObjectType,
+    OptionalType,
+    TensorType,
+    Type,
+    UnionType,
+)
 
+_MAKERS = (Composite, Create, Join, Lookup, Pointwise, Reduction, Scan, Structured)
+_MAY_RETURN_OPERANDS = ("aten::type_as",)
 _RAISED = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError)
 
 
@@ -66,7 +89,7 @@ def _evaluate(node: Node, known: Known) -> Sequence[Any]:
         one, other = node.inputs
         if one is other:
             return (not IDENTITY[node.name],)
-        if _is_none_apart(one.type, other.type):
+        if _is_none_apart(one.type, other.type) or _are_apart(one, other):
             return (IDENTITY[node.name],)
     inputs = [known.abstract(v) for v in node.inputs]
     results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
@@ -78,6 +101,29 @@ def _evaluate(node: Node, known: Known) -> Sequence[Any]:
 def _is_none_apart(one: Type, other: Type) -> bool:
     """Whether one operand is None and the other never is, by their types."""
     return (one == NONE and not _may_be_none(other)) or (other == NONE and not _may_be_none(one))
+
+
+def _are_apart(one: Value, other: Value) -> bool:
+    """Whether two tensors are objects of their own: an operator makes one, and the other is made by
+    another operator, or a parameter of the graph.
+    """
+    if not isinstance(one.type, TensorType) or not isinstance(other.type, TensorType):
+        return False
+    one_is_made, other_is_made = _is_made(one), _is_made(other)
+    return (one_is_made and (other_is_made or _is_passed(other))) or (
+        other_is_made and _is_passed(one)
+    )
+
+
+def _is_made(value: Value) -> bool:
+    node = value.node
+    if node is None or node.op.effect is not Effect.PURE or node.name in _MAY_RETURN_OPERANDS:
+        return False
+    return isinstance(node.op.rule, _MAKERS)
+
+
+def _is_passed(value: Value) -> bool:
+    return value.block is not None and value.block.owner is None
 
 
 def _may_be_none(type_: Type) -> bool:
