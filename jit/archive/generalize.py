@@ -47,6 +47,7 @@ from ir import (
     replace,
 )
 from jit.archive.contexts import describe_context, is_context, make_context
+from jit.archive.default_dicts import lower_default_dicts
 from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
@@ -213,6 +214,7 @@ class Generalizer:
         cut(graph)
         lower_tries(graph)
         lower_sets(graph)
+        lower_default_dicts(graph)
         for value in values_of(graph.block):
             value.type = self._value_type(value)
         retype(graph, self.classes)

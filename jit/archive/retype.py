@@ -128,7 +128,7 @@ class _Retyper:
         elif owner is not None and name.startswith("operator_"):
             self._operator(node, owner, name.removeprefix("operator_").strip("_"))
         elif node.outputs and node.output.type == ANY:
-            _lower(node, name)
+            lower_operator(node, name)
         elif node.outputs and name == "bool" and node.inputs[0].type == BOOL:
             _replace(node, node.inputs[0])
 
@@ -205,15 +205,16 @@ _ON_OBJECTS = {
 }
 
 
-def _lower(node: Node, name: str) -> None:
-    """An operator on values that turn out to have types."""
+def lower_operator(node: Node, name: str) -> bool:
+    """An operator on values that turn out to have types; False where there is none."""
     if any(v.type == ANY for v in node.inputs) or not node.inputs:
-        return
+        return False
     plain = name.replace("operator_i", "operator_", 1)
     is_plain = name.startswith("operator_i") and node.inputs[0].type in _IMMUTABLE
     made = operator_value(node, plain if is_plain else name)
-    if made is not None:
+    if made is not None and node.outputs:
         _replace(node, made)
+    return made is not None and bool(node.outputs)
 
 
 def _text(value: Value) -> str:

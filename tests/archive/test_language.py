@@ -5,6 +5,7 @@ each with the results of plain Python.
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -260,3 +261,43 @@ def test_writing_through_a_view_as_another_dtype_is_refused() -> None:
     with pytest.raises(jit.CompileError, match="written to") as info:
         saved(marked_sign)
     assert "x.view(torch.int32)" in str(info.value)
+
+
+# dicts with defaults ------------------------------------------------------------------------------
+def counted(words: list[str]) -> tuple[int, int, bool, int]:
+    seen = defaultdict(int)
+    for word in words:
+        seen[word] += 1
+    missing: int = seen["none"]
+    found: int = seen["a"]
+    return found, missing, "none" in seen, len(seen)
+
+
+def tallied(items: list[int]) -> dict[int, float]:
+    sums: dict[int, float] = defaultdict(float)
+    for x in items:
+        sums[x % 2] += x / 2
+    return sums
+
+
+def grouped(items: list[int]) -> int:
+    groups = defaultdict(list)
+    for x in items:
+        groups[x % 2].append(x)
+    return len(groups)
+
+
+@pytest.mark.parametrize("words", [[], ["a"], ["b", "a", "a"]])
+def test_default_dicts_of_numbers(words: list[str]) -> None:
+    check(counted, words)
+
+
+def test_default_dicts_are_dicts_outside() -> None:
+    loaded = jit.load(io.BytesIO(saved(tallied)))
+    assert loaded([1, 2, 3]) == dict(tallied([1, 2, 3]))
+
+
+def test_default_dicts_of_lists_are_refused() -> None:
+    with pytest.raises(jit.CompileError, match="defaultdict of 'list'") as info:
+        saved(grouped)
+    assert "defaultdict(list)" in str(info.value)
