@@ -157,8 +157,9 @@ def _is_set(type_: Type) -> bool:
 def _take_set(graph: Graph, param: Value) -> None:
     """Let a parameter be a set; what the code does to it is done to the caller's."""
     assert isinstance(param.type, DictType)
+    block = graph.block  # which is read now, if it was not: then the parameter has uses
     users = list(param.uses)
-    builder = Builder.before(graph.block.nodes[0]) if graph.block.nodes else Builder(graph.block)
+    builder = Builder.before(block.nodes[0]) if block.nodes else Builder(block)
     members = _call(builder, members_of, [param], param.type)
     for user, position in users:
         user.replace(position, members)

@@ -33,7 +33,7 @@ from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.reach import reachable
 from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source.origins import SUFFIX, origins_of
-from jit.archive.source_writer import write_method
+from jit.archive.source_writer import CALLS, write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.versions import MOVED, program_version
 from jit.modules.bind import definition_of
@@ -115,13 +115,30 @@ def _warn_of_library(program: Program) -> None:
     names = {f"ops.relume.{n.attrs['name']}" for n in nodes if n.name == "prim::PythonOp"}
     types = {value.type for node in nodes for value in node.outputs}
     dicts = {annotation(t) for t in types if isinstance(t, DictType) and t.key not in _KEYS}
-    if names or dicts:
+    functions = [name for name in program.functions if _recurs(program, name)]
+    recursive = {f"{name} (which calls itself)" for name in functions}
+    if names or dicts or recursive:
         warnings.warn(
-            f"the archive uses {', '.join(sorted(names | dicts))}: jit.load reads it, "
+            f"the archive uses {', '.join(sorted(names | dicts | recursive))}: jit.load reads it, "
             "torch.jit.load does not",
             JitWarning,
             stacklevel=2,
         )
+
+
+def _recurs(program: Program, name: str) -> bool:
+    """Whether a function calls itself, by way of others or not."""
+    seen: set[str] = set()
+    pending = [name]
+    while pending:
+        function = program.functions.get(pending.pop())
+        nodes = function.graph.walk() if function is not None else ()
+        called = {n.attrs["name"] for n in nodes if n.name in CALLS} - seen
+        if name in called:
+            return True
+        seen |= called
+        pending += called
+    return False
 
 
 def _write_pickle(writer: ContainerWriter, name: str, pickler: Pickler, pickle: bytes) -> None:

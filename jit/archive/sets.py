@@ -97,8 +97,16 @@ def _lower(node: Node, sets: set[Value]) -> None:
         _replace(node, made)
     elif node.name == "prim::PythonOp":
         _lower_call(node, library_name(node.attrs["function"]) or "", sets)
-    elif node.name.startswith("aten::") and node.name not in _STORES and sets & {*node.inputs}:
+    elif node.name.startswith("aten::") and not _takes_dicts(node, sets):
         raise _refused(node, node.name.removeprefix("aten::"))
+
+
+def _takes_dicts(node: Node, sets: set[Value]) -> bool:
+    """Whether an operator has dicts where these sets are, as it does in code that was loaded."""
+    if node.name in _STORES:
+        return True
+    pairs = zip(node.op.schema.arguments, node.inputs, strict=False)
+    return all(isinstance(f.type, DictType) for f, value in pairs if value in sets)
 
 
 def _lower_call(node: Node, name: str, sets: set[Value]) -> None:

@@ -200,6 +200,26 @@ def test_sets_as_arguments_and_results() -> None:
     assert theirs({1: True}, {2: True}) == ({1: True, 2: True}, 0)
 
 
+def counted_members(a: set[int]) -> int:
+    return len(a)
+
+
+def test_sets_are_sets_when_saved_again() -> None:
+    again = jit.load(io.BytesIO(jit.load(io.BytesIO(saved(counted_members))).save_to_buffer()))
+    assert again({1, 2}) == 2
+    assert again.save_to_buffer() == saved(counted_members)
+
+
+def factorial(n: int) -> int:
+    return 1 if n < 2 else n * factorial(n - 1)
+
+
+def test_recursion_is_said_to_be_ours() -> None:
+    with pytest.warns(jit.JitWarning, match="factorial .which calls itself.: jit.load reads it"):
+        data = saved(factorial)
+    assert jit.load(io.BytesIO(data))(5) == 120
+
+
 def test_a_set_that_was_passed_in_is_changed() -> None:
     given = {"a"}
     assert jit.load(io.BytesIO(saved(marked)))(given) == 2
