@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         use_cores(options.threads)
     try:
         return COMMANDS[options.command](options)
-    except (NotFound, ArchiveError, FileNotFoundError) as error:
+    except (NotFound, ArchiveError, FileNotFoundError, IsADirectoryError) as error:
         print(f"python -m jit: {error}", file=sys.stderr)
         return 2
 

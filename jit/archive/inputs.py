@@ -1,14 +1,16 @@
 """Inputs of an archive that is run from the shell: arrays of files, or random tensors.
 
 x.npy                        an array
-x.safetensors                all its tensors, by name where the method has parameters of these
-                             names, else in order
+x.safetensors                all its tensors: by name where the method has parameters of these
+                             names, as a dict where its first parameter is one, else in order
 random:2x3[:int64]           a tensor of these sizes, float32 without a dtype
 random                       inputs like those that the module was traced with
+3, 0.5, True, "a", [1, 2]    plain data
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import struct
@@ -45,20 +47,32 @@ def read_inputs(texts: Sequence[str], summary: Summary, method: str) -> tuple[li
         elif text.startswith("random:"):
             positional.append(_random(*text.split(":")[1:]))
         else:
-            raise ArchiveError(f"{text!r} is no input: x.npy, x.safetensors, random:2x3 or random")
+            positional.append(_plain(text))
     params = _parameters(summary, method)
     if not set(named) <= set(params):
+        takes_dict = not positional and next(iter(params.values()), "") == "Dict[str, Tensor]"
+        if takes_dict:
+            return [named], {}
         positional, named = [*positional, *named.values()], {}
     return positional, named
 
 
-def _parameters(summary: Summary, method: str) -> list[str]:
+def _plain(text: str) -> Any:
+    """Python's literals."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        known = "x.npy, x.safetensors, random:2x3, random or plain data such as 3 or [1, 2]"
+        raise ArchiveError(f"{text!r} is no input: {known}") from None
+
+
+def _parameters(summary: Summary, method: str) -> dict[str, str]:
+    """Names and types of a method's parameters."""
     found = [m for m in summary.methods if m.name == method]
     if not found:
         known = ", ".join(m.name for m in summary.methods)
         raise ArchiveError(f"{summary.root} has no method {method!r}, only {known}")
-    head = found[0].signature.partition("(")[2]
-    return [part.split(":")[0].strip() for part in head.split(",")]
+    return found[0].parameters
 
 
 def _random(sizes: str, dtype: str = "float32") -> torch.Tensor:

@@ -24,11 +24,14 @@ from jit.archive.unpickler import StorageRef, Unpickler
 
 @record
 class MethodInfo:
-    """A method or function: where it is defined, its signature, its code."""
+    """A method or function: where it is defined, its signature, its code, and the types of its
+    parameters (without `self`).
+    """
 
     name: str
     signature: str
     code: str
+    parameters: dict[str, str]
 
 
 @record
@@ -253,22 +256,26 @@ def _code(files: SourceFiles) -> tuple[dict[str, list[MethodInfo]], list[MethodI
             operators.update(_operators(node))
             if isinstance(node, ast.ClassDef):
                 methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
-                classes[f"{module}.{name}"] = [_method(file, n, spelled(n.name)) for n in methods]
+                classes[f"{module}.{name}"] = [
+                    _method(file, n, spelled(n.name), True) for n in methods
+                ]
             else:
-                functions.append(_method(file, node, f"{module}.{name}"))
+                functions.append(_method(file, node, f"{module}.{name}", False))
     return classes, functions, operators
 
 
-def _method(file: SourceFile, node: ast.FunctionDef, name: str) -> MethodInfo:
+def _method(file: SourceFile, node: ast.FunctionDef, name: str, has_self: bool) -> MethodInfo:
     spec = node.args
-    if spec.args and spec.args[0].arg == "self":
+    if has_self:
         spec = ast.arguments(
             spec.posonlyargs, spec.args[1:], spec.vararg, spec.kwonlyargs, spec.kw_defaults,
             spec.kwarg, spec.defaults,
         )  # fmt: skip
     result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     code = "\n".join(file.lines[node.lineno - 1 : node.end_lineno])
-    return MethodInfo(name, f"{name}({ast.unparse(spec)}){result}", code)
+    params = (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)
+    types = {p.arg: ast.unparse(p.annotation) if p.annotation else "Tensor" for p in params}
+    return MethodInfo(name, f"{name}({ast.unparse(spec)}){result}", code, types)
 
 
 def _operators(node: ast.AST) -> Iterator[str]:

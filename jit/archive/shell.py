@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,7 +74,7 @@ def run_diff(options: argparse.Namespace) -> int:
 
 
 def run_run(options: argparse.Namespace) -> int:
-    """Runs a method and prints outputs and timing."""
+    """Runs a method and prints outputs and timing; the exit code is 1 when it raises."""
     summary = inspect(options.file)
     args, kwargs = inputs.read_inputs(options.input, summary, options.method)
     start = time.perf_counter()
@@ -82,7 +84,11 @@ def run_run(options: argparse.Namespace) -> int:
         calls = []
         for _ in range(max(options.calls, 1)):
             start = time.perf_counter()
-            result = method(*args, **kwargs)
+            try:
+                result = method(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  the archive's own code may raise anything
+                print("".join(traceback.format_exception_only(error)), end="", file=sys.stderr)
+                return 1
             calls.append(time.perf_counter() - start)
     print("\n".join(_described(result, "output")))
     times |= {"first call": calls[0], "median call": statistics.median(calls[1:] or calls)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +44,6 @@ def test_nothing_is_executed() -> None:
 
 
 def inspect_bytes(archive: bytes):
-    import io
-
     return inspect(io.BytesIO(archive))
 
 
@@ -73,3 +74,42 @@ def test_diff(tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "no differences\n"
     assert main(["diff", str(tagger), str(other)]) == 1
     assert "weight embed.weight: other values in Float(20, 6)" in capsys.readouterr().out
+
+
+class Batch(nn.Module):
+    def forward(this, batch: dict[str, torch.Tensor], n: int = 2) -> torch.Tensor:
+        return batch["x"] * n
+
+    @torch.jit.export
+    def text(this, k: int) -> str:
+        return str(k)
+
+
+def test_inputs_of_every_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, weights = str(tmp_path / "batch.pt"), str(tmp_path / "x.safetensors")
+    torch.jit.save(torch.jit.script(Batch()), path)
+    header = json.dumps({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(
+        struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1, 2)
+    )
+    assert main(["run", path, "--input", weights, "--input", "3"]) == 1  # two for the first
+    assert main(["run", path, "--input", weights]) == 0
+    assert "float32[2] [2.0, 4.0]" in capsys.readouterr().out
+    assert main(["run", path, "--method", "text", "--input", "7"]) == 0
+    assert "output: '7'" in capsys.readouterr().out
+
+
+def test_errors_on_the_command_line(
+    tagger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(tmp_path), str(tmp_path / "none.pt"), __file__]
+    for file in files:
+        assert main(["inspect", file]) == main(["run", file]) == 2
+        assert capsys.readouterr().err.count("python -m jit: ") == 2
+    run = ["run", str(tagger)]
+    assert main([*run, "--input", "none.npy"]) == main([*run, "--method", "none"]) == 2
+    assert "has no method 'none', only forward" in capsys.readouterr().err
+    for inputs in (["--input", "random:3"], []):  # of a wrong dtype, and none
+        assert main([*run, *inputs]) == 1
+        err = capsys.readouterr().err
+        assert "Error" in err and "Traceback" not in err
