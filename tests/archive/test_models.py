@@ -81,10 +81,12 @@ class SequenceTagger(nn.Module):
         self.lstm = nn.LSTM(6, 8, bidirectional=True, batch_first=True)
         self.out = nn.Linear(16, 5)
 
-    def forward(self, tokens: torch.Tensor, lengths: list[int]) -> tuple[list[list[int]], float]:
+    def forward(
+        self, tokens: torch.Tensor, lengths: list[int]
+    ) -> tuple[list[list[int]], torch.Tensor]:
         scores = self.out(self.lstm(self.embed(tokens))[0]).log_softmax(-1)
         found: list[list[int]] = []
-        total = 0.0
+        total = torch.zeros([])
         for row, length in enumerate(lengths):
             tags: list[int] = []
             for k in range(length):
@@ -92,7 +94,7 @@ class SequenceTagger(nn.Module):
                 if len(tags) > 0 and tags[-1] == 3 and best == 4:
                     best = 0
                 tags.append(best)
-                total += float(scores[row, k, best])
+                total = total + scores[row, k, best]
             found.append(tags)
         return found, total
 
