@@ -106,6 +106,9 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     # our lists (codegen.list_runtime)
     "relume_lists_free": (VOID, (PTR,)),
     "relume_list_new": (PTR, (PTR, I64, I64, I64)),
+    "relume_list_clear": (VOID, (PTR, PTR)),
+    "relume_handle_new": (PTR, (PTR, I64)),
+    "relume_handle_of": (PTR, (PTR, PTR, PTR)),
     "relume_list_retain": (VOID, (PTR,)),
     "relume_list_release": (VOID, (PTR, PTR)),
     "relume_list_reserve": (I1, (PTR, I64, I64)),

@@ -28,7 +28,7 @@ from typing import Any
 
 import llvmlite.ir as ll
 
-from codegen import control, list_ops
+from codegen import control, handles, list_ops
 from codegen.abi import call, offset
 from codegen.callback import Compile, outline
 from codegen.entry import EntryBuilder, Output, Owned
@@ -40,8 +40,8 @@ from codegen.list_ops import List
 from codegen.lists import Lists
 from codegen.liveness import dying
 from codegen.nest import Nest
-from codegen.operands import producer
-from codegen.params import BoolParam, FloatParam, IntParam, Param
+from codegen.operands import producer, tensor_type
+from codegen.params import BoolParam, FloatParam, IntParam, Param, TensorParam
 from codegen.partition import (
     CONTROL,
     RAISE,
@@ -49,6 +49,7 @@ from codegen.partition import (
     Callback,
     Group,
     Item,
+    nodes_of,
     reads,
 )
 from codegen.prepare import Prepared
@@ -101,6 +102,7 @@ class Body:
     temporaries: dict[Value, Owned] = field(default_factory=dict)
     objects: dict[Value, ll.Value] = field(default_factory=dict)
     lists: dict[Value, List] = field(default_factory=dict)
+    handles: dict[Value, ll.Value] = field(default_factory=dict)
     scopes: list[list[tuple[Value, ll.Value]]] = field(default_factory=list)
     """For each block around the builder, the references to lists that it gives up at its end."""
     kernels: list[Kernel] = field(default_factory=list)
@@ -139,6 +141,8 @@ class Body:
         for value, bound in zip(graph.params, bounds, strict=True):
             self.objects[value] = bound.obj
             self.bind(value, bound)
+            if value in self.chosen.handles:
+                handles.hold(self, value)
         if any(self._written_lists()):
             with self.entry.unwinding():
                 self.write_back()
@@ -195,6 +199,10 @@ class Body:
             self.call_back(item)
         else:
             self.node(item)
+        for node in nodes_of(item):
+            for output in node.outputs:
+                if output in self.chosen.handles:
+                    handles.hold(self, output)
 
     @contextmanager
     def inside(self, block: Block) -> Iterator[None]:
@@ -231,14 +239,21 @@ class Body:
         for nest in self.plan.lowered[group].nests:
             for root in nest.roots:
                 base = root.buffer.base
-                if base not in self.pointers and base not in self.wanted:
+                if base not in self.pointers and not self.is_new_each_time(base):
                     self.allocate_buffer(base)
+
+    def is_new_each_time(self, base: Value) -> bool:
+        """Whether a value has other memory in each turn of a loop: objects and lists hold it."""
+        return base in self.wanted or base in self.chosen.handles
 
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value: a tensor of torch's when it becomes an object, else the stack or
         the pool.
         """
         buffer = self.plan.buffers[base]
+        if base in self.chosen.handles:
+            handles.make(self, base)
+            return
         if base in self.wanted:
             output = self.entry.alloc(buffer.dtype, buffer.dims, buffer.strides)
             self.outputs[base], self.pointers[base] = output, output.data
@@ -306,9 +321,8 @@ class Body:
 
     def _is_boxable(self, value: Value) -> bool:
         """Whether an object can be made of a value in passing."""
-        return any(
-            value in table for table in (self.numbers, self.lists, self.objects, self.plan.known)
-        )
+        tables = (self.numbers, self.lists, self.handles, self.objects, self.plan.known)
+        return any(value in table for table in tables)
 
     def _box_fresh(self, value: Value) -> ll.Value:
         """An object of a value as it is now, which nobody else will see."""
@@ -317,8 +331,8 @@ class Body:
             return entry.peek(list_ops.box_copy(self, self.lists[value]))
         if value in self.numbers:
             return entry.peek(self._box_number(value))
-        if value in self.objects:
-            return self.objects[value]
+        if value in self.handles or value in self.objects:
+            return self.object(value)
         return entry.peek(self._box_known(self.plan.known[value], value.type))
 
     # nodes ----------------------------------------------------------------------------------------
@@ -335,6 +349,8 @@ class Body:
                 self.nest(nest)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
+        elif node.name == "prim::Uninitialized" and node.output in self.chosen.handles:
+            list_ops.bind_nothing(self, node.output)
         elif node.name == "prim::TupleUnpack":
             self._unpack(node)
         elif node.name == "prim::unchecked_cast":
@@ -370,8 +386,8 @@ class Body:
             self._unpack(node)
         if self.scopes and list_ops.is_owner(self.chosen, node):
             for output in node.outputs:
-                if output in self.lists:
-                    self.own_list(output, self.lists[output].header)
+                if output in self.lists or output in self.handles:
+                    self.own_list(output, list_ops.item_of(self, output))
 
     def own_list(self, value: Value, header: ll.Value) -> None:
         """Give up a reference at the end of the block, when a loop may come by again."""
@@ -379,25 +395,22 @@ class Body:
             self.scopes[-1].append((value, header))
 
     def handed(self, value: Value) -> ll.Value:
-        """A number or a list as control flow hands it on: the taker owns a reference."""
-        if value not in self.lists:
-            return self.number(value)
-        header = self.lists[value].header
-        list_ops.retain(self, value.type, header)
-        return header
+        """A number, list or handle as control flow hands it on: the taker owns a reference."""
+        item = list_ops.item_of(self, value)
+        if self.chosen.is_held(value):
+            list_ops.retain(self, value.type, item)
+        return item
 
     def receive(self, value: Value, register: ll.Value, is_owned: bool = True) -> None:
-        """Note a number or list that control flow has handed on."""
-        if value not in self.chosen.native:
-            self.numbers[value] = register
-            return
-        list_ops.bind(self, value, register)
-        if is_owned:
+        """Note a number, list or handle that control flow has handed on."""
+        list_ops.bind_item(self, value, register)
+        if is_owned and self.chosen.is_held(value):
             self.own_list(value, register)
 
     def drop(self, value: Value, register: ll.Value) -> None:
-        """Give up the reference to a list that goes out of use; numbers have none."""
-        list_ops.release(self, value.type, register)
+        """Give up the reference to a list or handle that goes out of use; others have none."""
+        if self.chosen.is_held(value):
+            list_ops.release(self, value.type, register)
 
     def box_for(self, node: Node) -> None:
         """Make the objects that callbacks inside read of tensors outside: a tensor becomes an
@@ -449,6 +462,7 @@ class Body:
             self.outputs,
             self.objects,
             self.lists,
+            self.handles,
         ]
         for table in tables:
             if value in table:
@@ -501,6 +515,13 @@ class Body:
             with self._leaving():
                 self.bind(value, self.entry.unbox(PARAMS[value.type], obj))
 
+    def unbox_tensor(self, param: TensorParam, obj: ll.Value) -> BoundTensor:
+        """Read an object that is a tensor of known sizes and strides."""
+        with self._leaving():
+            bound = self.entry.unbox(param, obj)
+        assert isinstance(bound, BoundTensor)
+        return bound
+
     @contextmanager
     def _leaving(self) -> Iterator[None]:
         """Where failed guards of the entry may start over, or else raise."""
@@ -515,6 +536,8 @@ class Body:
         """A value as a Python object, borrowed from the plan."""
         if value in self.lists:  # as it is now
             return self.entry.peek(list_ops.box_copy(self, self.lists[value]))
+        if value in self.handles:
+            return self.entry.peek(self.box(value))
         if value not in self.objects:
             self.objects[value] = self.entry.peek(self.box(value))
         return self.objects[value]
@@ -523,6 +546,8 @@ class Body:
         """A value as a Python object that the caller owns."""
         if value in self.lists:
             return list_ops.box(self, self.lists[value])
+        if value in self.handles:
+            return handles.box(self, self.handles[value], tensor_type(value))
         if value.node is not None and value.node.name == "prim::Uninitialized":
             return self.entry.box_object(self.entry.constant(None))
         if value in self.objects:

@@ -21,7 +21,7 @@ from codegen.nest import Nest
 from codegen.partition import Group
 from codegen.prepare import Prepared, is_object
 from codegen.quiet import is_endless, is_quiet, long_turns
-from codegen.structured import allocate_call
+from codegen.structured import allocate_call_ahead
 from ir import BOOL, FLOAT, INT, Block, Node, TensorType, Type, Value
 
 I64 = ll.IntType(64)
@@ -83,15 +83,18 @@ class Body(Protocol):
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value."""
 
+    def is_new_each_time(self, base: Value) -> bool:
+        """Whether a value has other memory in each turn of a loop."""
+
 
 def emit_if(body: Body, node: Node) -> None:
     """A branch; its outputs are phis of numbers and lists, memory that both sides wrote, or
     objects in slots.
     """
     b = body.b
-    planned = body.plan.buffers
+    planned, held = body.plan.buffers, body.plan.lists.handles
     for output in node.outputs:
-        if output in planned and output not in body.pointers:
+        if output in planned and output not in body.pointers and output not in held:
             body.allocate_buffer(output)
     for block in node.blocks:
         allocate_all(body, block)
@@ -132,7 +135,8 @@ def _handed_on(
     """What a branch hands on in a register; objects go to their slots, tensors are in memory."""
     if output in slots:
         body.entry.keep(slots[output], body.object(value))
-    if output in slots or output in body.plan.known or output in body.plan.buffers:
+    is_memory = output in body.plan.buffers and output not in body.plan.lists.handles
+    if output in slots or output in body.plan.known or is_memory:
         return None
     return body.handed(value)
 
@@ -201,7 +205,7 @@ def emit_loop(body: Body, node: Node) -> None:
     for param, _, _, output in carried:
         if param in slots:
             body.objects[output] = entry.peek(slots[param])
-        elif param in phis and isinstance(param.type, TensorType):
+        elif param in phis and _is_memory(body, param):
             body.pointers[output] = last[param]
         elif param in phis:
             body.receive(output, last[param])
@@ -248,11 +252,16 @@ def _keep_all(body: Body, slots: Mapping[Value, Owned], values: Mapping[Value, V
         entry.replace(slot, obj)
 
 
+def _is_memory(body: Body, param: Value) -> bool:
+    """Whether a loop carries a value in two memories that change places."""
+    return isinstance(param.type, TensorType) and param not in body.plan.lists.handles
+
+
 def _start(body: Body, param: Value, first: Value) -> list[ll.Value]:
-    """What a carried value starts as: a number or list; or memory to read, to write, and to write
-    after that.
+    """What a carried value starts as: a number, list or handle; or memory to read, to write, and
+    to write after that.
     """
-    if not isinstance(param.type, TensorType):
+    if not _is_memory(body, param):
         return [body.handed(first)]
     slots: list[ll.Value] = []
     for _ in range(2):
@@ -268,7 +277,7 @@ def _start(body: Body, param: Value, first: Value) -> list[ll.Value]:
 
 
 def _name(body: Body, param: Value, phis: list[ll.Value]) -> None:
-    if isinstance(param.type, TensorType):
+    if _is_memory(body, param):
         body.pointers[param], body.pointers[body.plan.slots[param]] = phis[0], phis[1]
     else:
         body.receive(param, phis[0], is_owned=False)
@@ -276,7 +285,7 @@ def _name(body: Body, param: Value, phis: list[ll.Value]) -> None:
 
 def _following(body: Body, param: Value, result: Value, phis: list[ll.Value]) -> list[ll.Value]:
     """The next iteration reads what this one wrote, and writes where the one before did."""
-    if isinstance(param.type, TensorType):
+    if _is_memory(body, param):
         return [phis[1], phis[2], phis[1]]
     return [body.handed(result)]
 
@@ -289,13 +298,14 @@ def allocate_all(body: Body, block: Block) -> None:
         if isinstance(item, Group):
             body.allocate_ahead(item)
         elif isinstance(item, Node) and item in body.plan.calls:
-            allocate_call(body, body.plan.calls[item])
+            allocate_call_ahead(body, body.plan.calls[item])
         elif isinstance(item, Node):
             for output in item.outputs:
                 if (
                     item.name == "prim::If"
                     and output in body.plan.buffers
                     and output not in body.pointers
+                    and output not in body.plan.lists.handles
                 ):
                     body.allocate_buffer(output)
             for inner in item.blocks:

@@ -15,13 +15,14 @@ from typing import Protocol
 
 import llvmlite.ir as ll
 
+from codegen import handles
 from codegen.abi import DOUBLE, I1, I8, I64, NULL, PTR, call, i64, offset
 from codegen.entry import EntryBuilder, Owned
 from codegen.list_runtime import CAPACITY, DATA, HEADER_WORDS, LENGTH, OBJECT
 from codegen.lists import ELEMENTS, Lists, element_of, verb_of
 from codegen.loops import counted
 from codegen.ranges import Ranges
-from ir import BOOL, FLOAT, INT, ListType, Node, Type, Value, record
+from ir import BOOL, FLOAT, INT, ListType, Node, TensorType, Type, Value, record
 
 _MAKING = ("copy", "slice", "join", "repeat")
 _MEMORY: dict[Type, ll.Type] = {INT: I64, FLOAT: DOUBLE, BOOL: I8}
@@ -38,34 +39,18 @@ class List:
     length: ll.Value | None = None
 
 
-class Body(Protocol):
+class Body(handles.Body, Protocol):
     """What operators on lists use of the body that they are part of (`codegen.body`)."""
 
-    entry: EntryBuilder
     numbers: dict[Value, ll.Value]
     lists: dict[Value, List]
-
-    @property
-    def chosen(self) -> Lists:
-        """Which lists are native."""
 
     @property
     def ranges(self) -> Ranges:
         """Which ints a register can hold."""
 
-    @property
-    def b(self) -> ll.IRBuilder:
-        """Where the next instruction goes."""
-
-    @property
-    def chain(self) -> ll.Value:
-        """The first link of the chain of headers."""
-
     def number(self, value: Value) -> ll.Value:
         """A number as a register."""
-
-    def object(self, value: Value) -> ll.Value:
-        """A value as a Python object."""
 
     def leave_unless(self, condition: ll.Value, node: Node | None = None) -> None:
         """Let Python decide unless the condition holds."""
@@ -83,7 +68,14 @@ def shift_of(element: Type) -> ll.Value:
 
 
 def depth_of(element: Type) -> int:
-    return 1 + depth_of(element.element) if isinstance(element, ListType) else 0
+    if isinstance(element, ListType):
+        return 1 + depth_of(element.element)
+    return 1 if isinstance(element, TensorType) else 0
+
+
+def is_shared(element: Type) -> bool:
+    """Whether elements are headers, which count their references."""
+    return isinstance(element, ListType | TensorType)
 
 
 def kind_of(element: Type) -> str:
@@ -151,6 +143,16 @@ def bind(body: Body, value: Value, header: ll.Value) -> None:
     body.lists[value] = List(header, element, data, length)
 
 
+def bind_item(body: Body, value: Value, item: ll.Value) -> None:
+    """Note an element that was read, or a list or tensor that was handed on."""
+    if isinstance(value.type, ListType):
+        bind(body, value, item)
+    elif isinstance(value.type, TensorType):
+        handles.bind(body, value, item)
+    else:
+        body.numbers[value] = item
+
+
 def bind_made(body: Body, value: Value, header: ll.Value, node: Node | None = None) -> None:
     """Note a list that the runtime has made, unless it could not."""
     body.leave_unless(body.b.icmp_unsigned("!=", header, NULL), node)
@@ -177,13 +179,13 @@ def construct(body: Body, value: Value, items: list[ll.Value], node: Node | None
 
 def retain(body: Body, type_: Type, item: ll.Value) -> None:
     """One more reference to a list; numbers have none."""
-    if isinstance(type_, ListType):
+    if is_shared(type_):
         call(body.b, "relume_list_retain", item)
 
 
 def release(body: Body, type_: Type, item: ll.Value) -> None:
     """One reference less."""
-    if isinstance(type_, ListType):
+    if is_shared(type_):
         call(body.b, "relume_list_release", body.chain, item)
 
 
@@ -197,7 +199,7 @@ def bind_nothing(body: Body, value: Value) -> None:
         nothing = ll.GlobalVariable(module, kind, name)
         nothing.linkage = "internal"
         nothing.initializer = ll.Constant(kind, [0, 0, 0, 0, 1 << 62, 0, 0, 0])
-    bind(body, value, nothing)
+    bind_item(body, value, nothing)
 
 
 def is_owner(chosen: Lists, node: Node) -> bool:
@@ -207,7 +209,7 @@ def is_owner(chosen: Lists, node: Node) -> bool:
     if node.name in ("prim::ListConstruct", "prim::Constant"):
         return True
     verb = verb_of(node)
-    return verb in _MAKING or (verb == "get" and node.inputs[0] in chosen.dropping)
+    return verb in (*_MAKING, "pop") or (verb == "get" and node.inputs[0] in chosen.dropping)
 
 
 # boxing -------------------------------------------------------------------------------------------
@@ -247,13 +249,15 @@ def box_copy(body: Body, value: List, box_inner: Callable[..., Owned] | None = N
     if value.element in ELEMENTS:
         kind = ELEMENTS[value.element]
         return entry.boxed(call(b, f"relume_list_box_{kind}", value.header))
-    assert isinstance(value.element, ListType)
-    inner = value.element.element
-    length = length_of(body, value)
+    element, length = value.element, length_of(body, value)
     made = entry.boxed(call(b, "PyList_New", length))
     with counted(b, length) as index:
-        row = List(load_element(body, value, index), inner)
-        item = (box_inner or box_copy)(body, row)
+        found = load_element(body, value, index)
+        if isinstance(element, TensorType):
+            item = handles.box(body, found, element)
+        else:
+            assert isinstance(element, ListType)
+            item = (box_inner or box_copy)(body, List(found, element.element))
         call(b, "PyList_SetItem", entry.peek(made), index, entry.take(item))
     return made
 
@@ -285,8 +289,10 @@ def _list(body: Body, node: Node, position: int = 0) -> List:
 
 
 def item_of(body: Body, value: Value) -> ll.Value:
-    """An element as it is handed around: a number, or the header of a list."""
-    return body.lists[value].header if value in body.lists else body.number(value)
+    """An element as it is handed around: a number, or the header of a list or tensor."""
+    if value in body.lists:
+        return body.lists[value].header
+    return body.handles[value] if value in body.handles else body.number(value)
 
 
 def _index(body: Body, node: Node, value: List, index: Value) -> ll.Value:
@@ -315,19 +321,16 @@ def _length(body: Body, node: Node) -> None:
 def _get(body: Body, node: Node) -> None:
     value = _list(body, node)
     found = load_element(body, value, _index(body, node, value, node.inputs[1]))
-    if not isinstance(value.element, ListType):
-        body.numbers[node.output] = found
-        return
     if node.inputs[0] in body.chosen.dropping:
         retain(body, value.element, found)
-    bind(body, node.output, found)
+    bind_item(body, node.output, found)
 
 
 def _set(body: Body, node: Node) -> None:
     value = _list(body, node)
     index = _index(body, node, value, node.inputs[1])
     item = item_of(body, node.inputs[2])
-    if isinstance(value.element, ListType):
+    if is_shared(value.element):
         retain(body, value.element, item)
         release(body, value.element, load_element(body, value, index))
     store_element(body, value, index, item)
@@ -366,13 +369,15 @@ def _insert(body: Body, node: Node) -> None:
     index = b.select(b.icmp_signed(">", index, length), length, index)
     fits = call(b, "relume_list_open", value.header, index, shift_of(value.element))
     body.leave_unless(fits, node)
-    store_element(body, value, index, item_of(body, node.inputs[2]))
+    item = item_of(body, node.inputs[2])
+    retain(body, value.element, item)
+    store_element(body, value, index, item)
 
 
 def _pop(body: Body, node: Node) -> None:
     b, value = body.b, _list(body, node)
     index = _index(body, node, value, node.inputs[1])
-    body.numbers[node.output] = load_element(body, value, index)
+    bind_item(body, node.output, load_element(body, value, index))
     if body.ranges.of(node.inputs[1]) == (-1, -1):
         _set_length(body, value, b.sub(length_of(body, value), i64(1)))
     else:
@@ -382,6 +387,8 @@ def _pop(body: Body, node: Node) -> None:
 def _delete(body: Body, node: Node) -> None:
     value = _list(body, node)
     index = _index(body, node, value, node.inputs[1])
+    if is_shared(value.element):
+        release(body, value.element, load_element(body, value, index))
     call(body.b, "relume_list_close", value.header, index, shift_of(value.element))
 
 
@@ -432,12 +439,17 @@ def _extend(body: Body, node: Node) -> None:
 
 
 def _clear(body: Body, node: Node) -> None:
-    _set_length(body, _list(body, node), i64(0))
+    value = _list(body, node)
+    if is_shared(value.element):
+        call(body.b, "relume_list_clear", body.chain, value.header)
+    else:
+        _set_length(body, value, i64(0))
 
 
 def _reverse(body: Body, node: Node) -> None:
     value = _list(body, node)
-    call(body.b, f"relume_list_reverse_{kind_of(value.element)}", value.header)
+    kind = "int" if is_shared(value.element) else kind_of(value.element)  # words, whatever they say
+    call(body.b, f"relume_list_reverse_{kind}", value.header)
 
 
 def _sort(body: Body, node: Node) -> None:

@@ -4,12 +4,13 @@ Python's lists.
     %List = { data, length, capacity, object, references, depth, previous, next }
 
 A list is a header that every name of it points to, so aliases share it, and a block of elements:
-i64 for ints, double for floats, i8 for bools, a header's address for lists. All headers of one call
-hang on a chain whose first link is a stack slot of the entry; every way out frees the chain, so no
+i64 for ints, double for floats, i8 for bools, a header's address for lists and tensors. A tensor's
+header, its handle, has capacity 0: its elements lie behind it or belong to the object. All headers
+of one call hang on a chain whose first link is a stack slot of the entry; every way out frees the chain, so no
 path can leak. References only serve to free a list earlier, when a loop drops it.
 
 `object` is the Python list that stands for this one: the argument, or what it was boxed to.
-`depth` is how many levels of lists the elements have: 0 for numbers.
+`depth` is how many levels of headers are below a list: 0 for numbers.
 
 A function that gives a header gives null when there is no memory for it, or when a Python list
 holds something else than it should; both are left to the interpreter.
@@ -68,8 +69,15 @@ done:
 
 define internal void @free_one(ptr %list) {
 entry:
+  %capacity_at = getelementptr %List, ptr %list, i64 0, i32 2
+  %capacity = load i64, ptr %capacity_at
+  %is_handle = icmp eq i64 %capacity, 0
+  br i1 %is_handle, label %boxed, label %elements
+elements:
   %data = load ptr, ptr %list
   call void @free(ptr %data)
+  br label %boxed
+boxed:
   %object_at = getelementptr %List, ptr %list, i64 0, i32 3
   %object = load ptr, ptr %object_at
   %is_none = icmp eq ptr %object, null
@@ -102,13 +110,50 @@ undo:
   call void @free(ptr %list)
   br label %none
 link:
+  call void @link_one(ptr %chain, ptr %list, ptr %data, i64 %length, i64 %capacity, ptr null,
+                      i64 %depth)
+  ret ptr %list
+none:
+  ret ptr null
+}
+
+define ptr @relume_handle_new(ptr %chain, i64 %bytes) {          ; a tensor's memory
+entry:
+  %all = add i64 %bytes, 64
+  %list = call ptr @malloc(i64 %all)
+  %failed = icmp eq ptr %list, null
+  br i1 %failed, label %none, label %link
+link:
+  %data = getelementptr i8, ptr %list, i64 64
+  call void @link_one(ptr %chain, ptr %list, ptr %data, i64 0, i64 0, ptr null, i64 0)
+  ret ptr %list
+none:
+  ret ptr null
+}
+
+define ptr @relume_handle_of(ptr %chain, ptr %data, ptr %object) {      ; the memory of an object
+entry:
+  %list = call ptr @malloc(i64 64)
+  %failed = icmp eq ptr %list, null
+  br i1 %failed, label %none, label %link
+link:
+  call void @Py_IncRef(ptr %object)
+  call void @link_one(ptr %chain, ptr %list, ptr %data, i64 0, i64 0, ptr %object, i64 0)
+  ret ptr %list
+none:
+  ret ptr null
+}
+
+define internal void @link_one(ptr %chain, ptr %list, ptr %data, i64 %length, i64 %capacity,
+                               ptr %object, i64 %depth) {
+entry:
   store ptr %data, ptr %list
   %length_at = getelementptr %List, ptr %list, i64 0, i32 1
   store i64 %length, ptr %length_at
   %capacity_at = getelementptr %List, ptr %list, i64 0, i32 2
   store i64 %capacity, ptr %capacity_at
   %object_at = getelementptr %List, ptr %list, i64 0, i32 3
-  store ptr null, ptr %object_at
+  store ptr %object, ptr %object_at
   %references_at = getelementptr %List, ptr %list, i64 0, i32 4
   store i64 1, ptr %references_at
   %depth_at = getelementptr %List, ptr %list, i64 0, i32 5
@@ -126,9 +171,7 @@ behind:
   store ptr %next_at, ptr %back_at
   br label %done
 done:
-  ret ptr %list
-none:
-  ret ptr null
+  ret void
 }
 
 define internal void @unlink_one(ptr %list) {
@@ -174,29 +217,34 @@ count:
   %is_dead = icmp eq i64 %less, 0
   br i1 %is_dead, label %drop, label %done
 drop:
-  %depth_at = getelementptr %List, ptr %list, i64 0, i32 5
-  %depth = load i64, ptr %depth_at
-  %is_flat = icmp eq i64 %depth, 0
-  br i1 %is_flat, label %free, label %elements
-elements:
+  call void @relume_list_clear(ptr %chain, ptr %list)
+  call void @unlink_one(ptr %list)
+  call void @free_one(ptr %list)
+  br label %done
+done:
+  ret void
+}
+
+define void @relume_list_clear(ptr %chain, ptr %list) {
+entry:
   %data = load ptr, ptr %list
   %length_at = getelementptr %List, ptr %list, i64 0, i32 1
   %length = load i64, ptr %length_at
-  br label %test
+  store i64 0, ptr %length_at
+  %depth_at = getelementptr %List, ptr %list, i64 0, i32 5
+  %depth = load i64, ptr %depth_at
+  %is_flat = icmp eq i64 %depth, 0
+  br i1 %is_flat, label %done, label %test
 test:
-  %i = phi i64 [ 0, %elements ], [ %following, %each ]
+  %i = phi i64 [ 0, %entry ], [ %following, %each ]
   %go_on = icmp ult i64 %i, %length
-  br i1 %go_on, label %each, label %free
+  br i1 %go_on, label %each, label %done
 each:
   %at = getelementptr ptr, ptr %data, i64 %i
   %element = load ptr, ptr %at
   call void @relume_list_release(ptr %chain, ptr %element)
   %following = add i64 %i, 1
   br label %test
-free:
-  call void @unlink_one(ptr %list)
-  call void @free_one(ptr %list)
-  br label %done
 done:
   ret void
 }

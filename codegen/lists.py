@@ -4,8 +4,9 @@
     rows.append(back)     rows : lists of ints, which grow
 
 A list is native together with everything that may be the same list, or none of them is: an alias
-set (`ir.alias`) whose members are lists of numbers, or of such lists, and whose users are operators
-on lists, control flow, results, and calls that only read. Such a call is given a copy.
+set (`ir.alias`) whose members are lists of numbers, of tensors, or of such lists, and whose users
+are operators on lists, control flow, results, and calls that only read. Such a call is given a
+copy. Tensors in lists are all alike, and nobody writes to them (`codegen.handles`).
 
 So what the interpreter runs must neither change a native list nor hand one on: where partitioning
 leaves it an operator that does, the set is given up (`Lists.give_up`). And a list that somebody
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from codegen.lower import dense_strides
 from codegen.operands import Known
 from ir import (
     BOOL,
@@ -37,31 +39,20 @@ from ir import (
     TupleType,
     Type,
     Value,
+    dtypes,
+    family_of,
     field,
+    is_passing,
+    is_whole,
     record,
+    same_each,
 )
 
 ELEMENTS: dict[Type, str] = {INT: "int", FLOAT: "float", BOOL: "bool"}
-FLAT_ONLY = (
-    "delete",
-    "remove",
-    "insert",
-    "pop",
-    "sort",
-    "index",
-    "count",
-    "contains",
-    "equal",
-    "differ",
-    "clear",
-    "extend",
-    "copy",
-    "slice",
-    "join",
-    "repeat",
-    "reverse",
-)
-"""Operators on lists of numbers that lists of lists leave to the interpreter."""
+FLAT_ONLY = ("remove", "sort", "index", "count", "contains", "equal", "differ")
+"""Operators on lists of numbers that compare: lists of lists and of tensors leave them to the
+interpreter.
+"""
 _DROPPING = ("set", "pop", "remove", "delete", "clear")
 _CHANGING = (*RESIZING, *_DROPPING, "sort", "reverse")
 _CONTROL = ("prim::If", "prim::Loop")
@@ -77,6 +68,10 @@ class Lists:
     """Those whose length is the same from birth on."""
     dropping: set[Value] = field(default_factory=set)
     """Those that may let go of an element while somebody still uses it."""
+    handles: set[Value] = field(default_factory=set)
+    """The tensors that they hold, by any name that is put, read or handed on by control flow."""
+    escaping: set[Value] = field(default_factory=set)
+    """Those of the handles that the caller may get, or knows."""
 
     def add(self, level: Sequence[Value]) -> None:
         """Lists of one type that may be the same."""
@@ -110,9 +105,13 @@ class Lists:
         elif verb_of(node) in _CHANGING and node.inputs[0] in self.native:
             yield node.inputs[0]
 
+    def is_held(self, value: Value) -> bool:
+        """Whether a value is a header that counts its references: a list, or a tensor in one."""
+        return value in self.native or value in self.handles
+
     def give_up(self, members: Iterable[Value]) -> None:
         """Lists that are objects after all."""
-        for table in (self.native, self.fixed, self.dropping):
+        for table in (self.native, self.fixed, self.dropping, self.handles, self.escaping):
             table.difference_update(members)
 
 
@@ -125,7 +124,23 @@ def is_list(type_: Type) -> bool:
     """Whether a list of this type can be native."""
     if type(type_) is not ListType:  # a tuple of unknown length is an object
         return False
-    return type_.element in ELEMENTS or is_list(type_.element)
+    element = type_.element
+    return element in ELEMENTS or is_list(element) or is_handle(element)
+
+
+def is_handle(type_: Type) -> bool:
+    """Whether lists of such tensors can be native: all is known of them, and they are dense."""
+    return (
+        isinstance(type_, TensorType)
+        and is_whole(type_)
+        and type_.dtype in dtypes.COMPILED
+        and type_.device in (None, "cpu")
+        and same_each(type_.strides, dense_strides(type_))
+    )
+
+
+def _innermost(type_: Type) -> Type:
+    return _innermost(type_.element) if isinstance(type_, ListType) else type_
 
 
 def element_of(value: Value) -> Type:
@@ -143,14 +158,54 @@ def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
             continue
         members = aliases.members(value)
         seen.update(members)
-        lists = [v for v in members if is_list(v.type)]
+        lists = [v for v in members if is_list(v.type) and not _brings_tensors(v)]
         if _is_needless(members, known) or aliases.is_exposed(value):
             continue
-        if _is_worth(lists) and all(map(_is_suitable, members)):
-            found.native.update(lists)
-            for type_ in {v.type for v in lists}:  # a list is no list of such lists
-                found.add([v for v in lists if v.type == type_])
+        if not _is_worth(lists) or not all(map(_is_suitable, members)):
+            continue
+        handles = _handles(lists, members, aliases)
+        if handles is None:
+            continue
+        found.native.update(lists)
+        found.handles.update(handles)
+        if aliases.escapes(value):
+            found.escaping.update(handles)
+        for type_ in {v.type for v in lists}:  # a list is no list of such lists
+            found.add([v for v in lists if v.type == type_])
     return found
+
+
+def _handles(
+    lists: Sequence[Value], members: Sequence[Value], aliases: Aliases
+) -> set[Value] | None:
+    """The tensors that native lists hold; None when these are not all alike, or written to."""
+    tensors = [v for v in members if isinstance(v.type, TensorType)]
+    elements = {_innermost(v.type) for v in lists}
+    if not any(isinstance(element, TensorType) for element in elements):
+        return set()
+    family = family_of(members)
+    like = elements.pop()
+    if elements or any(map(aliases.writes, tensors)):
+        return None
+    if not all(is_alike(v.type, like) for v in (*family.items, *family.reads)):
+        return None
+    control = [v for v in tensors if (_is_inner(v) if v.node is None else v.node.name in _CONTROL)]
+    return {*family.items, *family.reads, *(v for v in control if is_alike(v.type, like))}
+
+
+def _is_inner(param: Value) -> bool:
+    """Whether a parameter is control flow's own."""
+    return param.block is not None and param.block.owner is not None
+
+
+def _brings_tensors(value: Value) -> bool:
+    """Whether a list only brings tensors to operators: it stays the structure of its elements."""
+    is_unpacked = bool(value.uses) and all(u.name == "prim::ListUnpack" for u, _ in value.uses)
+    return _is_of_tensors(value) and (is_unpacked or is_passing(value))
+
+
+def _is_of_tensors(value: Value) -> bool:
+    return isinstance(_innermost(value.type), TensorType)
 
 
 def _is_needless(members: Iterable[Value], known: Known) -> bool:
@@ -185,8 +240,11 @@ def _is_suitable(value: Value) -> bool:
                 for user, _ in value.uses
             )
         )
+    if isinstance(value.type, ListType) and _brings_tensors(value):
+        return True
     if not is_list(value.type):
-        return not _may_hold(value.type)
+        is_of_tensors = isinstance(value.type, ListType) and _is_of_tensors(value)
+        return not is_of_tensors and not _may_hold(value.type)
     return _is_made(value) and all(_is_use(value, user) for user, _ in value.uses)
 
 
@@ -209,7 +267,9 @@ def _is_made(value: Value) -> bool:
     node = value.node
     if node is None or node.name in (*_CONTROL, *_BUILT, "prim::TupleUnpack"):
         return True
-    return (verb_of(node) is not None and is_supported(node)) or node.op.is_pure
+    if verb_of(node) is not None and is_supported(node):
+        return True
+    return node.op.is_pure and not _is_of_tensors(value)
 
 
 def _is_use(value: Value, user: Node) -> bool:
@@ -219,7 +279,7 @@ def _is_use(value: Value, user: Node) -> bool:
         return True
     if verb_of(user) is not None and is_supported(user):
         return True
-    is_flat = element_of(value) in ELEMENTS
+    is_flat = element_of(value) in ELEMENTS or isinstance(element_of(value), TensorType)
     return user.op.is_pure and not any(_shares(v, user, is_flat) for v in user.outputs)
 
 
@@ -228,6 +288,14 @@ def _shares(result: Value, node: Node, is_flat: bool) -> bool:
     if result.type in ELEMENTS:
         return False
     return not is_flat or any(r.alias is not None for r in node.op.schema.returns)
+
+
+def is_alike(type_: Type, element: Type) -> bool:
+    """Whether a value can be an element: tensors differ in nothing but their elements."""
+    if isinstance(type_, TensorType) and isinstance(element, TensorType):
+        is_like = type_.dtype == element.dtype and same_each(type_.dims, element.dims)
+        return is_like and same_each(type_.strides, element.strides)
+    return type_ == element
 
 
 def is_supported(node: Node) -> bool:
@@ -244,6 +312,6 @@ def is_supported(node: Node) -> bool:
     item = {"set": 2, "append": 1, "insert": 2, "remove": 1, "index": 1, "count": 1}.get(verb or "")
     if verb == "contains":
         item = 1
-    if item is not None and node.inputs[item].type != element_of(lists[0]):
+    if item is not None and not is_alike(node.inputs[item].type, element_of(lists[0])):
         return False
     return is_flat or verb not in FLAT_ONLY

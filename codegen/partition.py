@@ -10,7 +10,7 @@ own, which is compiled when it is called with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from codegen.fusible import FUSIBLE, REGISTERS, is_complete, is_fusible
 from codegen.lists import Lists
@@ -92,6 +92,11 @@ def _is_pure(node: Node) -> bool:
 Item = Group | Node | Callback
 
 
+def nodes_of(item: Item) -> Sequence[Node]:
+    """The nodes of a block that an item stands for."""
+    return [item] if isinstance(item, Node) else item.nodes
+
+
 @record
 class Facts:
     """What is known of a graph when its blocks are partitioned."""
@@ -109,6 +114,10 @@ class Facts:
     puts: set[Node] = field(default_factory=set)
     """What a loop's own memory can serve (`codegen.prepare`)."""
 
+    def objects(self, values: Iterable[Value]) -> Iterator[Value]:
+        """Those that are objects where callbacks or mixed control flow give them."""
+        return (v for v in values if v.type not in REGISTERS and not self.lists.is_held(v))
+
 
 def partition(block: Block, facts: Facts) -> list[Item]:
     """The block's items in an order that respects data flow and effects."""
@@ -122,7 +131,7 @@ def partition(block: Block, facts: Facts) -> list[Item]:
             continue
         is_boxed = bool(reads(node) & boxed)
         if is_boxed:
-            boxed.update(v for v in node.outputs if v.type not in REGISTERS)
+            boxed.update(facts.objects(node.outputs))
         if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
             if not _is_seen_through(node, inside, known):
@@ -139,10 +148,10 @@ def partition(block: Block, facts: Facts) -> list[Item]:
             continue
         if is_mixed(node, facts):
             facts.mixed.add(node)
-            boxed.update(v for v in node.outputs if v.type not in REGISTERS)
+            boxed.update(facts.objects(node.outputs))
             result.append(node)
             continue
-        boxed.update(v for v in node.outputs if v.type not in REGISTERS)
+        boxed.update(facts.objects(node.outputs))
         resumes = is_boxed and has_rule(node)
         last = result[-1] if result else None
         if isinstance(last, Callback) and (last.resumes or not resumes):
@@ -255,7 +264,7 @@ def is_mixed(node: Node, facts: Facts) -> bool:
     anything native besides. What it carries are registers, lists and objects; where that would be
     tensors, all that computes them were called back one by one: the interpreter runs the whole.
     """
-    if node.name not in CONTROL or tensors(node.outputs):
+    if node.name not in CONTROL or any(v not in facts.lists.handles for v in tensors(node.outputs)):
         return False
     return any(
         is_mixed(n, facts)

@@ -18,7 +18,7 @@ from codegen.fusible import REGISTERS
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
 from codegen.nest import Buffer, Nest
-from codegen.operands import arguments, producer, shape
+from codegen.operands import arguments, producer, shape, tensor_type
 from codegen.partition import Callback, Facts, Group, Item, partition, reads
 from codegen.positions import Positions, place
 from codegen.ranges import Ranges, ranges_of
@@ -74,6 +74,8 @@ class Prepared:
     slots: dict[Value, Value] = field(
         default_factory=dict
     )  # loop parameter -> the value whose memory the next iteration writes
+    held: dict[Value, Nest] = field(default_factory=dict)
+    """Views that lists hold -> the copy to memory of their own."""
     filled: dict[Value, Value] = field(default_factory=dict)
     """Loop parameter -> output: tensors that iterations fill part by part, in one memory."""
 
@@ -139,6 +141,7 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
                 item.nodes, stored[id(item)], plan.known, plan.buffers
             )
             plan.schedule(found.nests)
+            _prepare_held(plan, item)
         elif isinstance(item, Node) and isinstance(item.op.rule, Structured | Composite):
             plan.calls[item] = ready = prepare_call(item, plan.buffers, plan.known)
             plan.schedule(ready.copies)
@@ -166,6 +169,19 @@ def _write_there(
         return False
     plan.buffers[value] = target
     return True
+
+
+def _prepare_held(plan: Prepared, group: Group) -> None:
+    """Views that lists hold are copied, unless the caller can tell."""
+    for value in (v for node in group.nodes for v in node.outputs):
+        is_own = value in plan.buffers and plan.buffers[value].base is value
+        if value in plan.lists.handles and value not in plan.lists.escaping and not is_own:
+            slot = Value(value.type, f"{value.name or 'item'}.held")
+            type_ = tensor_type(value)
+            assert type_.dtype is not None
+            target = Buffer(slot, type_.dtype, type_.shape, dense_strides(type_))
+            plan.held[value] = lower_copy(value, target, plan.buffers, plan.known)
+            plan.schedule([plan.held[value]])
 
 
 def _compute_in_place(plan: Prepared, group: Group, store: Node, stored: Sequence[Value]) -> None:
@@ -201,7 +217,7 @@ def is_object(plan: Prepared, value: Value) -> bool:
     return (
         value not in plan.known
         and value.type not in REGISTERS
-        and value not in plan.lists.native
+        and not plan.lists.is_held(value)
         and value not in plan.buffers
     )
 
@@ -209,7 +225,9 @@ def is_object(plan: Prepared, value: Value) -> bool:
 def _prepare_if(plan: Prepared, node: Node) -> None:
     is_mixed = node in plan.facts.mixed
     targets = [
-        _own_buffer(plan, v) if isinstance(v.type, TensorType) and not is_mixed else None
+        _own_buffer(plan, v)
+        if isinstance(v.type, TensorType) and not is_mixed and v not in plan.lists.handles
+        else None
         for v in node.outputs
     ]
     for block in node.blocks:
@@ -226,7 +244,7 @@ def _prepare_loop(plan: Prepared, node: Node) -> None:
     """
     body = node.blocks[0]
     if node in plan.facts.mixed:
-        plan.facts.boxed.update(p for p in body.params if p.type not in REGISTERS)
+        plan.facts.boxed.update(plan.facts.objects(body.params))
         _prepare_block(plan, body, [])
         return
     targets = []
@@ -234,7 +252,7 @@ def _prepare_loop(plan: Prepared, node: Node) -> None:
     for param, result, first, output in carried:
         if result.node in plan.facts.puts:
             targets.append(_fill(plan, param, result.node, output))
-        elif isinstance(param.type, TensorType):
+        elif isinstance(param.type, TensorType) and param not in plan.lists.handles:
             buffer = _own_buffer(plan, param)
             _enter(plan, first, buffer)
             slot = plan.slots[param] = Value(param.type, f"{param.name or 'carried'}.next")

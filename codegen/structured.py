@@ -132,6 +132,9 @@ class Body(shim.Body, Protocol):
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value."""
 
+    def is_new_each_time(self, base: Value) -> bool:
+        """Whether a value has other memory in each turn of a loop."""
+
 
 class Allocator(Protocol):
     """What making memory uses of a body."""
@@ -140,6 +143,16 @@ class Allocator(Protocol):
 
     def allocate_buffer(self, base: Value) -> None:
         """Memory for one value."""
+
+    def is_new_each_time(self, base: Value) -> bool:
+        """Whether a value has other memory in each turn of a loop."""
+
+
+def allocate_call_ahead(body: Allocator, call: Call) -> None:
+    """Memory for a call's results and copies, in front of the loop that repeats it."""
+    for base in call.memory():
+        if base not in body.pointers and not body.is_new_each_time(base):
+            body.allocate_buffer(base)
 
 
 def allocate_call(body: Allocator, call: Call) -> None:

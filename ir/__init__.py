@@ -24,6 +24,7 @@ from ir.dims import (
 )
 from ir.dims import same as same_dim
 from ir.dtypes import DType, opmath
+from ir.elements import family_of, is_passing, is_whole
 from ir.errors import (
     CompileError,
     ParseError,
@@ -111,6 +112,7 @@ from ir.types import (
     is_subtype,
     join,
     optional,
+    same_each,
 )
 from ir.writes import compute_then_copy, target_of
 
@@ -220,9 +222,12 @@ __all__ = [
     "fork",
     "hint",
     "images",
+    "family_of",
     "infer",
     "is_instance",
+    "is_passing",
     "is_subtype",
+    "is_whole",
     "join",
     "lookup",
     "opmath",
@@ -238,6 +243,7 @@ __all__ = [
     "replace",
     "run_pipeline",
     "same_dim",
+    "same_each",
     "size_max",
     "stable",
     "strides",

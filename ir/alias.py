@@ -27,7 +27,7 @@ from ir.graph import Block, Graph, Node, Value
 from ir.op import Control, Effect
 from ir.ops.control import WAIT
 from ir.ops.memory import UNMARKED
-from ir.ops.methods import LISTS
+from ir.ops.methods import LISTS, PASSING_ON
 
 _CALLS = (
     "prim::CallFunction",
@@ -52,6 +52,13 @@ def has_memory(type_: T.Type) -> bool:
         case T.Prim():
             return type_ == T.ANY
     return True
+
+
+def _hands_items_on(node: Node) -> bool:
+    """Whether a list gets the items of another one, and these have memory: no mark says so."""
+    lists = [v.type for v in node.inputs if isinstance(v.type, T.ListType)]
+    is_composed = LISTS.get(node.name) in PASSING_ON
+    return is_composed and any(has_memory(list_.element) for list_ in lists)
 
 
 class Aliases:
@@ -170,7 +177,7 @@ class Aliases:
 
     def _schema(self, node: Node) -> None:
         """Alias marks; a mark with an arrow puts its parameter into a container of the call."""
-        if node.name in UNMARKED:
+        if node.name in UNMARKED or _hands_items_on(node):
             self._join([*node.inputs, *node.outputs])
         sets: dict[str, list[Value]] = {}
         schema = node.op.schema

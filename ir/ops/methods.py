@@ -259,5 +259,8 @@ LISTS: Mapping[str, str] = {
 RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
 """Of these, what changes how many elements a list has."""
 
+PASSING_ON = ("copy", "slice", "join", "repeat", "extend")
+"""Verbs after which another list has the same items."""
+
 IDENTITY = {"aten::__is__": False, "aten::__isnot__": True}
 """Tests for the same object, and what they give for None and something that never is None."""

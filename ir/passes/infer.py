@@ -6,6 +6,8 @@ from them) are collected in the result.
   * Results of ops without a type rule take their type from `profile`, the types that were observed;
     such values are listed in `Known.profiled`, and need a check at run time.
   * A branch whose condition is known hands on its own results; otherwise the two branches join.
+  * What is read from lists of tensors is what was put there, when that is of one type
+    (`ir.elements`).
   * A loop is evaluated until what it carries no longer changes; joining only ever forgets facts, so
     this ends.
 """
@@ -26,6 +28,7 @@ from ir.abstract import (
 )
 from ir.builder import evaluate_call
 from ir.dims import Sym, same
+from ir.elements import families
 from ir.graph import Block, Graph, Node, Value
 from ir.ops.control import CAST, IF, LOOP, UNINITIALIZED
 from ir.typerules import Unknown
@@ -37,17 +40,25 @@ def infer(
     graph: Graph, known: Mapping[Value, Any] | None = None, profile: Profile | None = None
 ) -> Known:
     """Set the types of all values; `known` are parameters (or other values) known beforehand."""
-    inference = _Inference(Known(known), profile or {})
-    inference.block(graph.block)
+    lists = families(graph)
+    while True:
+        held = {v: f.element for f in lists if f.element is not None for v in f.reads}
+        inference = _Inference(Known(known), profile or {}, held)
+        inference.block(graph.block)
+        if not any([family.learn() for family in lists]):
+            break
+    for family in lists:
+        family.note()
     return inference.known
 
 
 class _Inference:
     """One walk over a graph."""
 
-    def __init__(self, known: Known, profile: Profile) -> None:
+    def __init__(self, known: Known, profile: Profile, held: Profile) -> None:
         self.known = known
         self.profile = profile
+        self.held = held  # what is read from lists of one type of tensor
         self.declared: dict[Value, T.Type] = {}  # the graph's types: a loop's first round narrows
 
     def block(self, block: Block) -> list[Any]:
@@ -73,7 +84,11 @@ class _Inference:
         return [self._observed(v, r) for v, r in zip(node.outputs, results, strict=True)]
 
     def _observed(self, value: Value, result: Any) -> Any:
-        """A result, completed by what was observed when nothing could be derived."""
+        """A result, completed by what was observed when nothing could be derived; or by what is
+        assumed of a list.
+        """
+        if value in self.held and isinstance(result, T.TensorType) and not result.is_complete:
+            return self.held[value]
         seen = self.profile.get(value)
         if not isinstance(seen, T.TensorType) or not isinstance(result, T.TensorType):
             return result
