@@ -17,7 +17,7 @@ import llvmlite.ir as ll
 
 from codegen import handles
 from codegen.abi import DOUBLE, I1, I8, I64, NULL, PTR, call, i64, offset
-from codegen.entry import EntryBuilder, Owned
+from codegen.entry import Owned
 from codegen.list_runtime import CAPACITY, DATA, HEADER_WORDS, LENGTH, OBJECT
 from codegen.lists import ELEMENTS, Lists, element_of, verb_of
 from codegen.loops import counted

@@ -4,10 +4,11 @@ Python's lists.
     %List = { data, length, capacity, object, references, depth, previous, next }
 
 A list is a header that every name of it points to, so aliases share it, and a block of elements:
-i64 for ints, double for floats, i8 for bools, a header's address for lists and tensors. A tensor's
-header, its handle, has capacity 0: its elements lie behind it or belong to the object. All headers
-of one call hang on a chain whose first link is a stack slot of the entry; every way out frees the chain, so no
-path can leak. References only serve to free a list earlier, when a loop drops it.
+i64 for ints, double for floats, i8 for bools, a header's address for lists and tensors. The header
+of a tensor, its handle, has capacity 0: its elements lie behind it or belong to the object. All
+headers of one call hang on a chain whose first link is a stack slot of the entry; every way out
+frees the chain, so no path can leak. References only serve to free a list earlier, when a loop
+drops it.
 
 `object` is the Python list that stands for this one: the argument, or what it was boxed to.
 `depth` is how many levels of headers are below a list: 0 for numbers.

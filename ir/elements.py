@@ -18,13 +18,13 @@ Laws
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import reduce
 
 from ir.alias import Aliases
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Effect
 from ir.ops.methods import LISTS
+from ir.records import field, record
 from ir.types import TENSOR, ListType, TensorType, TupleType, Type, join_tensors
 
 ITEMS = {"append": 1, "insert": 2, "set": 2}
@@ -40,7 +40,7 @@ _MADE = (
 _HANDED_ON = ("prim::ListConstruct", "prim::TupleConstruct", "prim::If", "prim::Loop")
 
 
-@dataclass(slots=True)
+@record(frozen=False)
 class Family:
     """Lists of tensors that may share items."""
 
@@ -52,7 +52,9 @@ class Family:
     """Whether the items may still turn out to be of one type."""
 
     def learn(self) -> bool:
-        """Compare with what inference has found at the items; whether that asks for another round."""
+        """Compare with what inference has found at the items: whether that asks for another
+        round.
+        """
         found = [v.type for v in self.items if isinstance(v.type, TensorType)]
         known = [t for t in found if is_whole(t)]
         if not self.is_open or not known:

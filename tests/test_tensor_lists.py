@@ -252,15 +252,15 @@ def assert_same(one: Any, other: Any) -> None:
         for a, b in zip(one, other, strict=True):
             assert_same(a, b)
     elif isinstance(one, float):
-        assert one == pytest.approx(other, rel=1e-5)
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-4)
     else:
         assert one == other
 
 
-def check(native: Callable[..., Any], eager: Callable[..., Any], args: Any, why: str = "") -> None:
+def check(native: Callable[..., Any], eager: Callable[..., Any], args: Any) -> None:
     given, expected = outcome(native, args), outcome(eager, args)
     assert_same(given, expected)
-    assert shared(given) == shared(expected), why
+    assert shared(given) == shared(expected)
 
 
 @pytest.mark.parametrize("function", [*NATIVE, *OTHERS], ids=lambda f: f.__name__)
@@ -298,19 +298,26 @@ def generated(x: torch.Tensor, y: torch.Tensor, n: int):
     g = [a, b]
 """
 LISTS = ("a", "b", "g[{I}]")
-TENSORS = ("t", "u", "y", "x[{I}]", "{L}[{I}]", "({T} + {T})", "torch.tanh({T})", "{T} * 0.5",
+TENSORS = ("t", "u", "y", "x[{I}]", "{L}[{I}]", "({T} + {T})", "torch.tanh({T})", "({T} * 0.5)",
            "{L}.pop()", "{L}.pop({I})", "torch.maximum({T}, {T})", "({T} if {B} else {T})",
            "torch.flip({T}, [0])", "torch.special.i0({T})")  # fmt: skip
 INTS = ("i", "n", "2", "-1", "len({L})", "({I} + {I})", "int({T}[{I}])")
 BOOLS = ("{I} < {I}", "float({T}[0]) > 0.5", "len({L}) > 3")
 STATEMENTS = (
     "t = {T}", "u = {T}", "t = {T}", "i = {I} & 7", "{L}.append({T})", "{L}.append({T})",
-    "{L}[{I}] = {T}", "{L}.insert({I}, {T})", "{L}.reverse()", "{L}.extend({L})", "del {L}[{I}]",
-    "a = {L}", "b = {L}[{I}:]", "b = {L} + {L}", "b = [{T}] * ({I} & 3)", "b = {L}.copy()",
+    "{L}[{I}] = {T}", "{L}.insert({I}, {T})", "{L}.reverse()", "{L}.extend({L}[:2])",
+    "del {L}[{I}]", "a = {L}", "b = {L}[{I}:]", "b = {L}[:3] + {L}[:2]", "b = {L}.copy()",
+    "b = [{T}] * ({I} & 3)",
     "b = [v + 1 for v in {L}]", "g[{I}] = {L}", "g.append({L})", "{L}.clear()",
-    "t = torch.stack({L}).sum(0)", "for v in {L}: u = u + v", "{T}.mul_(0.5)", "t[{I}] = 2.0",
+    "t = torch.stack({L}).sum(0)", "for v in {L}: u = u + v", "u.mul_(0.5)", "t[{I}] = 2.0",
+    "{L}[{I}].mul_(0.5)",
 )  # fmt: skip
-RESULTS = ("a, b, t, u, i", "a, a[0], t", "g, t", "t + u, i, len(a)", "a[-1], b")
+RESULTS = (
+    "a, b, g, t, u, i",
+    "[float(v.sum()) for r in g + [a, b] for v in r], t + u, i, [len(r) for r in g]",
+    "[float(v.sum()) for r in g + [b] for v in r], a, t, u, i",
+)
+"""All that is computed: what raises in eager is computed by any tier."""
 
 
 class Program:
@@ -346,13 +353,22 @@ class Program:
 
 
 def check_program(program: Program) -> None:
+    """Code that nothing needs may raise in eager only."""
     native, eager = jit.jit(program.function()), program.function()
     x = torch.linspace(-1, 2, 24).reshape(3, 8)
     for n in (3, 3, 2, 7):
-        check(native, eager, (x, x[1] + 0.25, n), program.source)
+        args = (x, x[1] + 0.25, n)
+        given, expected = outcome(native, args), outcome(eager, args)
+        if not is_raised(expected) or is_raised(given):
+            assert_same(given, expected)
+            assert shared(given) == shared(expected), program.source
 
 
-@settings(max_examples=40, deadline=None, derandomize=True,
+def is_raised(result: Any) -> bool:
+    return isinstance(result[0], type)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True,
           suppress_health_check=list(HealthCheck))  # fmt: skip
 @given(st.data())
 def test_programs(data: st.DataObject) -> None:

@@ -45,7 +45,8 @@ def infer(
         held = {v: f.element for f in lists if f.element is not None for v in f.reads}
         inference = _Inference(Known(known), profile or {}, held)
         inference.block(graph.block)
-        if not any([family.learn() for family in lists]):
+        asking = [family for family in lists if family.learn()]
+        if not asking:
             break
     for family in lists:
         family.note()
