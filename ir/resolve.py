@@ -337,7 +337,9 @@ class _Try:
         if given.is_known:
             return self._gather(formal, _items(given)) if given.value else Fixed((), formal)
         if isinstance(given.type, T.ListType):
-            return Given(given) if T.is_subtype(given.type.element, formal.element) else None
+            element = given.type.element
+            is_taken = self.level >= Level.EAGER and element in _LISTS_AS_THEY_ARE.get(formal, ())
+            return Given(given) if is_taken or T.is_subtype(element, formal.element) else None
         assert isinstance(given.type, T.TupleType)
         fits = all(T.is_subtype(t, formal.element) for t in given.type.elements)
         return Spread(given, formal.element) if fits else None
@@ -390,6 +392,7 @@ _AS_IS: dict[T.Type, tuple[T.Type, ...]] = {  # the reference takes these as the
     T.MEMORY_FORMAT: (T.INT,),
     T.DEVICE: (T.STR, T.INT),
 }
+_LISTS_AS_THEY_ARE: dict[T.Type, tuple[T.Type, ...]] = {T.ListType(T.FLOAT): (T.INT,)}
 _CODED: dict[T.Type, Mapping[int, object]] = {  # in TorchScript's programs these are ints
     T.DTYPE: {dtype.code: dtype for dtype in ALL},
     T.LAYOUT: {code: code for code in range(8)},

@@ -289,3 +289,10 @@ def test_a_context_is_left_when_its_body_raises() -> None:
     with pytest.raises(RuntimeError):
         run(X)
     assert torch.is_grad_enabled()
+
+
+def test_ints_where_an_operator_takes_a_list_of_floats() -> None:
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+
+    agree(doubled, torch.randn(1, 3, 4, 5))
