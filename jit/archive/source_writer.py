@@ -105,8 +105,7 @@ class _FunctionWriter:
         self._write_constants(self.graph.block)
         self.block(self.graph.block)
         self._split([result])
-        if result.node is not None and result.node in self.inlined:
-            self.span = _origin(result.node)
+        self.span = _origin(result.node) if result.node in self.inlined else None
         self.line(f"return {self.read(result)}")
         return "\n".join(self.lines) + "\n"
 
@@ -244,6 +243,7 @@ class _FunctionWriter:
         """`a, b = x, y`."""
         if targets:
             self._split(values)
+            self.span = None  # a line of the archive's own
             self.line(f"{self.reads(targets)} = {self.reads(values)}")
 
     def _write_if(self, node: Node) -> None:
