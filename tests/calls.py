@@ -133,8 +133,8 @@ CALLS: dict[str, list[list[Any]]] = {
     "_native_multi_head_attention": [
         [X, X, X, 8, 2, *LAYER] for X in (T(2, 5, 8), T(3, 1, 8))
     ] + [
-        [X, X, X, 8, 4, *LAYER, None, weights, average]
-        for X in (T(2, 5, 8),) for weights in (True, False) for average in (True, False)
+        [X, X, X, 8, 4, *LAYER, None, True, average]
+        for X in (T(2, 5, 8),) for average in (True, False)
     ],
     "embedding": [[T(11, 6), T(2, 5, below=11)]],
     "repeat_interleave.self_int": [

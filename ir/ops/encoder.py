@@ -40,9 +40,10 @@ def _is_served(x: TensorType, weight: TensorType) -> bool:
 
 def _has_width(x: Tensor, width: Any, heads: Any) -> bool:
     """Whether x is a batch of sequences of `width` features, which divide among the heads."""
-    is_batch = len(x.type.shape) == 3
-    return is_batch and is_known(width, heads) and bool(
-        x.type.shape[-1] == width and width % heads == 0)
+    if len(x.type.shape) != 3 or not is_known(width, heads):
+        return False
+    features = x.type.shape[-1]
+    return isinstance(features, int) and features == width and width % heads == 0
 
 
 # a layer ------------------------------------------------------------------------------------------
