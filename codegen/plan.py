@@ -29,7 +29,7 @@ from codegen.record import Record
 from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph, Known, Node, Opaque, record
+from ir import Aliases, Facts, Graph, Known, Node, Opaque, field, record
 
 ENTRY = "entry"
 
@@ -61,6 +61,10 @@ class Plan:
     """What the code refers to lives as long as the plan."""
     kernel_count: int
     emit: Callable[[], Emitted]
+    parts: Mapping[Callback, Callable[..., Any]] = field(default_factory=dict)
+    """Compiled functions that the plan calls, of what had to wait for types; a plan that has some
+    has no record.
+    """
 
     @property
     def prepared(self) -> Prepared:
@@ -77,10 +81,6 @@ class Plan:
     @property
     def taken(self) -> Mapping[Node, Sequence[Node]]:
         return self.emit().taken
-
-    @property
-    def parts(self) -> Mapping[Callback, Callable[..., Any]]:
-        return self.emit().parts
 
     @property
     def address(self) -> int:
@@ -142,7 +142,7 @@ def compile_plan(
         compile_later=compile_later,
     )
     library = engine().load(made.source, made.imports)
-    return Plan(library, made.objects, len(made.kernels), lambda: made)
+    return Plan(library, made.objects, len(made.kernels), lambda: made, made.parts)
 
 
 def relink_plan(found: Record, emit: Callable[[], Emitted]) -> Plan | None:

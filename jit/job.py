@@ -10,7 +10,7 @@ import torch
 
 import codegen
 from codegen import Captured
-from ir import Dim, Facts, Graph, record, replace
+from ir import Dim, Facts, Graph, field, record, replace
 from jit.call import Source
 from jit.captures import Extra
 from jit.profile import History, Kind, Measured
@@ -34,6 +34,8 @@ class Job:
     guards: Sequence[Captured]
     keywords: Sequence[str]
     compile_later: Callable[[Graph], Callable[..., Any]]
+    has_grad: bool = field(default_factory=torch.is_grad_enabled)
+    """The grad mode of the call, which code may ask for."""
     key: str | None = None
     """The name of its record in the object cache (`jit.remembered`)."""
     made: Specialized | None = None
@@ -45,13 +47,15 @@ class Job:
     def specialized(self) -> Specialized:
         """The graph for calls like this one, made once. Raises what `specialize` does."""
         if self.made is None:
-            self.made = specialize(self.graph, self.sources, self.given, self.extras, self.dims)
+            with torch.set_grad_enabled(self.has_grad):
+                self.made = specialize(self.graph, self.sources, self.given, self.extras, self.dims)
             self.made.captured.extend(self.guards)
         return self.made
 
     def emit(self) -> codegen.Emitted:
         """The IR of the plan. Raises what `codegen.emit` does."""
-        return codegen.emit(*self._arguments(), **self._options())
+        with torch.set_grad_enabled(self.has_grad):
+            return codegen.emit(*self._arguments(), **self._options())
 
     def compile(self) -> codegen.Plan:
         """The plan. Raises what `codegen.compile_plan` does."""

@@ -113,7 +113,7 @@ def _parts(job: Job) -> Iterator[str]:
     yield ", ".join(map(_source, job.sources))
     given = job.given
     yield repr((given.names, [role.name for role in given.roles], sorted(given.held)))
-    yield repr(tuple(job.keywords))
+    yield repr((tuple(job.keywords), job.has_grad))
     yield _text(job.kind)
     yield ", ".join(_dim(d) for d in job.dims(Facts()))
     for extra, _ in job.extras:

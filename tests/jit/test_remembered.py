@@ -299,3 +299,14 @@ def test_a_second_process_lowers_nothing(tmp_path: Path) -> None:
     assert int(outputs[0][0]) > 0
     assert outputs[0][1] == "0"
     assert outputs[1] == ["0", "1"]
+
+
+def test_reports_are_made_in_the_grad_mode_of_the_call(objects: ObjectCache) -> None:
+    layer, x = nn.TransformerEncoderLayer(24, 4, 48, batch_first=True).eval(), torch.rand(2, 9, 24)
+    for _ in range(2):
+        compiled = jit.jit(layer.forward)
+        with torch.no_grad():
+            for _ in range(3):
+                compiled(x)
+        assert "called back" not in str(jit.explain(compiled))
+    assert objects.counters["remembered"] == 1
