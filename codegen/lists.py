@@ -190,7 +190,16 @@ def _handles(
     if not all(is_alike(v.type, like) for v in (*family.items, *family.reads)):
         return None
     control = [v for v in tensors if (_is_inner(v) if v.node is None else v.node.name in _CONTROL)]
-    return {*family.items, *family.reads, *(v for v in control if is_alike(v.type, like))}
+    handed = [v for v in tensors if any(_hands_on(user) for user, _ in v.uses)]
+    around = (v for v in (*control, *handed) if is_alike(v.type, like))
+    return {*family.items, *family.reads, *around}
+
+
+def _hands_on(user: Node) -> bool:
+    """Whether a user is control flow that takes a value, or a block inside of it that gives one."""
+    block = user.block
+    is_end = block is not None and block.returning is user and block.owner is not None
+    return user.name in _CONTROL or is_end
 
 
 def _is_inner(param: Value) -> bool:

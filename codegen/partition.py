@@ -134,7 +134,8 @@ def partition(block: Block, facts: Facts) -> list[Item]:
             boxed.update(facts.objects(node.outputs))
         if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
-            if not _is_seen_through(node, inside, known):
+            is_held = any(v in facts.lists.handles for v in node.outputs)
+            if is_held or not _is_seen_through(node, inside, known):
                 inside.update(node.outputs)
             continue
         if node in facts.puts:  # its block stores the part (`codegen.prepare`)
