@@ -204,7 +204,8 @@ class Lowering:
 
     # what is stored -------------------------------------------------------------------------------
     def _store_what_must_be(self) -> None:
-        self._cut_chains()
+        depths: dict[Value, int] = {}
+        phases: dict[Value, int] = {}
         for node in self.nodes:
             if isinstance(node.op.rule, (Scan, Join)):
                 self._store(node.outputs[0])
@@ -220,22 +221,20 @@ class Lowering:
                 source = node.inputs[0]
                 if source in self.inside and not is_affine(node, self.known):
                     self._store(source)
+            self._cut_chain(node, depths, phases)
 
-    def _cut_chains(self) -> None:
+    def _cut_chain(self, node: Node, depths: dict[Value, int], phases: dict[Value, int]) -> None:
         """Store what ends a chain that is long enough; it is read from memory from there on."""
-        depths: dict[Value, int] = {}
-        phases: dict[Value, int] = {}
-        for node in self.nodes:
-            is_reduction = isinstance(node.op.rule, Reduction)
-            if is_reduction and phases.get(node.inputs[0], 0) >= PHASES:
-                self._store_apart(node.inputs[0])
-            inputs = [v for v in node.inputs if v in self.inside and v not in self.apart]
-            depth = 1 + max((depths[v] for v in inputs), default=0)
-            phase = is_reduction + max((phases[v] for v in inputs), default=0)
-            for value in node.outputs:
-                depths[value], phases[value] = depth, phase
-                if depth > DEEP and isinstance(value.type, TensorType):
-                    self._store_apart(value)
+        is_reduction = isinstance(node.op.rule, Reduction)
+        if is_reduction and phases.get(node.inputs[0], 0) >= PHASES:
+            self._store_apart(node.inputs[0])
+        inputs = [v for v in node.inputs if v in self.inside and v not in self.apart]
+        depth = 1 + max((depths[v] for v in inputs), default=0)
+        phase = is_reduction + max((phases[v] for v in inputs), default=0)
+        for value in node.outputs:
+            depths[value], phases[value] = depth, phase
+            if depth > DEEP and isinstance(value.type, TensorType):
+                self._store_apart(value)
 
     def _store_apart(self, value: Value) -> None:
         self._store(value)
