@@ -214,7 +214,9 @@ class Unboxer:
         return field(self.builder, array, 8 * k)
 
     def _strides(self, param: TensorParam, fields: TensorFields) -> tuple[ll.Value, ...]:
-        """Strides of dims of size 1, and all of empty tensors, mean nothing: not compared."""
+        """Strides of dims of size 1, and all of empty tensors, mean nothing: not compared. But a
+        symbol that only such a stride has is known from it, since the plan may assume things of it.
+        """
         wanted = contiguous_strides(param.dims) if param.strides is None else param.strides
         is_empty = any(_is(dim, 0) for dim in param.dims)
         found = []
@@ -223,6 +225,9 @@ class Unboxer:
             if stride is None:
                 found.append(value)
             elif is_empty or _is(dim, 1):
+                symbol = _bare_symbol(stride)
+                if symbol is not None:
+                    self.symbols.setdefault(symbol, value)
                 found.append(i64(stride) if isinstance(stride, int) else value)
             else:
                 found.append(self.bind(stride, value))

@@ -230,3 +230,18 @@ def test_one_element_of_a_value_does_not_stand_for_all() -> None:
     compiled = jit.jit(f)
     for _ in range(3):
         torch.testing.assert_close(compiled(torch.ones(1, 5)), f(torch.ones(1, 5)))
+
+
+def test_a_mask_that_is_expanded_over_a_batch() -> None:
+    """The stride of its one head means nothing, whatever symbol its profile has for it."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    compiled = jit.jit(attend)
+    for batch, length in ((2, 9), (2, 9), (3, 12), (1, 7), (4, 10), (4, 10)):
+        q, k, v = torch.randn(3, batch, 4, length, 8)
+        mask = torch.ones(length, length, dtype=torch.bool).tril()
+        mask = mask[None, None].expand(batch, 1, length, length)
+        torch.testing.assert_close(compiled(q, k, v, mask), attend(q, k, v, mask))
+    assert "compiler error" not in jit.stats(compiled).bailouts
