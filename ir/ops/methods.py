@@ -264,3 +264,6 @@ PASSING_ON = ("copy", "slice", "join", "repeat", "extend")
 
 IDENTITY = {"aten::__is__": False, "aten::__isnot__": True}
 """Tests for the same object, and what they give for None and something that never is None."""
+
+GIVE_OPERANDS = ("aten::type_as",)
+"""Operators that may give an operand itself, though their schemas do not mark it."""

@@ -30,7 +30,7 @@ from ir.op import (
     Scan,
     Structured,
 )
-from ir.ops.methods import IDENTITY
+from ir.ops.methods import GIVE_OPERANDS, IDENTITY
 from ir.passes.invariant import simplify, take_branch, taken_branch
 from ir.torch_bridge import reference
 from ir.types import (
@@ -46,7 +46,6 @@ from ir.types import (
 )
 
 _MAKERS = (Composite, Create, Join, Lookup, Pointwise, Reduction, Scan, Structured)
-_MAY_RETURN_OPERANDS = ("aten::type_as",)
 _RAISED = (ArithmeticError, LookupError, ValueError, TypeError, RuntimeError)
 
 
@@ -117,7 +116,7 @@ def _are_apart(one: Value, other: Value) -> bool:
 
 def _is_made(value: Value) -> bool:
     node = value.node
-    if node is None or node.op.effect is not Effect.PURE or node.name in _MAY_RETURN_OPERANDS:
+    if node is None or node.op.effect is not Effect.PURE or node.name in GIVE_OPERANDS:
         return False
     return isinstance(node.op.rule, _MAKERS)
 

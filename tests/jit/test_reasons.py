@@ -23,7 +23,9 @@ def literals(path: Path) -> Iterator[tuple[str, str]]:
         name = getattr(node.func, "attr", getattr(node.func, "id", None))
         if name in NAMING:
             for argument in node.args:
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                if not isinstance(argument, ast.Constant) or not isinstance(argument.value, str):
+                    continue
+                if not argument.value.isspace():  # lines that `str.count` counts
                     yield argument.value, f"{path.name}:{node.lineno}"
 
 
