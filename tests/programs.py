@@ -64,6 +64,9 @@ CHANGES = (  # (from, to, expression); the views among them alias their operand
     ("RC", "RC", "{a}.reshape({a}.size(0) * {a}.size(1)).reshape({a}.shape)"),
     ("RC", "C", "{a}.chunk(2)[0].sum(0) / {a}.size(0)"),
     ("RC", "C", "{a}[0]"),
+    ("RC", "C", "{a}[{n} % 3]"),
+    ("RC", "C", "{a}[k[0] % 3]"),
+    ("RC", "RC", "{a}[:, k % 3] * 0.5 + {a} * 0"),
     ("RC", "C", "{a}[-1]"),
     ("RC", "R", "{a}[:, {n} % 2]"),
     ("RC", "C", "{a}[1:].sum(0) / {a}.size(0)"),
@@ -94,9 +97,12 @@ WRITES = (
 )
 ITEM_WRITES = {
     "RC": (("{a}[0] = {b}", "C"), ("{a}[:, 1] = {b}", "R"), ("{a}[1:] *= {b}", "C")),
-    "C": (("{a}[1:3] = {b}", "S"), ("{a}[-1] = 0.25", "C")),
+    "C": (("{a}[1:3] = {b}", "S"), ("{a}[-1] = 0.25", "C"), ("{a}[{n} % 3] = -1.0", "C")),
 }
-INTS = ("{n} + 1", "{n} * 2 - 1", "x.size(0) // 2", "{n} % 3", "max({n}, 2)", "x.size(1) - {n}")
+INTS = ("{n} + 1", "{n} * 2 - 1", "x.size(0) // 2", "{n} % 3", "max({n}, 2)", "x.size(1) - {n}",
+        "int({i}.argmax())", "int({i}[0])", "int({i}.sum()) % 5", "int({i}[{n} % 3].item())")
+READS = ("int(", "float(", ".item()", "k[0]")
+"""What makes a number of a tensor: a trace keeps that of the example."""
 HELPER = (
     "def step(a, n: int = 2):",
     "    if n > 2:",
@@ -179,6 +185,7 @@ class Program:
         return f"v{next(self._numbers)}"
 
     def define(self, depth: int, scope: dict[str, str], kind: str, text: str) -> None:
+        self.is_straight &= not any(read in text for read in READS)
         name = self.target(depth, scope, kind)
         self.line(depth, f"{name} = {text}")
         scope.pop(name, None)
@@ -198,6 +205,7 @@ class Program:
             b=self.pick(scope, BROADCASTS.get(kind, ())),
             n=self.pick(scope, ("int",)),
             s=self.pick(scope, ("S",)),
+            i=self.pick(scope, ("I",)),
         )
 
     def change(self, depth: int, scope: dict[str, str]) -> None:
@@ -211,7 +219,7 @@ class Program:
         kind = self.choose(sorted({k for k in scope.values() if k in ("RC", "CR", "R", "C")}))
         form, other = self.choose([(w, kind) for w in WRITES] + [*ITEM_WRITES.get(kind, ())])
         a, b = self.pick(scope, (kind,)), self.pick(scope, (other, "S"))
-        self.line(depth, form.format(a=a, b=f"({b} * 0.5)"))
+        self.line(depth, form.format(a=a, b=f"({b} * 0.5)", n=self.pick(scope, ("int",))))
 
     def number(self, depth: int, scope: dict[str, str]) -> None:
         self.define(depth, scope, "int", self.fill(self.choose(INTS), scope, "S"))
