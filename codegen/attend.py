@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
-import llvmlite.ir as ll
-
-from codegen.abi import I64, RANGE_TYPE, i64, offset, stack
+from codegen.abi import i64
 from codegen.attention_units import OPERANDS, WORDS, Form
-from codegen.entry import EntryBuilder
-from codegen.lower import dense_strides, lower_copy, readable
+from codegen.buffers import dense_strides
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments, tensor_type
+from codegen.placing import Placing
+from codegen.range_call import Body, address, call_range
 from codegen.target import host
-from codegen.threads import emit_parallel_for
 from ir import (
     Dim,
     Node,
@@ -34,6 +30,7 @@ from ir import (
     declared_schema,
     hint,
     product,
+    record,
     same_dim,
 )
 
@@ -44,10 +41,9 @@ ATTEND = Op(
     ),
     Structured(),
 )
-THREAD_WORK = 1 << 17  # multiplications that are worth a thread
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attend:
     """Attention ready to be emitted: its operands in memory, after some were copied; the result
     is the last one.
@@ -65,34 +61,26 @@ class Attend:
         return [self.node.output, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
-class Body(Protocol):
-    """What a call uses of the body that it is part of (`codegen.body`)."""
-
-    entry: EntryBuilder
-    pointers: dict[Value, ll.Value]
-
-
 def prepare_attend(node: Node, buffers: dict[Value, Buffer], known: Known) -> Attend:
     """Find the operands and place the result."""
-    given, copies = arguments(node, known), []
+    given, place = arguments(node, known), Placing(buffers, known)
     type_ = tensor_type(node.output)
     assert type_.dtype is not None
     operands = {}
     for name, value in zip(OPERANDS, list(given.values())[:4], strict=False):
         if value is None:
             continue
-        found = readable(value, buffers, known)
-        if not (same_dim(found.dims[-1], 1) or same_dim(found.strides[-1], 1)):
-            copy = Value(value.type, f"{value.name or 'operand'}.copy")
-            found = Buffer(copy, found.dtype, found.dims, contiguous_strides(found.dims))
-            buffers[copy] = found
-            copies.append(lower_copy(value, found, buffers, known))
-        operands[name] = found
+        dense = contiguous_strides(tensor_type(value).shape)
+        operands[name] = place.operand(value, dense, _has_dense_rows)
     strides = dense_strides(type_)
     buffers[node.output] = Buffer(node.output, type_.dtype, type_.shape, strides)
     operands["c"] = buffers[node.output]
     flags = given["is_causal"], given["is_safe"]
-    return Attend(node, operands, float(given["scale"]), *flags, tuple(copies))
+    return Attend(node, operands, float(given["scale"]), *flags, tuple(place.copies))
+
+
+def _has_dense_rows(x: Buffer) -> bool:
+    return same_dim(x.dims[-1], 1) or same_dim(x.strides[-1], 1)
 
 
 def emit_attend(body: Body, call: Attend) -> None:
@@ -111,7 +99,7 @@ def emit_attend(body: Body, call: Attend) -> None:
     words = {name: entry.size(size) for name, size in sizes.items()}
     for name in OPERANDS:
         x = found.get(name)
-        words[name] = i64(0) if x is None else _address(body, x)
+        words[name] = i64(0) if x is None else address(body, x)
         words[f"{name}_step"] = i64(0) if x is None else entry.size(_step(x, -2) * item)
     listed = [words[name] for name in WORDS]
     dims = [k for k, size in enumerate(batch) if not same_dim(size, 1)]
@@ -125,7 +113,7 @@ def emit_attend(body: Body, call: Attend) -> None:
     lanes = host().lanes(form.dtype.bits)
     units = product(batch) * ((queries + (lanes - 1)) // lanes)
     work = lanes * hint(keys) * (hint(features) + hint(width))
-    _run(entry, form.symbol, units, work, _record(entry, listed))
+    call_range(entry, form.symbol, units, work, listed)
 
 
 def _step(x: Buffer, dim: int) -> Dim:
@@ -133,30 +121,3 @@ def _step(x: Buffer, dim: int) -> Dim:
     if len(x.dims) < -dim or same_dim(x.dims[dim], 1):
         return 0
     return x.strides[dim]
-
-
-def _address(body: Body, buffer: Buffer) -> ll.Value:
-    b = body.entry.builder
-    start = body.entry.size(buffer.offset * buffer.dtype.itemsize)
-    return b.ptrtoint(offset(b, body.pointers[buffer.base], start), I64)
-
-
-def _record(entry: EntryBuilder, words: Sequence[ll.Value]) -> ll.Value:
-    b = entry.builder
-    record = stack(b, I64, len(words))
-    for k, word in enumerate(words):
-        b.store(word, offset(b, record, 8 * k))
-    return record
-
-
-def _run(entry: EntryBuilder, symbol: str, units: Dim, work: int, record: ll.Value) -> None:
-    """All units of a range function, `work` multiplications each."""
-    module = entry.module
-    function = module.globals.get(symbol) or ll.Function(module, RANGE_TYPE, symbol)
-    end = entry.size(units)
-    if hint(units) * work < THREAD_WORK:
-        entry.builder.call(function, [i64(0), end, record])
-        return
-    with entry.release_gil():
-        grain = max(THREAD_WORK // max(work, 1), 1)
-        emit_parallel_for(entry.builder, 0, end, grain, function, record)

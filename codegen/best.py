@@ -15,9 +15,9 @@ from typing import Protocol
 import llvmlite.ir as ll
 
 from codegen.abi import I64, PTR, VOID, i64
+from codegen.buffers import dense_strides, readable
 from codegen.entry import EntryBuilder
 from codegen.loops import counted
-from codegen.lower import dense_strides, readable
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments, shape, tensor_type
 from ir import DType, Node, Structured, Value, dtypes, hint, product, record

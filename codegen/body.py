@@ -40,6 +40,7 @@ from codegen.list_ops import List
 from codegen.lists import Lists
 from codegen.liveness import dying
 from codegen.nest import Nest
+from codegen.objects import SEQUENCES, called_with, is_stored, object_values, viewed_outside
 from codegen.operands import producer, tensor_type
 from codegen.params import BoolParam, FloatParam, IntParam, Param, TensorParam
 from codegen.partition import (
@@ -50,7 +51,6 @@ from codegen.partition import (
     Group,
     Item,
     nodes_of,
-    reads,
 )
 from codegen.prepare import Prepared
 from codegen.ranges import Ranges
@@ -74,7 +74,6 @@ from ir import (
     TupleType,
     Type,
     Value,
-    View,
     field,
     product,
     record,
@@ -85,7 +84,6 @@ I64 = ll.IntType(64)
 STACK_BYTES = 16 << 10  # temporaries up to this size live on the stack
 OF_KIND = {dtype.kind: dtype for dtype in REGISTERS.values()}
 PARAMS: dict[Type, Param] = {INT: IntParam(), FLOAT: FloatParam(), BOOL: BoolParam()}
-SEQUENCES = ("prim::TupleConstruct", "prim::ListConstruct")
 BEYOND = "a Python number beyond what compiled code holds, after a visible effect"
 
 
@@ -136,7 +134,7 @@ class Body:
     def emit(self) -> None:
         """Emit everything between the guards and the return."""
         graph = self.plan.graph
-        self.wanted = _object_values(self.plan)
+        self.wanted = object_values(self.plan)
         bounds = variables([*self.entry.args, *self.entry.captured])
         for value, bound in zip(graph.params, bounds, strict=True):
             self.objects[value] = bound.obj
@@ -416,9 +414,9 @@ class Body:
         """Make the objects that callbacks inside read of tensors outside: a tensor becomes an
         object once, not in every turn of a loop.
         """
-        inside = {v for b in node.blocks for v in _defined_in(b)}
-        for value in _called_with(node, self.plan):
-            outer = _viewed_outside(value, inside)
+        inside = {v for b in node.blocks for v in b.values()}
+        for value in called_with(node, self.plan):
+            outer = viewed_outside(value, inside)
             if outer is not None and not self._is_boxable(outer):
                 self.object(outer)
 
@@ -635,85 +633,3 @@ def element_types(type_: Type, count: int) -> Sequence[Type]:
     if isinstance(type_, TupleType):
         return type_.elements
     return [type_.element if isinstance(type_, ListType) else ANY] * count
-
-
-def has_own_memory(value: Value, plan: Prepared) -> bool:
-    """Whether a tensor was stored; the memory of a view that was only read is its base's."""
-    return value in plan.buffers and plan.buffers[value].base is value
-
-
-def is_stored(value: Value, plan: Prepared) -> bool:
-    """Whether a tensor was stored, in memory of its own or of whom control flow hands it to."""
-    source = producer(value)
-    is_view = source is not None and isinstance(source.node.op.rule, View)
-    return has_own_memory(value, plan) or (value in plan.buffers and not is_view)
-
-
-def _object_values(plan: Prepared) -> set[Value]:
-    """Stored tensors that become Python objects: returned, read by a callback, or handed on as
-    objects by control flow around callbacks.
-    """
-    wanted: set[Value] = set()
-    for value in plan.graph.returns:
-        wanted |= _tensors_of(value, plan)
-    for items in plan.items.values():
-        for item in items:
-            for value in _object_reads(item, plan):
-                wanted |= _tensors_of(value, plan)
-    return wanted
-
-
-def _object_reads(item: Item, plan: Prepared) -> Iterator[Value]:
-    """What one item needs as objects."""
-    if isinstance(item, Callback):
-        for node in item.nodes:
-            yield from reads(node)
-    elif isinstance(item, Node) and item in plan.facts.mixed:
-        yield from item.inputs
-        for block in item.blocks:
-            yield from block.returns
-
-
-def _called_with(node: Node, plan: Prepared) -> Iterator[Value]:
-    """What items inside of control flow need as objects."""
-    for block in node.blocks:
-        for item in plan.items[block]:
-            yield from _object_reads(item, plan)
-            if isinstance(item, Node):
-                yield from _called_with(item, plan)
-    if node in plan.facts.mixed:
-        for block in node.blocks:
-            yield from block.returns
-
-
-def _viewed_outside(value: Value, inside: set[Value]) -> Value | None:
-    """What of outside an object is made of: the value itself, or what it is a view of."""
-    while value in inside:
-        source = producer(value)
-        if source is None or not isinstance(source.node.op.rule, View):
-            return None
-        value = source.node.inputs[0]
-    return value
-
-
-def _defined_in(block: Block) -> Iterator[Value]:
-    yield from block.params
-    for node in block.nodes:
-        yield from node.outputs
-        for inner in node.blocks:
-            yield from _defined_in(inner)
-
-
-def _tensors_of(value: Value, plan: Prepared) -> set[Value]:
-    """The stored tensors that an object is made of: through tuples, lists and views."""
-    source = producer(value)
-    if has_own_memory(value, plan):
-        is_loop = source is not None and source.node.name == "prim::Loop"
-        return set() if is_loop and value not in plan.filled.values() else {value}
-    if source is None:
-        return set()
-    if source.node.name in SEQUENCES or source.node.name == "prim::TupleUnpack":
-        return {t for v in source.node.inputs for t in _tensors_of(v, plan)}
-    return (
-        _tensors_of(source.node.inputs[0], plan) if isinstance(source.node.op.rule, View) else set()
-    )

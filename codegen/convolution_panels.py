@@ -16,7 +16,7 @@ from codegen.abi import I64, PTR, RANGE_TYPE, i64, offset
 from codegen.convolution_form import Form
 from codegen.frame import frame
 from codegen.lanes import Lane, Lanes
-from codegen.loops import carried, counted
+from codegen.loops import carried, ceil_divide, counted
 from codegen.microkernel import smaller
 from codegen.prefetch import prefetch
 from codegen.target import Target
@@ -78,7 +78,7 @@ class Panels:
             self._fetch(b.add(ahead, b.mul(turn, i64(s.width * self.vector_bytes))))
             return self._put(s.transposed(found), left, panel, *state)
 
-        carried(b, _ceil(b, self.depth, s.width), [i64(0), i64(0)], square)
+        carried(b, ceil_divide(b, self.depth, s.width), [i64(0), i64(0)], square)
 
     def _fetch(self, start: ll.Value) -> None:
         """Fetch as much as a square has: rows follow each other, so that after all squares of a
@@ -111,7 +111,3 @@ class Panels:
             tap = b.select(wraps, i64(0), following)
             channel = b.select(wraps, b.add(channel, i64(1)), channel)
         return [tap, channel]
-
-
-def _ceil(b: ll.IRBuilder, x: ll.Value, y: int) -> ll.Value:
-    return b.udiv(b.add(x, i64(y - 1)), i64(y))

@@ -24,7 +24,7 @@ from codegen.convolution_epilogue import Epilogue, constant
 from codegen.convolution_form import Form, KernelRow
 from codegen.convolution_sums import FLOAT, add_products, zeros
 from codegen.lanes import Lane, Lanes
-from codegen.loops import carried, counted
+from codegen.loops import carried, ceil_divide, counted
 from codegen.microkernel import larger, smaller
 from codegen.target import Target
 
@@ -89,15 +89,16 @@ class Convolution:
         image, at = b.udiv(row, word["height"]), b.urem(row, word["height"])
         top = b.sub(b.mul(at, word["down"]), word["top"])
         apart = word["apart_down"]
-        first = larger(b, _ceil(b, b.sub(i64(0), top), apart), i64(0))
-        last = smaller(b, _ceil(b, b.sub(word["in_height"], top), apart), word["kernel_height"])
+        first = larger(b, ceil_divide(b, b.sub(i64(0), top), apart), i64(0))
+        inside = ceil_divide(b, b.sub(word["in_height"], top), apart)
+        last = smaller(b, inside, word["kernel_height"])
         down = b.add(top, b.mul(first, apart))
         self.kernel_rows = larger(b, b.sub(last, first), i64(0))
         self.first_panel = b.mul(b.mul(first, word["kernel_width"]), self.tap_bytes)
         source = b.add(b.mul(image, word["image"]), b.mul(down, word["row"]))
         self.source = b.add(word["x"], source)
         height = i64(self.form.height)
-        with counted(b, _ceil(b, word["width"], height)) as k:
+        with counted(b, ceil_divide(b, word["width"], height)) as k:
             pixel = b.mul(k, height)
             last_pixel = b.sub(b.sub(word["width"], i64(1)), pixel)
             pixels = [b.add(pixel, smaller(b, i64(i), last_pixel)) for i in range(self.form.height)]
@@ -222,8 +223,3 @@ class Depthwise(Convolution):
                         total = Lane(s, found[p, v], FLOAT)
                         found[p, v] = s.fma(x, weight, total).value
         return list(found.values())
-
-
-def _ceil(b: ll.IRBuilder, x: ll.Value, y: ll.Value) -> ll.Value:
-    """x / y, rounded up for x > 0 and to something not positive for others."""
-    return b.sdiv(b.add(x, b.sub(y, i64(1))), y)

@@ -17,19 +17,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
-
-import llvmlite.ir as ll
+from typing import Any
 
 from codegen import convolution_panels, convolution_tile, winograd_filters, winograd_tile
-from codegen.abi import I64, RANGE_TYPE, i64, offset, stack
+from codegen.abi import I64, i64
 from codegen.convolution_form import Form, KernelRow, form_of, rows_of_chunk, vectors_for
-from codegen.entry import EntryBuilder
-from codegen.lower import lower_copy, readable
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments
+from codegen.placing import Placing
+from codegen.range_call import Body, address, call_range
 from codegen.target import host
-from codegen.threads import emit_parallel_for
 from codegen.winograd import KERNEL
 from codegen.winograd_cost import cut, tiles_of, winograd_form
 from ir import (
@@ -57,7 +54,6 @@ CONVOLVE = Op(
     ),
     Structured(),
 )
-THREAD_WORK = 1 << 17  # multiplications that are worth a thread
 SMALL_CHANNELS = convolution_tile.ZERO_BYTES // 4
 
 
@@ -106,42 +102,14 @@ class Pack:
         return [*own, *(r.buffer.base for n in self.copies for r in n.roots)]
 
 
-class Body(Protocol):
-    """What a call uses of the body that it is part of (`codegen.body`)."""
-
-    entry: EntryBuilder
-    pointers: dict[Value, ll.Value]
-
-
 # preparation --------------------------------------------------------------------------------------
-class _Placing:
-    """Finds operands in memory, and copies those that lie otherwise than wanted."""
-
-    def __init__(self, buffers: dict[Value, Buffer], known: Known) -> None:
-        self.buffers, self.known = buffers, known
-        self.copies: list[Nest] = []
-
-    def operand(
-        self, value: Value, strides: Sequence[Dim], fits: Callable[[Buffer], bool]
-    ) -> Buffer:
-        """Where a value is, or its copy with the given strides."""
-        found = readable(value, self.buffers, self.known)
-        if fits(found):
-            return found
-        copy = Value(value.type, f"{value.name or 'operand'}.copy")
-        made = Buffer(copy, found.dtype, found.dims, tuple(strides))
-        self.buffers[copy] = made
-        self.copies.append(lower_copy(value, made, self.buffers, self.known))
-        return made
-
-
 def prepare_convolve(node: Node, buffers: dict[Value, Buffer], known: Known) -> Convolve:
     """Find the operands of a convolution and place its result."""
     given = arguments(node, known)
     dims = _type(node.output).shape
     wanted = channels_last(dims)
     buffers[node.output] = Buffer(node.output, dtypes.float32, dims, wanted)
-    place = _Placing(buffers, known)
+    place = Placing(buffers, known)
     x = given["input"]
     operands = {"x": place.operand(x, channels_last(_type(x).shape), _has_channels_inside)}
     for name in ("panels", "scale", "shift", "residual"):
@@ -173,7 +141,7 @@ def _kernel_row(given: Mapping[str, Any]) -> KernelRow | None:
 
 def prepare_pack(node: Node, buffers: dict[Value, Buffer], known: Known) -> Pack:
     """Find the weight, and place its panels."""
-    given, panels, place = arguments(node, known), node.output, _Placing(buffers, known)
+    given, panels, place = arguments(node, known), node.output, Placing(buffers, known)
     weight = given["weight"]
     if given["tile"]:
         panels = Value(panels_type(_type(weight)), "panels")
@@ -211,7 +179,7 @@ def emit_pack(body: Body, call: Pack, known: Known) -> None:
     channels, inner, *kernel = call.weight.dims
     panels, result = (body.pointers[v] for v in (call.panels, call.node.output))
     words = {
-        "weight": _address(body, call.weight),
+        "weight": address(body, call.weight),
         "panels": entry.builder.ptrtoint(panels, I64),
         "filters": entry.builder.ptrtoint(result, I64),
         "channels": entry.size(channels),
@@ -220,9 +188,11 @@ def emit_pack(body: Body, call: Pack, known: Known) -> None:
     }
     groups, depth, width = _type(call.node.output).shape
     form, work = Form(0, hint(width) // host().lanes(32), tile=tile), hint(depth) * hint(width)
-    _run(entry, form.panels, groups, work, _record(entry, words, convolution_panels.WORDS))
+    listed = [words[name] for name in convolution_panels.WORDS]
+    call_range(entry, form.panels, groups, work, listed)
     if tile:
-        _run(entry, form.filters, groups, work, _record(entry, words, winograd_filters.WORDS))
+        listed = [words[name] for name in winograd_filters.WORDS]
+        call_range(entry, form.filters, groups, work, listed)
 
 
 def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
@@ -252,8 +222,8 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
     words["y"] = entry.builder.ptrtoint(body.pointers[call.node.output], I64)
     for name in ("x", "panels", "residual", "scale", "shift"):
         found = call.operands.get(name)
-        words[name] = i64(0) if found is None else _address(body, found)
-    _run(entry, call.form.symbol, cut.units, cut.work, _record(entry, words, cut.words))
+        words[name] = i64(0) if found is None else address(body, found)
+    call_range(entry, call.form.symbol, cut.units, cut.work, [words[name] for name in cut.words])
 
 
 @record
@@ -303,30 +273,3 @@ _PAIRS = {
 
 def _bits(number: float) -> int:
     return int(struct.unpack("I", struct.pack("f", number))[0])
-
-
-def _address(body: Body, buffer: Buffer) -> ll.Value:
-    b = body.entry.builder
-    start = body.entry.size(buffer.offset * buffer.dtype.itemsize)
-    return b.ptrtoint(offset(b, body.pointers[buffer.base], start), I64)
-
-
-def _record(entry: EntryBuilder, words: Mapping[str, ll.Value], names: Sequence[str]) -> ll.Value:
-    b = entry.builder
-    record = stack(b, I64, len(names))
-    for k, name in enumerate(names):
-        b.store(words[name], offset(b, record, 8 * k))
-    return record
-
-
-def _run(entry: EntryBuilder, symbol: str, units: Dim, work: int, record: ll.Value) -> None:
-    """All units of a range function, `work` multiplications each."""
-    module = entry.module
-    function = module.globals.get(symbol) or ll.Function(module, RANGE_TYPE, symbol)
-    end = entry.size(units)
-    if hint(units) * work < THREAD_WORK:
-        entry.builder.call(function, [i64(0), end, record])
-        return
-    with entry.release_gil():
-        grain = max(THREAD_WORK // max(work, 1), 1)
-        emit_parallel_for(entry.builder, 0, end, grain, function, record)

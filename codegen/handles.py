@@ -19,10 +19,10 @@ from typing import Protocol
 import llvmlite.ir as ll
 
 from codegen.abi import NULL, PTR, call, offset
+from codegen.buffers import dense_strides, readable
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.list_runtime import DATA, OBJECT
 from codegen.lists import Lists
-from codegen.lower import dense_strides, readable
 from codegen.nest import Nest
 from codegen.operands import tensor_type
 from codegen.params import TensorParam

@@ -600,63 +600,7 @@ class LaneBuilder:
             "!=", self.builder.bitcast(x.value, whole), ll.Constant(whole, 0)
         )
 
-    def reduce(self, x: Lane, combine: Callable[[Lane, Lane], Lane]) -> Lane:
-        """All elements combined into a scalar, by halves: 0 with N/2, 1 with N/2 + 1, ..."""
-        while x.width > 1:
-            half = x.width // 2
-            x = combine(self.slice(x, 0, half), self.slice(x, half, half))
-        return x
-
-    def slice(self, x: Lane, start: int, count: int) -> Lane:
-        """`count` neighboring elements of a vector; a scalar if it is one."""
-        if count == 1:
-            return Lane(
-                self,
-                self.builder.extract_element(x.value, ll.Constant(ll.IntType(32), start)),
-                x.dtype,
-            )
-        index = ll.Constant(ll.VectorType(ll.IntType(32), count), list(range(start, start + count)))
-        return Lane(self, self.builder.shuffle_vector(x.value, x.value, index), x.dtype)
-
     # control flow
-
-    def interleaved(self, x: Lane, y: Lane) -> tuple[Lane, Lane]:
-        """x0 y0 x1 y1 ... as two vectors, the first and the second half."""
-        width, kind = x.width, ll.IntType(32)
-        halves = []
-        for start in (0, width // 2):
-            places = [p for k in range(start, start + width // 2) for p in (k, width + k)]
-            mask = ll.Constant(ll.VectorType(kind, width), places)
-            halves.append(Lane(self, self.builder.shuffle_vector(x.value, y.value, mask), x.dtype))
-        return halves[0], halves[1]
-
-    def transposed(self, rows: Sequence[Lane]) -> list[Lane]:
-        """A square of as many vectors as they have elements, rows as columns: log2(W) rounds of
-        interleaving row i with row i + W/2.
-        """
-        found, half = list(rows), len(rows) // 2
-        for _ in range(len(found).bit_length() - 1):
-            pairs = [self.interleaved(found[i], found[i + half]) for i in range(half)]
-            found = [lane for pair in pairs for lane in pair]
-        return found
-
-    def joined(self, parts: Sequence[Lane]) -> Lane:
-        """Vectors of equal width, one after the other."""
-        lanes = list(parts)
-        while len(lanes) > 1:
-            lanes = [self._pair(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
-        return lanes[0]
-
-    def _pair(self, x: Lane, y: Lane) -> Lane:
-        places = ll.Constant(ll.VectorType(ll.IntType(32), 2 * x.width), list(range(2 * x.width)))
-        return Lane(self, self.builder.shuffle_vector(x.value, y.value, places), x.dtype)
-
-    def shifted(self, x: Lane, distance: int, fill: Lane) -> Lane:
-        """The elements moved up by `distance` places; the first ones are those of `fill`."""
-        width = x.width
-        places = [width + k if k < distance else k - distance for k in range(width)]
-        mask = ll.Constant(ll.VectorType(ll.IntType(32), width), places)
-        return Lane(self, self.builder.shuffle_vector(x.value, fill.value, mask), x.dtype)
 
     def cold(self, condition: Lane, fast: Lane, slow: Callable[[], Lane]) -> Lane:
         """`slow()` if the condition holds for any element, else `fast`: an unlikely branch."""

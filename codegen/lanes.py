@@ -6,7 +6,7 @@ methods.
 
 from __future__ import annotations
 
-from codegen import lane_memory
+from codegen import lane_memory, lane_shuffles
 from codegen.lane import Lane, LaneBuilder
 from codegen.mathlib import error, exp_log, gamma, hyperbolic, power, trig
 
@@ -28,6 +28,13 @@ class Lanes(LaneBuilder):
     lookup = lane_memory.lookup
     scatter = lane_memory.scatter
     tail_mask = lane_memory.tail_mask
+
+    reduce = lane_shuffles.reduce
+    slice = lane_shuffles.part
+    interleaved = lane_shuffles.interleaved
+    transposed = lane_shuffles.transposed
+    joined = lane_shuffles.joined
+    shifted = lane_shuffles.shifted
 
     exp = exp_log.exp
     exp2 = exp_log.exp2

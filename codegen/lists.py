@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from codegen.lower import dense_strides
+from codegen.buffers import dense_strides
 from codegen.operands import Known
 from ir import (
     BOOL,
@@ -31,7 +31,6 @@ from ir import (
     RESIZING,
     STR,
     Aliases,
-    Block,
     Graph,
     ListType,
     Node,
@@ -153,7 +152,7 @@ def find_lists(graph: Graph, aliases: Aliases, known: Known) -> Lists:
     """Choose the native lists of a graph."""
     found = Lists()
     seen: set[Value] = set()
-    for value in _values(graph.block):
+    for value in graph.block.values():
         if value in seen or not isinstance(value.type, ListType):
             continue
         members = aliases.members(value)
@@ -224,15 +223,6 @@ def _is_needless(members: Iterable[Value], known: Known) -> bool:
         and all(o in known for n, _ in v.uses if verb_of(n) is not None for o in n.outputs)
         for v in members
     )
-
-
-def _values(block: Block) -> Iterable[Value]:
-    yield from block.params
-    for node in block.nodes:
-        yield from node.outputs
-        for inner in node.blocks:
-            yield from _values(inner)
-
 
 def _is_worth(lists: Iterable[Value]) -> bool:
     """Whether anything happens to a set that needs the list itself."""

@@ -9,6 +9,12 @@ import llvmlite.ir as ll
 from codegen.abi import I64, i64
 
 
+def ceil_divide(b: ll.IRBuilder, x: ll.Value, y: int | ll.Value) -> ll.Value:
+    """x / y, rounded up for x > 0 and to something not positive for others; y > 0."""
+    less = i64(y - 1) if isinstance(y, int) else b.sub(y, i64(1))
+    return b.sdiv(b.add(x, less), i64(y))
+
+
 class counted:
     """`with counted(b, n) as i:` emits a loop over 0 .. n - 1."""
 

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
+from codegen.buffers import dense_strides, readable
 from codegen.cost import EXPENSIVE, node_cost
 from codegen.index import Affine, Index, Var, address, broadcast, index_key
 from codegen.nest import Access, Buffer, Key, Nest, Reduce, Root
@@ -56,7 +57,6 @@ from ir import (
     product,
     record,
     same_dim,
-    strides,
     view_strides,
 )
 
@@ -66,20 +66,6 @@ ROW_LIMIT = (
 MANY = 64  # times that a row may be computed again
 DEEP = 64  # nodes in a row between loads and a store
 PHASES = 8  # of one nest: each computes again what the ones before had from memory
-
-
-def _complete(given: tuple[Dim | None, ...] | None) -> tuple[Dim, ...] | None:
-    """Strides when all of them are known."""
-    known = tuple(s for s in given or () if s is not None)
-    return known if given is not None and len(known) == len(given) else None
-
-
-def dense_strides(type_: TensorType) -> tuple[Dim, ...]:
-    """Strides for a new buffer of this type: its own where they are dense, else row-major."""
-    own = _complete(type_.strides)
-    if own is not None and strides.is_dense(strides.Layout(type_.shape, own)):
-        return own
-    return contiguous_strides(type_.shape)
 
 
 def _same_elements(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
@@ -116,47 +102,6 @@ def lower(
     values.
     """
     return Lowering(nodes, outputs, known, buffers).run()
-
-
-def readable(value: Value, buffers: dict[Value, Buffer], known: Known) -> Buffer:
-    """The memory of a value from outside: its own, or for a view that nothing stores, part of its
-    base's.
-    """
-    if value not in buffers:
-        type_ = value.type
-        assert isinstance(type_, TensorType) and type_.dtype is not None
-        buffers[value] = _viewed(value, type_, buffers, known) or Buffer(
-            value, type_.dtype, type_.shape, _given_strides(type_)
-        )
-    return buffers[value]
-
-
-def _given_strides(type_: TensorType) -> tuple[Dim, ...]:
-    own = _complete(type_.strides)
-    return dense_strides(type_) if own is None else own
-
-
-def _viewed(
-    value: Value, type_: TensorType, buffers: dict[Value, Buffer], known: Known
-) -> Buffer | None:
-    """A view as strides and offset in the memory of what it views."""
-    source = producer(value)
-    if source is None or not isinstance(source.node.op.rule, View):
-        return None
-    base = readable(source.node.inputs[0], buffers, known)
-    domain = [Var(f"v{k}", d) for k, d in enumerate(type_.shape)]
-    inner = view_index(source, tuple(map(Affine.of, domain)), known, type_.shape)
-    if inner is None:
-        strides_ = view_strides(base.dims, base.strides, type_.shape)
-        return (
-            None
-            if strides_ is None
-            else Buffer(base.base, base.dtype, type_.shape, tuple(strides_), base.offset)
-        )
-    where = address(inner, base.strides, base.offset)
-    return Buffer(
-        base.base, base.dtype, type_.shape, tuple(where.coefficient(v) for v in domain), where.const
-    )
 
 
 def lower_copy(value: Value, target: Buffer, buffers: dict[Value, Buffer], known: Known) -> Nest:

@@ -113,34 +113,8 @@ class Plan:
         )
 
 
-def compile_plan(
-    graph: Graph,
-    params: Sequence[Param],
-    known: Known,
-    facts: Facts,
-    *,
-    keywords: Sequence[str] = (),
-    captured: Sequence[Captured] = (),
-    taken: Mapping[Node, Sequence[Node]] = {},
-    compile_later: Compile | None = None,
-) -> Plan:
-    """Compile a specialized graph. Raises Refused with the reason when no plan can be made.
-
-    The graph's parameters are what varies among `params` and `captured`, in order
-    (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so;
-    `taken` are nodes that others of the graph do besides, for the report; `compile_later` makes
-    functions of graphs that only a run tells the types of.
-    """
-    made = emit(
-        graph,
-        params,
-        known,
-        facts,
-        keywords=keywords,
-        captured=captured,
-        taken=taken,
-        compile_later=compile_later,
-    )
+def compile_plan(made: Emitted) -> Plan:
+    """The second half of compiling: LLVM's work."""
     library = engine().load(made.source, made.imports)
     return Plan(library, made.objects, len(made.kernels), lambda: made, made.parts)
 
@@ -167,7 +141,14 @@ def emit(
     taken: Mapping[Node, Sequence[Node]] = {},
     compile_later: Compile | None = None,
 ) -> Emitted:
-    """The first half of `compile_plan`: everything but LLVM's work."""
+    """The first half of compiling a specialized graph: everything but LLVM's work. Raises Refused
+    with the reason when no plan can be made.
+
+    The graph's parameters are what varies among `params` and `captured`, in order
+    (`codegen.unbox.variables`); `keywords` name the last of `params` where they are passed so;
+    `taken` are nodes that others of the graph do besides, for the report; `compile_later` makes
+    functions of graphs that only a run tells the types of.
+    """
     prepared = prepare(graph, known, host().vector_bytes)
     prepared.positions.verify(facts)
     if _is_idle(prepared):

@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
 from codegen.lists import Lists, find_lists
-from codegen.lower import Lowered, dense_strides, lower, lower_copy, readable
+from codegen.lower import Lowered, lower, lower_copy
 from codegen.nest import Buffer, Nest
 from codegen.operands import arguments, producer, shape, tensor_type
 from codegen.partition import Callback, Facts, Group, Item, partition, reads

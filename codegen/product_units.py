@@ -24,7 +24,7 @@ import llvmlite.ir as ll
 from codegen.abi import PTR, RANGE_TYPE, i64, offset
 from codegen.dots import DOTS_TYPE
 from codegen.frame import frame
-from codegen.loops import counted
+from codegen.loops import ceil_divide, counted
 from codegen.microkernel import (
     DEPTH,
     GROUP,
@@ -91,8 +91,8 @@ class Units:
         self.b_along, self.b_right = _ordered(self.b_step, size, form.is_b_transposed)
         self.c_step = c_step
         self.c_down, self.c_right = _ordered(c_step, size, form.is_c_transposed)
-        self.groups = _ceil(b, word["n"], self.width)
-        self.blocks = larger(b, _ceil(b, word["m"], form.block), i64(1))
+        self.groups = ceil_divide(b, word["n"], self.width)
+        self.blocks = larger(b, ceil_divide(b, word["m"], form.block), i64(1))
         compute = self._dots() if form.has_dots else self._tiles()
         first = b.udiv(begin, self.blocks)
         last = b.udiv(b.sub(end, i64(1)), self.blocks)
@@ -129,7 +129,7 @@ class Units:
         dots = ll.Function(self.emitter.module, DOTS_TYPE, self.form.tile)
 
         def compute(run: _Run) -> None:
-            with counted(b, _ceil(b, run.rows, self.form.height)) as tile:
+            with counted(b, ceil_divide(b, run.rows, self.form.height)) as tile:
                 row = b.mul(tile, i64(self.form.height))
                 a, c = offset(b, run.a, b.mul(row, self.a_step)), b.mul(row, self.c_step)
                 b.call(dots, [
@@ -145,7 +145,7 @@ class Units:
         self.tile = ll.Function(module, TILE_TYPE, self.form.tile)
         self.pack = ll.Function(module, PACK_TYPE, self.form.pack)
         self.panels = frame(b, GROUP * self.emitter.panel_bytes)
-        self.parts = larger(b, _ceil(b, k, DEPTH), i64(1))
+        self.parts = larger(b, ceil_divide(b, k, DEPTH), i64(1))
         even = b.udiv(b.add(k, b.sub(self.parts, i64(1))), self.parts)
         self.depth = b.and_(b.add(even, i64(EVEN - 1)), i64(-EVEN))
 
@@ -181,11 +181,11 @@ class Units:
     def _blocks(self, run: _Run, part: _Part) -> None:
         """All tiles of a part."""
         b, form, lanes = self.b, self.form, self.emitter.lanes
-        panels = _ceil(b, run.width, lanes)
-        with counted(b, _ceil(b, run.rows, form.block)) as block:
+        panels = ceil_divide(b, run.width, lanes)
+        with counted(b, ceil_divide(b, run.rows, form.block)) as block:
             row = b.mul(block, i64(form.block))
             rows = smaller(b, i64(form.block), b.sub(run.rows, row))
-            tiles = _ceil(b, rows, form.height)
+            tiles = ceil_divide(b, rows, form.height)
             following = b.add(row, i64(form.block))
             is_more = b.icmp_signed("<", following, run.rows)
             fetched = b.select(
@@ -201,7 +201,7 @@ class Units:
                     start = offset(b, part.next_b, b.mul(column, self.b_right))
                     each = b.add(b.mul(block, i64(TILES)), tile)
                     ahead = self._ahead(
-                        start, self.b_right, lanes, each, _ceil(b, run.rows, form.height)
+                        start, self.b_right, lanes, each, ceil_divide(b, run.rows, form.height)
                     )
                 else:
                     ahead = part.next_b, i64(0), i64(0), i64(0)
@@ -239,7 +239,7 @@ class Units:
         arguments = (source, self.b_step, self.panels, depth, run.width)
         packed = self.panels, vector, i64(self.emitter.panel_bytes)
         if self.form.is_b_transposed:
-            with counted(b, _ceil(b, run.width, self.emitter.lanes)) as j:
+            with counted(b, ceil_divide(b, run.width, self.emitter.lanes)) as j:
                 column = b.mul(j, i64(self.emitter.lanes))
                 b.call(self.pack, [
                     offset(b, source, b.mul(column, self.b_right)), self.b_step,
@@ -259,8 +259,3 @@ class Units:
 
 def _ordered(x: ll.Value, y: ll.Value, is_swapped: bool) -> tuple[ll.Value, ll.Value]:
     return (y, x) if is_swapped else (x, y)
-
-
-def _ceil(b: ll.IRBuilder, x: ll.Value, y: int) -> ll.Value:
-    """How many times y it takes to cover x."""
-    return b.udiv(b.add(x, i64(y - 1)), i64(y))

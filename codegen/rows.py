@@ -21,6 +21,7 @@ import llvmlite.ir as ll
 
 from codegen.ahead import PHASE, Ahead, fetched_ahead
 from codegen.index import Var
+from codegen.lane_shuffles import part
 from codegen.lanes import Lane
 from codegen.nest import Reduce, Root
 from codegen.operands import element_dtype, reduced_axes, shape
@@ -291,7 +292,7 @@ def _split(lanes: Sequence[Lane], accumulators: Sequence[Accumulator]) -> list[l
 
 def _halves(lanes: Sequence[Lane], width: int) -> tuple[list[Lane], list[Lane]]:
     """The first and the last `width` elements of some lanes."""
-    low, high = ([x.s.slice(x, start, width) for x in lanes] for start in (0, width))
+    low, high = ([part(x.s, x, start, width) for x in lanes] for start in (0, width))
     return low, high
 
 

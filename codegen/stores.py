@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from codegen.buffers import readable
 from codegen.fusible import FUSIBLE, is_complete, is_fusible
-from codegen.lower import readable
 from codegen.nest import Buffer
 from codegen.operands import producer
 from ir import (

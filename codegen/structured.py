@@ -17,6 +17,7 @@ from codegen import shim
 from codegen.abi import offset
 from codegen.attend import ATTEND, Attend, emit_attend, prepare_attend
 from codegen.best import Best, emit_best, is_best, prepare_best
+from codegen.buffers import dense_strides, readable
 from codegen.convolve import (
     CONVOLVE,
     PANELS,
@@ -27,7 +28,7 @@ from codegen.convolve import (
     prepare_convolve,
     prepare_pack,
 )
-from codegen.lower import dense_strides, lower_copy, readable
+from codegen.lower import lower_copy
 from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, tensors_of

@@ -17,11 +17,11 @@ Laws
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 from ir.alias import Aliases
-from ir.graph import Block, Graph, Node, Value
+from ir.graph import Graph, Node, Value
 from ir.op import Effect
 from ir.ops.methods import LISTS
 from ir.records import field, record
@@ -84,7 +84,7 @@ def families(graph: Graph) -> list[Family]:
     """The families of a graph whose lists tell by themselves what they hold; forgets what was known
     of them.
     """
-    lists = [v for v in _values(graph.block) if _depth(v.type)]
+    lists = [v for v in graph.block.values() if _depth(v.type)]
     if not lists or not any(n.name in LISTS for n in graph.walk()):
         return []
     aliases, seen, found = Aliases(graph), set[Value](), list[Family]()
@@ -168,11 +168,3 @@ def _of_items(type_: Type, element: TensorType) -> ListType:
     assert isinstance(type_, ListType)
     inner = type_.element
     return ListType(element if isinstance(inner, TensorType) else _of_items(inner, element))
-
-
-def _values(block: Block) -> Iterator[Value]:
-    yield from block.params
-    for node in block.nodes:
-        yield from node.outputs
-        for inner in node.blocks:
-            yield from _values(inner)

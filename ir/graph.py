@@ -203,6 +203,14 @@ class Block:
             for block in node.blocks:
                 yield from block.walk()
 
+    def values(self) -> Iterator[Value]:
+        """Every value that this block and the blocks inside define, parameters first."""
+        yield from self.params
+        for node in self.nodes:
+            yield from node.outputs
+            for block in node.blocks:
+                yield from block.values()
+
 
 class Graph:
     """The unit of compilation: a named block."""

@@ -54,25 +54,22 @@ class Job:
 
     def emit(self) -> codegen.Emitted:
         """The IR of the plan. Raises what `codegen.emit` does."""
+        made = self.specialized()
         with torch.set_grad_enabled(self.has_grad):
-            return codegen.emit(*self._arguments(), **self._options())
+            return codegen.emit(
+                made.graph,
+                made.params,
+                made.known,
+                made.facts,
+                keywords=self.keywords,
+                captured=made.captured,
+                taken=made.taken,
+                compile_later=self.compile_later,
+            )
 
     def compile(self) -> codegen.Plan:
-        """The plan. Raises what `codegen.compile_plan` does."""
-        return codegen.compile_plan(*self._arguments(), **self._options())
-
-    def _arguments(self) -> tuple[Any, ...]:
-        made = self.specialized()
-        return made.graph, made.params, made.known, made.facts
-
-    def _options(self) -> dict[str, Any]:
-        made = self.specialized()
-        return {
-            "keywords": self.keywords,
-            "captured": made.captured,
-            "taken": made.taken,
-            "compile_later": self.compile_later,
-        }
+        """The plan. Raises what `codegen.emit` does."""
+        return codegen.compile_plan(self.emit())
 
     def guard_lines(self) -> list[str]:
         """What a call must bring, as readable text."""

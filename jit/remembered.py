@@ -61,7 +61,7 @@ def find(job: Job) -> tuple[codegen.Plan, Sequence[str]] | None:
 
 def make(job: Job) -> tuple[codegen.Plan, Sequence[str]]:
     """A new plan and its guards as text, remembered for later processes when the job has a key.
-    Raises what `codegen.compile_plan` does.
+    Raises what `codegen.emit` does.
     """
     plan, objects = job.compile(), codegen.default_cache()
     lines = job.guard_lines()

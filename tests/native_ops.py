@@ -10,7 +10,7 @@ import torch
 from codegen.callable import NativeCallable, set_entry
 from codegen.params import TensorParam
 from codegen.partition import Group
-from codegen.plan import Plan, compile_plan
+from codegen.plan import Plan, compile_plan, emit
 from ir.abstract import Known
 from ir.builder import Builder
 from ir.dims import Dim, Facts
@@ -96,7 +96,7 @@ class Specialization:
     def compile(self) -> Native:
         """The plan as a callable; raises Refused."""
         native = Native()
-        native.plan = compile_plan(self.graph, self.params, self.known, self.facts)
+        native.plan = compile_plan(emit(self.graph, self.params, self.known, self.facts))
         set_entry(native, native.plan.install(), keep=(native.plan,))
         return native
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
+from codegen.lane_shuffles import joined, part
 from ir import DType, dtypes
 
 TABLE = 16  # entries: float32 of one register, float64 of two
@@ -107,7 +108,7 @@ def _each(
         result = ll.VectorType(s.llvm_type(dtype, 1), count)
         function = _declared(s, f"llvm.x86.avx512.{name}.512", result, given)
         parts.append(Lane(s, s.builder.call(function, given), dtype))
-    return _part(s, s.joined(parts), 0, width)
+    return _part(s, joined(s, parts), 0, width)
 
 
 def _declared(s: LaneBuilder, name: str, result: ll.Type, given: Sequence[ll.Value]) -> ll.Function:
@@ -117,7 +118,7 @@ def _declared(s: LaneBuilder, name: str, result: ll.Type, given: Sequence[ll.Val
 
 
 def _part(s: LaneBuilder, x: Lane, start: int, count: int) -> Lane:
-    return x if x.width == count else s.slice(x, start, count)
+    return x if x.width == count else part(s, x, start, count)
 
 
 def _padded(s: LaneBuilder, x: Lane, count: int) -> Lane:

@@ -68,15 +68,8 @@ class Classes(Protocol):
 
 def retype(graph: Graph, classes: Classes) -> None:
     """Change a graph in place; CompileError for an object that has no fixed types."""
-    if any(classes.class_of_objects(v.type) for v in _values(graph.block)):
+    if any(classes.class_of_objects(v.type) for v in graph.block.values()):
         _Retyper(classes).block(graph.block)
-
-
-def _values(block: Block) -> list[Value]:
-    found = [*block.params]
-    for node in block.walk():
-        found += node.outputs
-    return found
 
 
 class _Retyper:

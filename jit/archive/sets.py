@@ -9,7 +9,7 @@ Members come in the order in which they were put in, which for sets is not defin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ir import (
@@ -19,7 +19,6 @@ from ir import (
     INT,
     STR,
     TENSOR,
-    Block,
     Builder,
     CompileError,
     DictType,
@@ -69,7 +68,7 @@ def member_type(type_: SetType) -> Type:
 
 def lower_sets(graph: Graph) -> None:
     """Change a graph in place; CompileError for what sets do and dicts cannot."""
-    found = {v for v in _values(graph.block) if isinstance(v.type, SetType)}
+    found = {v for v in graph.block.values() if isinstance(v.type, SetType)}
     if not found:
         return
     for value in found:
@@ -78,14 +77,6 @@ def lower_sets(graph: Graph) -> None:
     for node in list(graph.walk()):
         if not found.isdisjoint((*node.inputs, *node.outputs)):
             _lower(node, found)
-
-
-def _values(block: Block) -> Iterator[Value]:
-    yield from block.params
-    for node in block.walk():
-        yield from node.outputs
-        for inner in node.blocks:
-            yield from inner.params
 
 
 def _lower(node: Node, sets: set[Value]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import typing
-from collections.abc import Iterator
 
 import torch
 from torch.jit import _unwrap_optional  # type: ignore[attr-defined]
@@ -178,7 +177,7 @@ def _keep_objects(frame: Frame, before: dict[str, typing.Any]) -> None:
 
 def _lift(block: Block) -> list[Value]:
     """Make every value that the block reads from outside a parameter; constants are copied."""
-    made = set(_definitions(block))
+    made = set(block.values())
     inputs: dict[Value, Value] = {}
     readers = [*block.walk(), *(b.returning for n in block.walk() for b in n.blocks)]
     for node in [*readers, block.returning]:
@@ -198,15 +197,6 @@ def _received(block: Block, value: Value) -> Value:
     constant.block = block
     block.nodes.insert(0, constant)
     return constant.output
-
-
-def _definitions(block: Block) -> Iterator[Value]:
-    yield from block.params
-    for node in block.nodes:
-        yield from node.outputs
-        for inner in node.blocks:
-            yield from _definitions(inner)
-
 
 @rule(wait, torch.jit.wait)
 def _wait(frame: Frame, given: Arguments) -> Operand:
