@@ -97,6 +97,7 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_slow": (PTR, (PTR, PTR, I64, PTR)),
     "relume_alloc": (PTR, (I64, PTR, PTR, I32, I64, PTR)),
     "relume_box": (PTR, (PTR,)),
+    "relume_result": (PTR, (I64, PTR, PTR, I32, I64, PTR)),
     "relume_bump_version": (VOID, (PTR,)),
     "relume_is_tracked": (I8, (PTR,)),
     "relume_pool_acquire": (PTR, (I64,)),

@@ -75,6 +75,7 @@ from ir import field as record_field
 _LIKELY = (1 << 20, 1)
 FEW_SLOTS = 16
 POINTER = 8  # bytes
+HANDLE, OBJECT = "aoti_torch_delete_tensor_object", "Py_DecRef"
 
 
 @record
@@ -89,8 +90,8 @@ class Owned:
 
 @record
 class Output:
-    """Memory that the entry owns: a tensor of torch's with its elements and the handle that becomes
-    the Python object, or a temporary.
+    """Memory that the entry owns: a tensor of torch's with its elements and the Python object, or
+    the handle that becomes one, or a temporary.
     """
 
     data: ll.Value
@@ -307,8 +308,8 @@ class EntryBuilder:
         dims: Sequence[Dim | ll.Value],
         strides: Sequence[Dim | ll.Value] | None = None,
     ) -> Output:
-        """A new dense tensor; large ones come from the buffer pool. `strides` None means
-        contiguous.
+        """A new dense tensor; large ones come from the buffer pool, small ones may be old ones that
+        nobody has any more (not without the GIL). `strides` None means contiguous.
         """
         b = self.builder
         sizes = [self.size(dim) for dim in dims]
@@ -316,13 +317,12 @@ class EntryBuilder:
         count = i64(dtype.itemsize)
         for size in sizes:
             count = b.mul(count, size)
-        handle = self.slot("aoti_torch_delete_tensor_object")
+        make, release = ("relume_alloc", HANDLE) if self.is_released else ("relume_result", OBJECT)
+        handle = self.slot(release)
         self.replace(handle, NULL)
         shape, stride = self.array(sizes), self.array(steps)
         dtype_code = I32(dtype.code)
-        data = call(
-            b, "relume_alloc", i64(len(sizes)), shape, stride, dtype_code, count, handle.slot
-        )
+        data = call(b, make, i64(len(sizes)), shape, stride, dtype_code, count, handle.slot)
         is_missing = b.icmp_unsigned("==", b.load(handle.slot, typ=PTR), NULL)
         self.raise_if(is_missing, "RuntimeError", "no memory for a tensor")
         return Output(data, handle)
@@ -358,6 +358,8 @@ class EntryBuilder:
 
     def box(self, output: Output) -> Owned:
         """The Python object of a new tensor."""
+        if output.handle.release == OBJECT:
+            return output.handle
         return self.boxed(call(self.builder, "relume_box", self.take(output.handle)))
 
     def box_int(self, value: ll.Value) -> Owned:

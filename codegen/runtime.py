@@ -26,6 +26,7 @@ Results.
                                       when there is no memory); from `relume_pool_threshold` bytes
                                       on, the memory is a buffer of the pool
     relume_box(handle)                the Python object of a handle, which is consumed
+    relume_result(...)                both in one: `codegen.recycle`
     relume_release(slots, functions, n)
                                       free what the slots hold, each by its function
     relume_is_tracked(autograd_meta)  whether operators would record this tensor: its gradient
@@ -40,7 +41,7 @@ from functools import cache
 
 import llvmlite
 
-from codegen import convolution, gemm, list_runtime, torch_abi
+from codegen import convolution, gemm, list_runtime, recycle, torch_abi
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -466,7 +467,12 @@ no:
 @cache
 def _source() -> Source:
     text = _THUNKS + _POOL + _RESULTS
-    text += _AS_IT_IS if torch_abi.LAYOUT is None else _by_layout(torch_abi.LAYOUT)
+    layout, snapshot = torch_abi.LAYOUT, torch_abi.SNAPSHOT
+    text += _AS_IT_IS if layout is None else _by_layout(layout)
+    if layout is None or snapshot is None or torch_abi.DISPATCH is None:
+        text += recycle.PLAIN
+    else:
+        text += recycle.text(layout, snapshot)
     return Source.of_text(text)
 
 

@@ -50,6 +50,7 @@ CPP_SYMBOLS = {
     "relume_get_cpu_allocator": ("_ZN3c1015GetCPUAllocatorEv",),
     "relume_function_modes": ("_ZN2at4impl27torch_function_mode_enabledEv",),
     "relume_bump_version": ("_ZN5torch8autograd4impl12bump_versionERKN2at6TensorE",),
+    "relume_version_counter": ("_ZN5torch8autograd4impl15version_counterERKN2at6TensorE",),
 }
 _DISPATCH_TLS = "_ZN3c104impl26raw_local_dispatch_key_setE"
 
@@ -456,8 +457,84 @@ def _find_layout() -> tuple[TensorLayout | None, str]:
         return None, str(failure)
 
 
+# --- what tells a used tensor from a new one ---
+
+
+@record
+class Snapshot:
+    """Sizes of the structs whose bytes change when a tensor is used, and where the count of its
+    in-place writes is: `impl_bytes` and `storage_bytes` are what the allocator gave, so that
+    nothing of the struct is left out.
+    """
+
+    object_bytes: int
+    impl_bytes: int
+    storage_bytes: int
+    version_counter: int
+    """Offset in the TensorImpl of the pointer to the counter; null in inference mode."""
+    version: int
+    """Offset of the 32-bit count in the counter."""
+
+
+_COUNTER_BYTES = 24
+_PLAIN_HEAD = 2 * POINTER  # count and type; builds without a GIL have two counts
+
+
+def _find_snapshot(layout: TensorLayout | None) -> Snapshot | None:
+    """None where the layout is unknown, where objects have no single reference count, or where
+    the allocator or torch do not tell.
+    """
+    has_symbols = has("_PyObject_GetDictPtr") and has("malloc_usable_size")
+    if layout is None or OBJECT_HEAD != _PLAIN_HEAD or not has_symbols:
+        return None
+    try:
+        with torch.inference_mode(False):
+            return _probe_snapshot(layout)
+    except _ProbeFailed:
+        return None
+
+
+def _probe_snapshot(layout: TensorLayout) -> Snapshot:
+    written = [torch.zeros(2), torch.zeros((2, 3), dtype=torch.int64), torch.zeros(())]
+    for writes, tensor in enumerate(written):
+        for _ in range(writes):
+            tensor.add_(1)
+    version_counter = _version_counter(layout, written)
+    counters = [_words(t._cdata, version_counter)[0] for t in written]
+    versions = [_u32_is(c, t._version) for c, t in zip(counters, written, strict=True)]
+    return Snapshot(
+        torch.Tensor.__basicsize__,
+        _usable_bytes(written[0]._cdata),
+        _usable_bytes(written[0].untyped_storage()._cdata),
+        version_counter,
+        _search("version", _COUNTER_BYTES, versions, step=4, start=POINTER),
+    )
+
+
+def _version_counter(layout: TensorLayout, tensors: Sequence[torch.Tensor]) -> int:
+    """Where TensorImpls keep the pointer to their counter."""
+    find = address("relume_version_counter")
+    if find is None:
+        raise _ProbeFailed("version_counter: no way to ask for it")
+    ask = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(find)
+    offsets = {int(ask(id(t) + layout.impl)) - t._cdata for t in tensors}
+    if len(offsets) != 1 or not 0 < min(offsets) < _IMPL_BYTES:
+        raise _ProbeFailed("version_counter: not at one place of the tensor")
+    return offsets.pop()
+
+
+def _u32_is(base: int, value: int) -> Callable[[int], bool]:
+    return lambda offset: ctypes.c_uint32.from_address(base + offset).value == value
+
+
+def _usable_bytes(base: int) -> int:
+    usable = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)(address("malloc_usable_size") or 0)
+    return int(usable(base))
+
+
 VERSION = str(torch.__version__)
 LAYOUT, LAYOUT_REASON = _find_layout()
+SNAPSHOT = _find_snapshot(LAYOUT)
 DISPATCH = _find_dispatch_state()
 
 

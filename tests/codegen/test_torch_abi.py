@@ -19,6 +19,7 @@ def word(base: int, offset: int) -> int:
 def test_the_pinned_torch_is_understood() -> None:
     assert LAYOUT is not None, torch_abi.LAYOUT_REASON
     assert torch_abi.DISPATCH is not None
+    assert torch_abi.SNAPSHOT is not None
 
 
 TENSORS = {
