@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from codegen import torch_abi
 from codegen.recycle import LIMIT, SETS, WAYS
 from jit import jit
