@@ -22,7 +22,7 @@ from ir.errors import TypeRuleError
 from ir.graph import Block, Graph, Node, Value
 from ir.literals import common_type, type_of_literal
 from ir.op import Composite, Op
-from ir.ops.control import CONSTANT, LIST, TUPLE, TUPLE_UNPACK
+from ir.ops.control import CONSTANT, LIST, LOOP, TUPLE, TUPLE_UNPACK
 from ir.registry import lookup
 from ir.resolve import UNKNOWN, Actual, Converted, Fixed, Gathered, Given, Source, Spread, resolve
 from ir.source import Span
@@ -109,6 +109,21 @@ class Builder:
                 return self.tuple_(value)
             case _:
                 return self.const(value)
+
+    def loop(
+        self, count: Value, carried: Sequence[Value], turn: Callable[..., Sequence[Value]]
+    ) -> Sequence[Value]:
+        """A loop that runs its whole count. `turn(b, i, *carried)` builds a turn, and gives what
+        the next one gets, of the same types; the result is what the last one gives.
+        """
+        types = [v.type for v in carried]
+        made = self.node(LOOP, [count, self.const(True), *carried], types)
+        body = made.add_block()
+        params = [body.add_param(type_) for type_ in (T.INT, *types)]
+        inside = Builder(body, self.span, known=self.known)
+        is_on = inside.const(True)
+        body.set_returns([is_on, *turn(inside, *params)])
+        return made.outputs
 
     # calls ----------------------------------------------------------------------------------------
     def call(

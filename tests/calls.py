@@ -31,6 +31,7 @@ GROUPED = T(2, 6, 9, 8), T(2, 2, 7, 8), T(2, 2, 7, 8)
 LAYER = T(24, 8), T(24), T(8, 8), T(8)  # of an encoder: the weights of its attention,
 NORMS = T(8), T(8), T(8), T(8)  # of its norms,
 FEED = T(16, 8), T(16), T(8, 16), T(8)  # and of its inner products
+STEPS = False, 1, 0.0, False, False, True  # of one layer without biases: batches first
 CALLS: dict[str, list[list[Any]]] = {
     "matmul": [
         [T(5, 6), T(6, 7)],
@@ -136,6 +137,14 @@ CALLS: dict[str, list[list[Any]]] = {
         [X, X, X, 8, 4, *LAYER, None, True, average]
         for X in (T(2, 5, 8),) for average in (True, False)
     ],
+    "lstm.input": [[T(3, 6, 5), [T(1, 3, 4)] * 2, [T(16, 5), T(16, 4)], *STEPS]],
+    "gru.input": [[T(3, 6, 5), T(1, 3, 4), [T(12, 5), T(12, 4)], *STEPS]],
+    "rnn_tanh.input": [[T(3, 6, 5), T(1, 3, 4), [T(4, 5), T(4, 4)], *STEPS]],
+    "rnn_relu.input": [[T(3, 6, 5), T(1, 3, 4), [T(4, 5), T(4, 4)], *STEPS]],
+    "lstm_cell": [[T(3, 5), [T(3, 4)] * 2, T(16, 5), T(16, 4), T(16), T(16)]],
+    "gru_cell": [[T(3, 5), T(3, 4), T(12, 5), T(12, 4), T(12), T(12)]],
+    "rnn_tanh_cell": [[T(3, 5), T(3, 4), T(4, 5), T(4, 4)]],
+    "rnn_relu_cell": [[T(3, 5), T(3, 4), T(4, 5), T(4, 4)]],
     "embedding": [[T(11, 6), T(2, 5, below=11)]],
     "repeat_interleave.self_int": [
         [T(4, 5), 3],

@@ -1,5 +1,5 @@
-"""Loops over steps that gather tensors in lists: one memory, one plan for all counts, results as
-eager's.
+"""Recurrent layers, and loops over steps that gather tensors in lists: one memory, one plan for all
+counts, results as eager's.
 """
 
 from __future__ import annotations
@@ -74,6 +74,75 @@ def test_recurrent_modules(
             torch.testing.assert_close(native(*args), eager(*args))
     assert jit.stats(native.forward).compilations <= 4
     assert "called back" not in str(explain(native.forward))
+
+
+LAYERS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "batches first": {"batch_first": True, "bias": False},
+    "deep, both ways": {"batch_first": True, "num_layers": 2, "bidirectional": True},
+}
+
+
+@pytest.mark.parametrize("options", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_layers_are_loops(layer: type[nn.Module], options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    eager = layer(5, 8, **options).eval()
+    native = jit.jit(eager)
+    with torch.no_grad():
+        for steps, rows in ((7, 3), (7, 3), (9, 3), (8, 4), (1, 3), (1, 3), (6, 1), (6, 1)):
+            x = torch.randn((rows, steps, 5) if eager.batch_first else (steps, rows, 5))
+            found, wanted = native(x), eager(x)
+            torch.testing.assert_close(found, wanted)
+            if min(steps, rows) > 1:
+                assert found[0].stride() == wanted[0].stride()
+    assert "called back" not in str(explain(type(native)._jit_forward))
+    assert "(lstm)" not in str(explain(type(native)._jit_forward))
+
+
+@pytest.mark.parametrize("cell", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
+def test_cells_are_native(cell: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    eager = cell(5, 8).eval()
+    native = jit.jit(eager)
+    with torch.no_grad():
+        for rows in (3, 3, 4, 1, 1):
+            x = torch.randn(rows, 5)
+            torch.testing.assert_close(native(x, eager(x)), eager(x, eager(x)))
+    assert "called back" not in str(explain(type(native)._jit_forward))
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [({}, 100), ({"proj_size": 3}, 5), ({"num_layers": 2, "dropout": 0.5}, 5)],
+    ids=["packed faster", "projected", "dropout"],
+)
+def test_layers_that_stay_calls(options: dict[str, Any], steps: int) -> None:
+    eager = nn.LSTM(5, 70, **options).train()
+    native = jit.jit(eager)
+    with torch.no_grad():
+        for _ in range(3):
+            x = torch.randn(steps, 16, 5)
+            results = []
+            for module in (eager, native):
+                torch.manual_seed(1)
+                results.append(module(x))
+            torch.testing.assert_close(*results)
+    assert "(lstm)" in str(explain(type(native)._jit_forward))
+    assert jit.stats(type(native)._jit_forward).native
+
+
+def test_layers_refuse_what_eager_refuses() -> None:
+    native = jit.jit(nn.GRU(5, 4))
+    with torch.no_grad():
+        for size in (5, 5, 6):
+            x = torch.randn(3, 2, size)
+            if size == 5:
+                native(x)
+                continue
+            with pytest.raises(RuntimeError, match="must be equal to input_size"):
+                native(x)
 
 
 def comprehension(x: Tensor) -> Tensor:

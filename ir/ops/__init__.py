@@ -20,6 +20,7 @@ from ir.ops import (
     norm,
     pointwise,
     python,
+    recurrent,
     reduce,
     view,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "norm",
     "pointwise",
     "python",
+    "recurrent",
     "reduce",
     "view",
 ]

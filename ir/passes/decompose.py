@@ -7,6 +7,7 @@ reached from itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ir.abstract import Known, is_frozen, is_literal, is_undecided
@@ -14,7 +15,7 @@ from ir.builder import Builder
 from ir.dims import Sym
 from ir.dtypes import by_code
 from ir.errors import TypeRuleError
-from ir.graph import Block, Graph, Node, Value
+from ir.graph import Graph, Node, Value
 from ir.op import Composite, Structured
 from ir.ops.control import LIST
 from ir.types import DTYPE, NONE, ListType, Type, is_subtype, optional
@@ -22,14 +23,14 @@ from ir.types import DTYPE, NONE, ListType, Type, is_subtype, optional
 
 def run(graph: Graph, known: Known | None = None) -> bool:
     """Decompose composite nodes, and what they decompose into; `known` is what inference found."""
-    return _run_in(graph.block, known if known is not None else Known())
+    return _run_in(graph.block.nodes, known if known is not None else Known())
 
 
-def _run_in(block: Block, known: Known) -> bool:
+def _run_in(nodes: Iterable[Node], known: Known) -> bool:
     changed = False
-    for node in list(block.nodes):
+    for node in list(nodes):
         for inner in node.blocks:
-            changed |= _run_in(inner, known)
+            changed |= _run_in(inner.nodes, known)
         changed |= _decompose(node, known)
     return changed
 
@@ -62,8 +63,7 @@ def _decompose(node: Node, known: Known) -> bool:
             value.type = old.type  # inference may have known more
         old.replace_all_uses_with(value)
     node.erase()
-    for new in made:
-        _decompose(new, known)
+    _run_in(made, known)
     return True
 
 
