@@ -200,6 +200,18 @@ def _asked(b: ll.IRBuilder, name: str, tensor: ll.Value, kind: ll.Type) -> ll.Va
     return b.load(slot, typ=kind)
 
 
+def _strides(value: Value, buffer: Buffer) -> Sequence[Dim]:
+    """The strides of memory as eager's tensor has them: operators ask those of dims of size 1, too,
+    which say nothing here, for the layout of their results.
+    """
+    type_ = value.type
+    assert isinstance(type_, TensorType) and type_.strides is not None
+    return [
+        shown if isinstance(size, int) and size == 1 and shown is not None else own
+        for size, own, shown in zip(buffer.dims, buffer.strides, type_.strides, strict=True)
+    ]
+
+
 @record
 class _Marshal:
     """Arguments as words, by their type in the schema.
@@ -271,7 +283,8 @@ class _Marshal:
         buffer, entry = self.buffers[value], self.body.entry
         start = entry.size(buffer.offset * buffer.dtype.itemsize)
         data = offset(self.b, self.body.pointers[buffer.base], start)
-        arrays = [entry.array([entry.size(d) for d in x]) for x in (buffer.dims, buffer.strides)]
+        layout = (buffer.dims, _strides(value, buffer))
+        arrays = [entry.array([entry.size(d) for d in x]) for x in layout]
         code, cpu, index = I32(buffer.dtype.code), I32(0), I32(-1)
         rank = i64(len(buffer.dims))
         return self._made(

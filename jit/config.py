@@ -26,7 +26,9 @@ class Config:
     captured names did.
     """
     patience: int = 32
-    """Calls in a row that are refused for good before all that miss go straight to the fallback."""
+    """Calls in a row that are refused for good before all that miss go straight to the fallback;
+    calls that come back from their plans before these are given up.
+    """
     log: bool = False
     """One line on stderr for every compilation and refusal."""
 

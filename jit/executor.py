@@ -5,6 +5,7 @@
     new kind, or sizes that no plan covers ─────► specialize, compile, install; the plan answers
     limits reached, or refused before ──────────► fallback, reason counted
     `patience` of those in a row ───────────────► switched off: what misses every plan is forwarded
+    plans of its kind in vain as often ─────────► retired, the kind is refused
 
 The fallback is eager's behavior: the decorated Python function itself, or the interpreter for a
 graph without one.
@@ -232,10 +233,28 @@ class Executor:
             return "not optimizing"
         plans = site.plans.get(kind, [])
         if measures in history.covered and not is_refined:
-            return _missed(plans)
+            return self._missed(site, kind, plans)
         return self._limit(history, plans) or self._compile(
             site, call, values, kind, measures, is_refined
         )
+
+    def _missed(self, site: Site, kind: Kind, plans: Sequence[Compiled]) -> str:
+        """Why a call came back from plans that were made for its kind and sizes. Plans that come
+        back more often than they serve are given up.
+        """
+        faults = sum(c.plan.faults for c in plans)
+        reason = "fault" if faults > sum(c.faults for c in plans) else "guard missed"
+        for compiled in plans:
+            compiled.faults = compiled.plan.faults
+        history = site.histories[kind]
+        history.missed += 1
+        served = sum(c.plan.hits for c in plans)
+        if history.missed < self.config.patience or history.missed <= served:
+            return reason
+        self.chain = [c for c in self.chain if c not in plans]
+        self._link()
+        text = f"{served} calls served, {history.missed} came back, the last one with a {reason}"
+        return self._refuse(site, kind, "in vain", text)
 
     def _limit(self, history: History, plans: Sequence[Compiled]) -> str | None:
         if history.compilations >= budget(self.config.respecialize):
@@ -343,15 +362,6 @@ def _callbacks(plan: codegen.Plan) -> Iterator[tuple[str, Span | None]]:
     for place in codegen.places(plan):
         if place.tier == "callback":
             yield f"{place.node.name} is called back: {place.reason}", place.node.span
-
-
-def _missed(plans: Sequence[Compiled]) -> str:
-    """Why a call came back from plans that were made for its kind and sizes."""
-    faults = sum(c.plan.faults for c in plans)
-    seen = sum(c.faults for c in plans)
-    for compiled in plans:
-        compiled.faults = compiled.plan.faults
-    return "fault" if faults > seen else "guard missed"
 
 
 _ALL: weakref.WeakSet[Executor] = weakref.WeakSet()

@@ -93,6 +93,8 @@ class History:
     groups: list[int] = field(init=False)
     """Measures that were equal at every call have the same number."""
     compilations: int = 0
+    missed: int = 0
+    """Calls that came back from plans made for them."""
     covered: list[Measured] = field(default_factory=list)
     """The measures that the present plans were made for."""
 

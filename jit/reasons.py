@@ -130,6 +130,11 @@ _ROWS = (
     Reason(
         "compiler error", "refuse", "the compiler failed on this function: a bug worth reporting"
     ),
+    Reason(
+        "in vain",
+        "refuse",
+        "plans for these arguments came back more often than they served, by a fault or a guard",
+    ),
     Reason("nothing native", "refuse", "all would be called back: eager is as fast"),
     Reason("not native", "aside", "an operation has no native form in a plan yet"),
     Reason("unknown shape", "aside", "a shape or dtype is not known before the call"),

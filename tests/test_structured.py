@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import jit
 from codegen.partition import Callback
 from ir.op import TABLE, Lookup, Op, Structured
 from ir.registry import lookup
@@ -37,6 +38,20 @@ def test_row(name: str, layout: Layout) -> None:
             is_native = layout.name == "contiguous" and dtype is not torch.bfloat16
             check(op, case, False, is_native)
             check(op, case, True, False)
+
+
+def test_layouts_of_one_image_are_seen_by_operators() -> None:
+    def resized(table: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        image = table.reshape(1, 7, 7, -1).permute(0, 3, 1, 2)
+        return torch.nn.functional.interpolate(image, size=(height, width), mode="bilinear")
+
+    native = jit.jit(resized)
+    for sizes in ((7, 7), (7, 7), (9, 8), (9, 8)):
+        table = torch.randn(49, 4)
+        found, wanted = native(table, *sizes), resized(table, *sizes)
+        torch.testing.assert_close(found, wanted)
+        assert found.stride() == wanted.stride()
+    assert jit.stats(native).native == 3
 
 
 @pytest.mark.parametrize("is_choice", [False, True])

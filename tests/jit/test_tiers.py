@@ -146,6 +146,29 @@ def test_what_eager_raises_in_native_code_is_raised() -> None:
     assert found.native == 1
 
 
+def test_plans_that_always_come_back_are_given_up() -> None:
+    @jit.jit(warm=0, patience=5)
+    def f(x, y):
+        return torch.div(x, y, rounding_mode="floor")
+
+    good, bad = torch.tensor([2, 3]), torch.tensor([1, 0])
+    for y in (good, bad) * 6:  # as often in vain as not
+        if y is good:
+            f(y, y)
+            continue
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            f(y, y)
+    found = jit.stats(f)
+    assert (found.native, found.bailouts) == (6, {"fault": 6})
+    for _ in range(4):
+        with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+            f(bad, bad)
+    assert jit.stats(f).bailouts == {"fault": 6, "in vain": 4}
+    assert f(good, good).tolist() == [1, 1]
+    assert jit.stats(f).native == 6
+    assert "6 calls served" in str(jit.explain(f))
+
+
 def test_what_is_refused_for_good_is_forwarded_in_the_end() -> None:
     @jit.jit(warm=0, patience=5)
     def f(x, table):
