@@ -111,7 +111,7 @@ class KernelEmitter(SplitEmitter):
         start, stop = (
             self._share(var)
             if level == 0 and self.plan.is_parallel
-            else (I64(0), self.dim(var.extent))
+            else (I64(0), self._stop(var))
         )
         if var is self.plan.tile:
             self.tiles(var, self.plan.outer[-1], start, stop)
@@ -121,15 +121,36 @@ class KernelEmitter(SplitEmitter):
             self._outer(level + 1)
             return ()
 
+        if self._is_whole(var):
+            assert isinstance(var.extent, int)
+            last = var.extent - self.width if var.extent % self.width else None
+            self.loop(var, start, stop, self.width, (), body, last=last)
+            return
         self.vector_loop(
             var, self.step(var), start, stop, (), body, head=self._head(var, start, stop)
         )
+
+    def _is_whole(self, var: Var) -> bool:
+        """Whether a loop runs in whole vectors, of which the last one may overlap the one before:
+        it writes the same elements again, if nothing that is written is read.
+        """
+        extent, nest = var.extent, self.nest
+        if var is not self.plan.vector or not isinstance(extent, int) or extent < self.width:
+            return False
+        if self.past_caches:
+            return extent % self.width == 0 and self._is_aligned(var)
+        is_repeatable = not self.spills and nest.reads().isdisjoint(nest.writes())
+        return extent % self.width == 0 or is_repeatable
+
+    def _is_aligned(self, var: Var) -> bool:
+        """Whether the vectors of what is written around the caches start at cache lines."""
+        return all(starts_at_lines(r, var) for r in self.past_caches)
 
     def _head(self, var: Var, start: ll.Value, stop: ll.Value) -> ll.Value | None:
         """The elements in front of the first whole vector of a root that is written around the
         caches, when its runs may start anywhere.
         """
-        if var is not self.plan.vector or all(starts_at_lines(r, var) for r in self.past_caches):
+        if var is not self.plan.vector or self._is_aligned(var):
             return None
         (root,) = self.past_caches
         first = self.b.add(self.offset(root.address.without(var)), start)
@@ -145,7 +166,16 @@ class KernelEmitter(SplitEmitter):
             return self.begin, self.end
         width, extent = I64(self.width), self.dim(var.extent)
         start, stop = self.b.mul(self.begin, width), self.b.mul(self.end, width)
+        if self._is_whole(var):
+            return start, stop
         return start, self.b.select(self.b.icmp_signed("<", stop, extent), stop, extent)
+
+    def _stop(self, var: Var) -> ll.Value:
+        """Where a loop over all of a variable ends."""
+        if self._is_whole(var):
+            assert isinstance(var.extent, int)
+            return I64(-(-var.extent // self.width) * self.width)
+        return self.dim(var.extent)
 
     # rows -----------------------------------------------------------------------------------------
     def row(self) -> None:

@@ -22,10 +22,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import llvmlite.ir as ll
 
+from codegen.lane_constants import Splat, places
 from ir import DType, dtypes
 
 Number = bool | int | float
@@ -47,12 +49,10 @@ _INT_OPS = {"+": "add", "-": "sub", "*": "mul"}
 _BIT_OPS = {"&": "and_", "|": "or_", "^": "xor"}
 
 
-class _Splat(ll.FormattedConstant):  # type: ignore[misc]
-    """A vector constant with equal elements, printed in LLVM's short form."""
-
-    def __init__(self, vector: ll.VectorType, element: ll.Constant) -> None:
-        self.type = vector
-        self.constant = f"splat ({element.type} {element.get_reference()})"
+@cache
+def _type(dtype: DType, width: int) -> ll.Type:
+    """The LLVM type of a lane: one object, since llvmlite prints each type once."""
+    return _TYPES[dtype] if width == 1 else ll.VectorType(_TYPES[dtype], width)
 
 
 class Lane:
@@ -213,12 +213,12 @@ class LaneBuilder:
             raise ValueError(f"cannot widen {x} to {width} elements")
         vector = ll.VectorType(x.value.type, width)
         if isinstance(x.value, ll.Constant):
-            return Lane(self, _Splat(vector, x.value), x.dtype)
+            return Lane(self, Splat(vector, x.value), x.dtype)
         first = self.builder.insert_element(
             ll.Constant(vector, ll.Undefined), x.value, ll.Constant(ll.IntType(32), 0)
         )
-        zeros = ll.Constant(ll.VectorType(ll.IntType(32), width), None)
-        return Lane(self, self.builder.shuffle_vector(first, first, zeros), x.dtype)
+        mask = places(*[0] * width)
+        return Lane(self, self.builder.shuffle_vector(first, first, mask), x.dtype)
 
     def iota(self, dtype: DType) -> Lane:
         """0, 1, 2, ... along the vector (the scalar 0 at width 1)."""
@@ -232,8 +232,7 @@ class LaneBuilder:
 
     def llvm_type(self, dtype: DType, width: int) -> ll.Type:
         """The LLVM type of a lane."""
-        element = _TYPES[dtype]
-        return element if width == 1 else ll.VectorType(element, width)
+        return _type(dtype, width)
 
     def match(self, *operands: Lane | Number) -> tuple[Lane, ...]:
         """The operands as lanes of one width; Python numbers take the dtype of the lanes."""
@@ -573,7 +572,8 @@ class LaneBuilder:
     def _extremum(self, op: str, x: Lane, y: Lane | Number, *, prefer_number: bool) -> Lane:
         if not x.dtype.is_float:
             return self.where(self.compare(op, x, y), x, y)
-        y_is_number = not isinstance(y, Lane) and y == y
+        number = self.known(y) if isinstance(y, Lane) else y
+        y_is_number = number is not None and number == number
         x, y = self.match(x, y)
         if prefer_number:
             chosen = self.where(self.compare(op, x, y), x, y)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
+from codegen.lane_constants import places, zeros
 from ir import DType, dtypes
 
 _STORED: dict[DType, ll.Type] = {
@@ -47,9 +48,14 @@ def load(
         return _from_memory(s, s.builder.load(ptr, typ=kind, align=align), dtype)
     if s.width == 1:
         return _load_if(s, ptr, dtype, mask)
-    zeros = ll.Constant(kind, None)
     raw = s.call(
-        "llvm.masked.load", kind, ptr, _I32(align), mask.value, zeros, mangled=[kind, ptr.type]
+        "llvm.masked.load",
+        kind,
+        ptr,
+        _I32(align),
+        mask.value,
+        zeros(kind),
+        mangled=[kind, ptr.type],
     )
     return _from_memory(s, raw, dtype)
 
@@ -141,7 +147,7 @@ def _near(s: LaneBuilder, ptr: ll.Value, stride: int, dtype: DType) -> ll.Value:
     width, step = s.width, abs(stride)
     span = (width - 1) * step + 1
     kind, element = memory_type(s, dtype, width), memory_type(s, dtype)
-    places = [i * step if stride > 0 else (width - 1 - i) * step for i in range(width)]
+    wanted = [i * step if stride > 0 else (width - 1 - i) * step for i in range(width)]
     origin = 0 if stride > 0 else 1 - span
     found: ll.Value = ll.Constant(kind, ll.Undefined)
     for low in range(0, span, width):
@@ -149,10 +155,9 @@ def _near(s: LaneBuilder, ptr: ll.Value, stride: int, dtype: DType) -> ll.Value:
         at = s.builder.gep(ptr, [_I64(origin + start)], source_etype=element)
         raw = s.builder.load(at, typ=kind, align=dtype.itemsize)
         chosen = [
-            width + min(p - start, width - 1) if p >= low else i for i, p in enumerate(places)
+            width + min(p - start, width - 1) if p >= low else i for i, p in enumerate(wanted)
         ]
-        mask = ll.Constant(ll.VectorType(_I32, width), chosen)
-        found = s.builder.shuffle_vector(found, raw, mask)
+        found = s.builder.shuffle_vector(found, raw, places(*chosen))
     return found
 
 
@@ -207,10 +212,11 @@ def lookup(s: LaneBuilder, name: str, table: Sequence[float], index: Lane) -> La
 
 
 def _gather(s: LaneBuilder, kind: ll.Type, where: ll.Value, dtype: DType, live: Lane) -> ll.Value:
-    zeros = ll.Constant(kind, None)
     align = _I32(dtype.itemsize)
     mangled = [kind, where.type]
-    return s.call("llvm.masked.gather", kind, where, align, live.value, zeros, mangled=mangled)
+    return s.call(
+        "llvm.masked.gather", kind, where, align, live.value, zeros(kind), mangled=mangled
+    )
 
 
 def _addresses(s: LaneBuilder, ptr: ll.Value, stride: int | ll.Value, dtype: DType) -> ll.Value:
@@ -256,9 +262,8 @@ def _from_upper_half(s: LaneBuilder, raw: ll.Value, width: int) -> Lane:
     if width == 1:
         bits = Lane(s, s.builder.zext(raw, _I32), dtypes.int32)
         return s.bitcast(bits << 16, dtypes.float32)
-    places = [k // 2 if k % 2 else width for k in range(2 * width)]
-    mask = ll.Constant(ll.VectorType(_I32, 2 * width), places)
-    halves = s.builder.shuffle_vector(raw, ll.Constant(raw.type, None), mask)
+    mask = places(*(k // 2 if k % 2 else width for k in range(2 * width)))
+    halves = s.builder.shuffle_vector(raw, zeros(raw.type), mask)
     kind = s.llvm_type(dtypes.float32, width)
     return Lane(s, s.builder.bitcast(halves, kind), dtypes.float32)
 
@@ -268,8 +273,7 @@ def _upper_half(s: LaneBuilder, bits: Lane, stored: ll.Type) -> ll.Value:
     if bits.width == 1:
         return s.builder.trunc(s.logical_shift_right(bits, 16).value, stored)
     halves = s.builder.bitcast(bits.value, ll.VectorType(stored.element, 2 * bits.width))
-    mask = ll.Constant(ll.VectorType(_I32, bits.width), list(range(1, 2 * bits.width, 2)))
-    return s.builder.shuffle_vector(halves, halves, mask)
+    return s.builder.shuffle_vector(halves, halves, places(*range(1, 2 * bits.width, 2)))
 
 
 def _to_memory(s: LaneBuilder, x: Lane, dtype: DType) -> ll.Value:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
+from codegen.lane_constants import Splat, places
 
 
 def reduce(s: LaneBuilder, x: Lane, combine: Callable[[Lane, Lane], Lane]) -> Lane:
@@ -25,17 +26,18 @@ def part(s: LaneBuilder, x: Lane, start: int, count: int) -> Lane:
             s.builder.extract_element(x.value, ll.Constant(ll.IntType(32), start)),
             x.dtype,
         )
-    index = ll.Constant(ll.VectorType(ll.IntType(32), count), list(range(start, start + count)))
-    return Lane(s, s.builder.shuffle_vector(x.value, x.value, index), x.dtype)
+    if isinstance(x.value, Splat):
+        return s.splat(Lane(s, x.value.element, x.dtype), count)
+    mask = places(*range(start, start + count))
+    return Lane(s, s.builder.shuffle_vector(x.value, x.value, mask), x.dtype)
 
 
 def interleaved(s: LaneBuilder, x: Lane, y: Lane) -> tuple[Lane, Lane]:
     """x0 y0 x1 y1 ... as two vectors, the first and the second half."""
-    width, kind = x.width, ll.IntType(32)
+    width = x.width
     halves = []
     for start in (0, width // 2):
-        places = [p for k in range(start, start + width // 2) for p in (k, width + k)]
-        mask = ll.Constant(ll.VectorType(kind, width), places)
+        mask = places(*(p for k in range(start, start + width // 2) for p in (k, width + k)))
         halves.append(Lane(s, s.builder.shuffle_vector(x.value, y.value, mask), x.dtype))
     return halves[0], halves[1]
 
@@ -60,13 +62,12 @@ def joined(s: LaneBuilder, parts: Sequence[Lane]) -> Lane:
 
 
 def _pair(s: LaneBuilder, x: Lane, y: Lane) -> Lane:
-    places = ll.Constant(ll.VectorType(ll.IntType(32), 2 * x.width), list(range(2 * x.width)))
-    return Lane(s, s.builder.shuffle_vector(x.value, y.value, places), x.dtype)
+    mask = places(*range(2 * x.width))
+    return Lane(s, s.builder.shuffle_vector(x.value, y.value, mask), x.dtype)
 
 
 def shifted(s: LaneBuilder, x: Lane, distance: int, fill: Lane) -> Lane:
     """The elements moved up by `distance` places; the first ones are those of `fill`."""
     width = x.width
-    places = [width + k if k < distance else k - distance for k in range(width)]
-    mask = ll.Constant(ll.VectorType(ll.IntType(32), width), places)
+    mask = places(*(width + k if k < distance else k - distance for k in range(width)))
     return Lane(s, s.builder.shuffle_vector(x.value, fill.value, mask), x.dtype)

@@ -115,20 +115,27 @@ class LoopEmitter:
         carried: Sequence[Lane],
         body: Body,
         unroll: int = 1,
+        last: int | None = None,
     ) -> list[Lane]:
         """for (var = start; var + step <= stop; var += step); `carried` lanes go round. `body`
         emits into the loop's scope. A known number of iterations up to `unroll` needs no loop.
+        The body sees no position beyond `last`, if that is given.
         """
         trips = _static_trips(start, stop, step)
         if trips is not None and trips <= unroll:
             for trip in range(trips):
-                carried = self.once(var, I64(start.constant + trip * step), carried, body)
+                at = start.constant + trip * step
+                at = at if last is None else min(at, last)
+                carried = self.once(var, I64(at), carried, body)
             return list(carried)
         header = self.function.append_basic_block(f"loop.{var}")
         at_header = ll.IRBuilder(header)
         counter = at_header.phi(I64)
         phis = [at_header.phi(lane.value.type) for lane in carried]
         self._enter(var, counter, header)
+        if last is not None:
+            is_inside = self.b.icmp_signed("<", counter, I64(last))
+            self.position[var] = self.b.select(is_inside, counter, I64(last))
         after = body([Lane(self.s, p, lane.dtype) for p, lane in zip(phis, carried, strict=True)])
         following = self.b.add(counter, I64(step), flags=("nsw",))
         more = self.b.icmp_signed("<=", self.b.add(following, I64(step), flags=("nsw",)), stop)

@@ -6,10 +6,12 @@ Every function wants `is_available`. Vectors are cut into registers; narrower on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import llvmlite.ir as ll
 
 from codegen.lane import Lane, LaneBuilder
+from codegen.lane_constants import places
 from codegen.lane_shuffles import joined, part
 from ir import DType, dtypes
 
@@ -31,12 +33,17 @@ def lookup(s: LaneBuilder, table: Sequence[float], index: Lane, dtype: DType) ->
     """The entries of a table of `TABLE` numbers that the lowest bits of integer lanes, as large as
     those, name.
     """
-    size = _BITS // dtype.bits
-    kind = ll.VectorType(s.llvm_type(dtype, 1), size)
-    parts = [ll.Constant(kind, list(table[k : k + size])) for k in range(0, TABLE, size)]
+    parts = _registers(s.llvm_type(dtype, _BITS // dtype.bits), tuple(table))
     if len(parts) == 1:
         return _each(s, "permvar.sf", dtype, [index], lambda i: [*parts, i])
     return _each(s, "vpermi2var.pd", dtype, [index], lambda i: [parts[0], i, parts[1]])
+
+
+@cache
+def _registers(kind: ll.VectorType, table: tuple[float, ...]) -> list[ll.Constant]:
+    """A table, one vector after the other."""
+    size = kind.count
+    return [ll.Constant(kind, list(table[k : k + size])) for k in range(0, len(table), size)]
 
 
 def scaled(s: LaneBuilder, y: Lane, n: Lane) -> Lane:
@@ -105,7 +112,7 @@ def _each(
     parts = []
     for start in range(0, wide[0].width, count):
         given = operands(*(_part(s, x, start, count).value for x in wide))
-        result = ll.VectorType(s.llvm_type(dtype, 1), count)
+        result = s.llvm_type(dtype, count)
         function = _declared(s, f"llvm.x86.avx512.{name}.512", result, given)
         parts.append(Lane(s, s.builder.call(function, given), dtype))
     return _part(s, joined(s, parts), 0, width)
@@ -126,6 +133,5 @@ def _padded(s: LaneBuilder, x: Lane, count: int) -> Lane:
     if x.width >= count:
         return x
     whole = s.splat(x, 2) if x.width == 1 else x
-    places = [k % x.width for k in range(count)]
-    mask = ll.Constant(ll.VectorType(_I32, count), places)
+    mask = places(*(k % x.width for k in range(count)))
     return Lane(s, s.builder.shuffle_vector(whole.value, whole.value, mask), x.dtype)
