@@ -8,6 +8,8 @@ the engine binds the name when it links. Nothing here knows an address.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from functools import reduce
 
 import llvmlite.ir as ll
 
@@ -73,7 +75,6 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "aoti_torch_get_data_ptr": (I32, (PTR, PTR)),
     "aoti_torch_get_dim": (I32, (PTR, PTR)),
     "aoti_torch_get_dtype": (I32, (PTR, PTR)),
-    "aoti_torch_get_numel": (I32, (PTR, PTR)),
     "aoti_torch_get_sizes": (I32, (PTR, PTR)),
     "aoti_torch_get_strides": (I32, (PTR, PTR)),
     "aoti_torch_new_tensor_handle": (I32, (PTR, PTR)),
@@ -180,6 +181,11 @@ def offset(builder: ll.IRBuilder, base: ll.Value, count: int | ll.Value) -> ll.V
 def field(builder: ll.IRBuilder, base: ll.Value, count: int, kind: ll.Type = I64) -> ll.Value:
     """The value of type `kind` that is stored `count` bytes after `base`."""
     return builder.load(offset(builder, base, count), typ=kind)
+
+
+def any_of(b: ll.IRBuilder, values: Sequence[ll.Value]) -> ll.Value:
+    """The bits that are set in any of some integers."""
+    return reduce(b.or_, values)
 
 
 def stack(builder: ll.IRBuilder, kind: ll.Type, count: int = 1) -> ll.Value:

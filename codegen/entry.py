@@ -37,7 +37,7 @@ Rules for bodies
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import CellType
 
@@ -47,12 +47,12 @@ from codegen import torch_abi
 from codegen.abi import (
     ARGUMENTS_OFFSET,
     ENTRY_TYPE,
-    I8,
     I32,
     I64,
     NULL,
     OBJECT_HEAD,
     PTR,
+    any_of,
     call,
     external,
     field,
@@ -156,6 +156,9 @@ class EntryBuilder:
         """How many loops of the body are around the builder."""
         self.is_released = False
         """Whether what is emitted runs without the GIL where that is worth it."""
+        self._is_ever_released = False
+        self._late: list[tuple[ll.Block, Callable[[], None]]] = []
+        """Blocks of ways out, and what emits them when the body is complete."""
         self._chain: Owned | None = None
         self.builder = ll.IRBuilder(self.function.append_basic_block("entry"))
         self._slots = self.builder.alloca(PTR, i32(1))
@@ -206,21 +209,30 @@ class EntryBuilder:
         key = (exception, message, self._error)
         block = self._raises.get(key)
         if block is None:
-            block = self._raises[key] = self.function.append_basic_block("raise")
-            with self.builder.goto_block(block):
-                self._set_error(exception, message)
-        self._branch_unless(self.builder.not_(condition), block)
+            block = self._raises[key] = self._raising(exception, message)
+        self._branch_if(condition, block)
 
-    def _set_error(self, exception: str, message: str) -> None:
-        b = self.builder
-        self.take_gil()
-        kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
-        call(b, "PyErr_SetString", kind, string(self.module, message))
-        b.branch(self._error)
+    def _raising(self, exception: str, message: str) -> ll.Block:
+        """A block that sets an error and leaves."""
+        b, error = self.builder, self._error
+
+        def emit() -> None:
+            self._regain_gil()
+            kind = b.load(external(self.module, f"PyExc_{exception}"), typ=PTR)
+            call(b, "PyErr_SetString", kind, string(self.module, message))
+            b.branch(error)
+
+        return self._way_out("raise", emit)
+
+    def _way_out(self, name: str, emit: Callable[[], None]) -> ll.Block:
+        """A block that is emitted when the body is complete."""
+        block = self.function.append_basic_block(name)
+        self._late.append((block, emit))
+        return block
 
     def propagate_if(self, condition: ll.Value) -> None:
         """Return the error that a called function has set, when the condition holds."""
-        self._branch_unless(self.builder.not_(condition), self._error)
+        self._branch_if(condition, self._error)
 
     @contextmanager
     def unwinding(self) -> Iterator[None]:
@@ -237,33 +249,30 @@ class EntryBuilder:
 
     def finish(self, result: Owned) -> None:
         """Return an owned object; everything else that is owned is released."""
-        b = self.builder
         value = self.take(result)
-        self._release_all()
-        b.ret(value)
+        self._release_all([owned for owned in self._owned if owned is not result])
+        self.builder.ret(value)
 
     def close(self) -> None:
         """Emit the miss and error paths; call it when the body is complete."""
         b = self.builder
+        for block, emit in self._late:
+            b.position_at_end(block)
+            emit()
         b.position_at_end(self._miss)
-        self.take_gil()
-        self._release_all()
+        self._abandon()
         following = b.load(self._next, typ=ENTRY_TYPE.as_pointer())
         args = (self._callable, self._args, self._nargs, self._names)
         b.ret(b.call(following, args, tail=True))
         b.position_at_end(self._failed)
-        self.take_gil()
-        self._release_all()
+        self._abandon()
         b.ret(NULL)
         self._slots.operands = [i32(max(len(self._owned), 1))]
 
     @contextmanager
     def raising(self, exception: str, message: str) -> Iterator[None]:
         """Where `require` raises instead of leaving."""
-        block, b = self.function.append_basic_block("raise"), self.builder
-        with b.goto_block(block):
-            self._set_error(exception, message)
-        target, self._target = self._target, block
+        target, self._target = self._target, self._raising(exception, message)
         yield
         self._target = target
 
@@ -425,6 +434,7 @@ class EntryBuilder:
         may release it later.
         """
         b = self.builder
+        self._is_ever_released = True
         is_outermost = self._has_gil()
         with b.if_then(is_outermost if condition is None else b.and_(is_outermost, condition)):
             b.store(call(b, "PyEval_SaveThread"), self._thread)
@@ -446,6 +456,11 @@ class EntryBuilder:
             call(b, "PyEval_RestoreThread", b.load(self._thread, typ=PTR))
             b.store(NULL, self._thread)
 
+    def _regain_gil(self) -> None:
+        """The same on a way out, which is emitted last."""
+        if self._is_ever_released:
+            self.take_gil()
+
     def _has_gil(self) -> ll.Value:
         b = self.builder
         return b.icmp_unsigned("==", b.load(self._thread, typ=PTR), NULL)
@@ -456,6 +471,12 @@ class EntryBuilder:
         b = self.builder
         following = b.append_basic_block("ok")
         b.cbranch(condition, following, target).set_weights(_LIKELY)
+        b.position_at_end(following)
+
+    def _branch_if(self, condition: ll.Value, target: ll.Block) -> None:
+        b = self.builder
+        following = b.append_basic_block("ok")
+        b.cbranch(condition, target, following).set_weights(_LIKELY[::-1])
         b.position_at_end(following)
 
     def _global(self, name: str, kind: ll.Type, initial: ll.Constant) -> ll.GlobalVariable:
@@ -473,27 +494,34 @@ class EntryBuilder:
         self._owned.append(owned)
         return owned
 
-    def _release_all(self) -> None:
-        """In line for few resources, whose slots then become registers: for each of these every
-        way out merges one value per exit."""
-        b = self.builder
-        if len(self._owned) > FEW_SLOTS:
-            call(b, "relume_release", self._slots, self._releases(), i64(len(self._owned)))
-            return
-        for owned in self._owned:
-            value = b.load(owned.slot, typ=PTR)
-            with b.if_then(b.icmp_unsigned("!=", value, NULL)):
-                call(b, owned.release, value)
+    def _abandon(self) -> None:
+        """Take the GIL and release everything, on a way out that few calls take."""
+        self._regain_gil()
+        if self._owned:
+            self._release_by_table(self._owned)
 
-    def _releases(self) -> ll.GlobalVariable:
-        """The table of functions that free what is owned so far."""
-        functions = [function(self.module, owned.release) for owned in self._owned]
+    def _release_all(self, owned: Sequence[Owned]) -> None:
+        """In line for few resources."""
+        if len(owned) > FEW_SLOTS:
+            self._release_by_table(self._owned)
+            return
+        b = self.builder
+        for one in owned:
+            value = b.load(one.slot, typ=PTR)
+            with b.if_then(b.icmp_unsigned("!=", value, NULL)):
+                call(b, one.release, value)
+
+    def _release_by_table(self, owned: Sequence[Owned]) -> None:
+        """One call for the first of the slots."""
+        functions = [function(self.module, one.release) for one in owned]
         kind = ll.ArrayType(PTR, len(functions))
-        name = self.module.get_unique_name(f"{self.name}.releases")
-        made = ll.GlobalVariable(self.module, kind, name)
-        made.linkage, made.global_constant = "internal", True
-        made.initializer = ll.Constant(kind, [f.bitcast(PTR) for f in functions])
-        return made
+        name = f"{self.name}.releases{len(functions)}"
+        table = self.module.globals.get(name)
+        if table is None:
+            table = ll.GlobalVariable(self.module, kind, name)
+            table.linkage, table.global_constant = "internal", True
+            table.initializer = ll.Constant(kind, [f.bitcast(PTR) for f in functions])
+        call(self.builder, "relume_release", self._slots, table, i64(len(functions)))
 
     def _hold(self, obj: ll.Value) -> None:
         self.box_object(obj)
@@ -531,10 +559,11 @@ class EntryBuilder:
         """The number of positional arguments, and exactly the given keywords."""
         b = self.builder
         positional = b.and_(self._nargs, i64(ARGUMENTS_OFFSET - 1))
-        is_count = b.icmp_unsigned("==", positional, i64(count - len(keywords)))
         if not keywords:
-            self.require(b.and_(is_count, b.icmp_unsigned("==", self._names, NULL)))
+            given = any_of(b, [b.xor(positional, i64(count)), b.ptrtoint(self._names, I64)])
+            self.require(b.icmp_unsigned("==", given, i64(0)))
             return
+        is_count = b.icmp_unsigned("==", positional, i64(count - len(keywords)))
         self.require(b.and_(is_count, b.icmp_unsigned("!=", self._names, NULL)))
         size = call(b, "PyTuple_Size", self._names)
         self.require(b.icmp_signed("==", size, i64(len(keywords))))
@@ -551,9 +580,8 @@ class EntryBuilder:
         words = call(b, "__tls_get_addr", external(self.module, torch_abi.DISPATCH_TLS))
         included = b.and_(field(b, words, 0), i64(~state.inference_included))
         excluded = b.and_(field(b, words, 8), i64(~state.inference_excluded))
-        is_normal = b.icmp_unsigned("==", b.or_(included, excluded), i64(0))
-        has_function_modes = call(b, "relume_function_modes")
-        self.require(b.and_(is_normal, b.icmp_unsigned("==", has_function_modes, I8(0))))
+        modes = b.zext(call(b, "relume_function_modes"), I64)
+        self.require(b.icmp_unsigned("==", any_of(b, [included, excluded, modes]), i64(0)))
 
     def _count(self, name: str, step: int) -> None:
         """Add to a counter of the entry; the GIL is held."""
@@ -563,14 +591,14 @@ class EntryBuilder:
 
     def _leave(self) -> ll.Block:
         """The way to the miss path from here on: such a call is a fault, no hit."""
-        b = self.builder
-        block = self.function.append_basic_block("leave")
-        with b.goto_block(block):
-            self.take_gil()
+
+        def emit() -> None:
+            self._regain_gil()
             self._count("hits", -1)
             self._count("faults", 1)
-            b.branch(self._miss)
-        return block
+            self.builder.branch(self._miss)
+
+        return self._way_out("leave", emit)
 
     def _contiguous(self, sizes: Sequence[ll.Value]) -> list[ll.Value]:
         steps: list[ll.Value] = []

@@ -620,6 +620,42 @@ class LaneBuilder:
         phi.add_incoming(result.value, end)
         return Lane(self, phi, fast.dtype)
 
+    def in_pieces(self, count: int, function: Callable[..., Lane], *lanes: Lane) -> Lane:
+        """`function` of lanes of one width, `count` elements at a time, in a loop through memory:
+        less code than all at once, for what is rarely run. The result has the last lane's dtype.
+        """
+        width, b, step = lanes[0].width, self.builder, ll.IntType(64)
+        if width <= count:
+            return function(*lanes)
+        slots = [self._in_memory(x) for x in lanes]
+        before, body, done = b.block, b.append_basic_block("piece"), b.append_basic_block("done")
+        b.branch(body)
+        b.position_at_end(body)
+        start = b.phi(step)
+        places = [
+            b.gep(slot, [start], source_etype=_type(x.dtype, 1))
+            for slot, x in zip(slots, lanes, strict=True)
+        ]
+        pieces = [
+            Lane(self, b.load(place, typ=_type(x.dtype, count), align=x.dtype.itemsize), x.dtype)
+            for place, x in zip(places, lanes, strict=True)
+        ]
+        b.store(function(*pieces).value, places[-1], align=lanes[-1].dtype.itemsize)
+        following = b.add(start, step(count))
+        start.add_incoming(step(0), before)
+        start.add_incoming(following, b.block)
+        b.cbranch(b.icmp_unsigned("<", following, step(width)), body, done)
+        b.position_at_end(done)
+        return Lane(self, b.load(slots[-1], typ=lanes[-1].value.type, align=1), lanes[-1].dtype)
+
+    def _in_memory(self, x: Lane) -> ll.Value:
+        """The address of a copy in the function's frame."""
+        with self.builder.goto_entry_block():
+            slot = self.builder.alloca(x.value.type)
+        self.builder.store(x.value, slot)
+        slot.type = ll.PointerType()  # whose elements may be read as any type
+        return slot
+
     def repeat(
         self,
         start: Sequence[Lane],

@@ -13,7 +13,7 @@ from typing import Protocol
 import llvmlite.ir as ll
 
 from codegen import abi, torch_abi
-from codegen.abi import I8, I16, I32, I64, NULL, PTR, call, field, i64, offset
+from codegen.abi import I8, I16, I32, I64, NULL, PTR, any_of, call, field, i64, offset
 from codegen.torch_abi import TensorLayout
 from ir import DType, record
 
@@ -40,7 +40,6 @@ class TensorFields:
     sizes: ll.Value
     strides: ll.Value
     data: ll.Value
-    numel: ll.Value
 
 
 class Reader(Protocol):
@@ -74,7 +73,7 @@ class DirectReader:
         self._require_no_gradient(guards, impl)
         sizes, strides = self._dims(b, impl, rank)
         data = _mutable_data(b, obj) if is_mutated else self._data(b, impl, dtype)
-        return TensorFields(sizes, strides, data, field(b, impl, at.numel))
+        return TensorFields(sizes, strides, data)
 
     def data(self, b: ll.IRBuilder, obj: ll.Value, dtype: DType) -> ll.Value:
         return self._data(b, field(b, obj, self.at.impl, PTR), dtype)
@@ -86,12 +85,12 @@ class DirectReader:
         keys = field(b, impl, at.key_set)
         if not is_mutated:
             keys = b.or_(keys, i64(at.plain_keys & ~at.inference_keys))
-        tests = (
-            b.icmp_unsigned("==", keys, i64(at.plain_keys)),
-            b.icmp_unsigned("==", field(b, impl, at.dtype, I16), I16(dtype.code)),
-            b.icmp_unsigned("==", field(b, impl, at.rank), i64(rank)),
+        differences = (
+            b.xor(keys, i64(at.plain_keys)),
+            b.xor(b.zext(field(b, impl, at.dtype, I16), I64), i64(dtype.code)),
+            b.xor(field(b, impl, at.rank), i64(rank)),
         )
-        return b.and_(b.and_(*tests[:2]), tests[2])
+        return b.icmp_unsigned("==", any_of(b, differences), i64(0))  # one test, and one branch
 
     def _require_no_gradient(self, guards: Guards, impl: ll.Value) -> None:
         """Without autograd metadata there is nothing to ask; with it the runtime looks closer."""
@@ -133,8 +132,7 @@ class ShimReader:
         guards.require(b.and_(is_dtype, is_rank))
         sizes = _out(b, "aoti_torch_get_sizes", handle, PTR)
         strides = _out(b, "aoti_torch_get_strides", handle, PTR)
-        numel = _out(b, "aoti_torch_get_numel", handle, I64)
-        return TensorFields(sizes, strides, _mutable_data(b, obj), numel)
+        return TensorFields(sizes, strides, _mutable_data(b, obj))
 
     def data(self, b: ll.IRBuilder, obj: ll.Value, dtype: DType) -> ll.Value:
         return _mutable_data(b, obj)

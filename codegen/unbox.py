@@ -13,7 +13,7 @@ from functools import singledispatch
 import llvmlite.ir as ll
 
 from codegen import abi
-from codegen.abi import DOUBLE, I32, I64, NULL, PTR, call, external, field, i64
+from codegen.abi import DOUBLE, I32, I64, NULL, PTR, any_of, call, external, field, i64
 from codegen.params import (
     AnyParam,
     BoolParam,
@@ -128,6 +128,8 @@ class Unboxer:
     settled: frozenset[Symbol] = frozenset()
     """Symbols that need no test: what they stand for was tested, or is computed."""
     _pending: list[tuple[ll.Value, Dim]] = record_field(default_factory=list)
+    _memory: list[ll.Value] = record_field(default_factory=list)
+    """Where the elements are of tensors that must have memory."""
     _testers: dict[TensorParam, ll.Function] = record_field(default_factory=dict)
     _reader: Reader = record_field(default_factory=reader)
 
@@ -146,24 +148,28 @@ class Unboxer:
         return _unbox(param, obj, self)
 
     def finish(self) -> None:
-        """Emit the comparisons that were waiting for symbols."""
+        """Emit the comparisons that were waiting for symbols: two tests for all of them, since
+        LLVM makes a branch of each test.
+        """
         b = self.builder
-        tests = [
-            b.icmp_signed("==", value, emit_size(b, dim, self.symbols))
-            for value, dim in self._pending
-        ]
+        sizes = [(value, emit_size(b, dim, self.symbols)) for value, dim in self._pending]
+        differences = [b.xor(value, size) for value, size in sizes]
         new = [value for symbol, value in self.symbols.items() if symbol not in self.settled]
-        tests += [b.icmp_signed(">=", value, i64(_MINIMUM)) for value in new]
+        signs = [x for value in new for x in (value, b.sub(value, i64(_MINIMUM)))]
+        signs += [b.sub(b.ptrtoint(data, I64), i64(1)) for data in self._memory]
         self._pending.clear()
-        if tests:
-            self.guards.require(_all(b, tests))
+        self._memory.clear()
+        if differences:
+            self.guards.require(b.icmp_signed("==", any_of(b, differences), i64(0)))
+        if signs:
+            self.guards.require(b.icmp_signed(">=", any_of(b, signs), i64(0)))
 
     def type_is(self, obj: ll.Value, *names: str) -> None:
         """Require the exact type of an object to be one of those."""
         b = self.builder
         kind = field(b, obj, abi.OBJECT_TYPE, PTR)
         tests = [b.icmp_unsigned("==", kind, external(b.module, name)) for name in names]
-        self.guards.require(_any(b, tests))
+        self.guards.require(any_of(b, tests))
 
     def bind(self, dim: Dim, value: ll.Value) -> ll.Value:
         """Note that `value` is the size `dim`; a constant stands for itself from now on."""
@@ -236,7 +242,7 @@ class Unboxer:
     def _require_memory(self, param: TensorParam, data: ll.Value) -> None:
         """A storage resized to nothing has no memory behind elements that the sizes promise."""
         if not any(_is(dim, 0) for dim in param.dims):
-            self.guards.require(self.builder.icmp_unsigned("!=", data, NULL))
+            self._memory.append(data)
 
 
 def _is_constant(param: TensorParam) -> bool:
@@ -262,20 +268,6 @@ def _bare_symbol(dim: Dim) -> Symbol | None:
 def _is(dim: Dim, value: int) -> bool:
     """Whether a size is this constant (`==` on a symbolic size would assume something)."""
     return isinstance(dim, int) and dim == value
-
-
-def _all(b: ll.IRBuilder, tests: list[ll.Value]) -> ll.Value:
-    result = tests[0]
-    for test in tests[1:]:
-        result = b.and_(result, test)
-    return result
-
-
-def _any(b: ll.IRBuilder, tests: list[ll.Value]) -> ll.Value:
-    result = tests[0]
-    for test in tests[1:]:
-        result = b.or_(result, test)
-    return result
 
 
 @singledispatch

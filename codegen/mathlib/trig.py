@@ -153,6 +153,7 @@ _TWO_OVER_PI = (
     3456741467624832.0,
     7180050975382879.0,
 )
+_PIECE = 8  # elements that are far at a time
 _GROUPS = 4  # enough for 100 bits after the quarter turn
 
 
@@ -177,14 +178,17 @@ def _flip(s: LaneBuilder, x: Lane, odd: Lane) -> Lane:
 
 def _with_far(s: LaneBuilder, x: Lane, near: Lane, far: Callable[[Lane, Lane], Lane]) -> Lane:
     """`near`, or where x is large `far` of its quarter turns (whole and rest, float64)."""
-    a = s.abs(x)
-    is_far = (a > _FAR[x.dtype]) & (a < float("inf"))
 
-    def slow() -> Lane:
+    def slow(x: Lane, near: Lane) -> Lane:
         result = far(*_quarter_turns(s, s.cast(x, dtypes.float64)))
-        return s.where(is_far, result, near)
+        return s.where(_is_far(s, x), result, near)
 
-    return s.cold(is_far, near, slow)
+    return s.cold(_is_far(s, x), near, lambda: s.in_pieces(_PIECE, slow, x, near))
+
+
+def _is_far(s: LaneBuilder, x: Lane) -> Lane:
+    a = s.abs(x)
+    return (a > _FAR[x.dtype]) & (a < float("inf"))
 
 
 def _quarter_turns(s: LaneBuilder, x: Lane) -> tuple[Lane, Lane]:
