@@ -632,15 +632,15 @@ class LaneBuilder:
         b.branch(body)
         b.position_at_end(body)
         start = b.phi(step)
-        places = [
+        addresses = [
             b.gep(slot, [start], source_etype=_type(x.dtype, 1))
             for slot, x in zip(slots, lanes, strict=True)
         ]
         pieces = [
-            Lane(self, b.load(place, typ=_type(x.dtype, count), align=x.dtype.itemsize), x.dtype)
-            for place, x in zip(places, lanes, strict=True)
+            Lane(self, b.load(address, typ=_type(x.dtype, count), align=x.dtype.itemsize), x.dtype)
+            for address, x in zip(addresses, lanes, strict=True)
         ]
-        b.store(function(*pieces).value, places[-1], align=lanes[-1].dtype.itemsize)
+        b.store(function(*pieces).value, addresses[-1], align=lanes[-1].dtype.itemsize)
         following = b.add(start, step(count))
         start.add_incoming(step(0), before)
         start.add_incoming(following, b.block)

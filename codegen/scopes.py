@@ -151,9 +151,9 @@ class LoopEmitter:
             self.b.branch(header)
         counter.add_incoming(start, before)
         counter.add_incoming(following, latch)
-        for phi, first, last in zip(phis, carried, after, strict=True):
+        for phi, first, then in zip(phis, carried, after, strict=True):
             phi.add_incoming(first.value, before)
-            phi.add_incoming(last.value, latch)
+            phi.add_incoming(then.value, latch)
         self._continue(done)
         return list(after) if trips is not None else self._merge(carried, before, after, latch)
 
