@@ -84,7 +84,6 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
         I32,
         (PTR, I64, PTR, PTR, I64, I32, I32, I32, PTR, I32, PTR, I64, PTR, PTR),
     ),
-    "torch_get_num_threads": (I32, (PTR,)),
     "torch_list_push_back": (I32, (PTR, I64)),
     "torch_new_list_reserve_size": (I32, (I64, PTR)),
     "torch_new_stable_ivalue": (I32, (PTR,)),
@@ -105,6 +104,8 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_release": (VOID, (PTR, PTR, I64)),
     "relume_pool_release": (VOID, (PTR,)),
     "relume_pool_delete": (VOID, (PTR, PTR)),
+    # our parallel loops (codegen.parallel)
+    "relume_parallel_for": (VOID, (I64, I64, I64, PTR, PTR)),
     # our lists (codegen.list_runtime)
     "relume_lists_free": (VOID, (PTR,)),
     "relume_list_new": (PTR, (PTR, I64, I64, I64)),

@@ -84,7 +84,7 @@ def _has_dense_rows(x: Buffer) -> bool:
 
 
 def emit_attend(body: Body, call: Attend) -> None:
-    """Attend, split over torch's threads."""
+    """Attend, split over threads."""
     entry, found = body.entry, call.operands
     *batch, queries, features = found["q"].dims
     keys, width = found["v"].dims[-2:]

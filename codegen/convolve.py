@@ -196,7 +196,7 @@ def emit_pack(body: Body, call: Pack, known: Known) -> None:
 
 
 def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
-    """Convolve, split over torch's threads."""
+    """Convolve, split over threads."""
     entry, given = body.entry, arguments(call.node, known)
     x = call.operands["x"]
     _, channels, height, width = _type(call.node.output).shape

@@ -1,6 +1,6 @@
-"""Call a kernel: directly, or split over torch's threads with the GIL released.
+"""Call a kernel: directly, or split over threads with the GIL released.
 
-    many steps:  context = [arguments]; torch_parallel_for(0, steps, grain, range function, context)
+    many steps:  context = [arguments]; parallel for (0, steps, grain, range function, context)
     else:        kernel(arguments, 0, steps)
 
 The range function unpacks the context and calls the kernel for its part; a fault of any part is
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 
 import llvmlite.ir as ll
 
-from codegen.abi import RANGE_TYPE, call, stack
+from codegen.abi import RANGE_TYPE, stack
 from codegen.cost import MEMORY_COST
 from codegen.entry import EntryBuilder
 from codegen.kernel import Kernel
+from codegen.threads import emit_parallel_for
 from ir import hint, product
 
 I64 = ll.IntType(64)
@@ -37,7 +38,7 @@ def launch(entry: EntryBuilder, kernel: Kernel, arguments: Sequence[ll.Value]) -
     for k, value in enumerate([*arguments, I64(0)]):
         b.store(_to_word(b, value), _slot(b, context, k))
     with entry.release_gil():
-        call(b, "torch_parallel_for", I64(0), steps, I64(_grain(kernel)), function, context)
+        emit_parallel_for(b, 0, steps, _grain(kernel), function, context)
     if kernel.finish is not None:
         b.call(kernel.finish, [*arguments, I64(0), steps])
     return b.load(_slot(b, context, len(arguments)), typ=I64) if kernel.can_fault else None

@@ -1,4 +1,4 @@
-"""A product in a plan: who computes it, and the call, split over torch's threads.
+"""A product in a plan: who computes it, and the call, split over threads.
 
     one row, few columns     a sum, in loop nests (`ir.ops.matmul`): bound by reading memory
     few rows                 dot products, where both operands lie along k (`codegen.dots`)
@@ -76,7 +76,7 @@ def emit_product(
         if hint(steps) > 1:
             per_step = max(total // hint(steps), 1)
             grain = max(THREAD_WORK // per_step, 1)
-            emit_parallel_for(builder, 0, end, grain, function, record)
+            emit_parallel_for(builder, 0, end, grain, function, record, calls_blas=form is None)
         else:
             builder.call(function, [i64(0), end, record])
 

@@ -1,5 +1,5 @@
 """Calls of range functions: `f(begin, end, record)` does the units begin .. end - 1 of a work that
-a record of words describes, shared out over torch's threads where that pays.
+a record of words describes, shared out over threads where that pays.
 """
 
 from __future__ import annotations

@@ -35,13 +35,14 @@ Results.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from functools import cache
 
 import llvmlite
 
-from codegen import convolution, gemm, list_runtime, recycle, torch_abi
+from codegen import convolution, gemm, list_runtime, parallel, recycle, torch_abi, workers
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -493,6 +494,9 @@ def resolve(name: str) -> int | None:
     """
     if name in _source().exports:
         return runtime().address(name)
+    if name == parallel.LOOP:
+        with LOCK:
+            return loops().address(name)
     if name in _list_source().exports:
         with LOCK:
             return _lists().address(name)
@@ -538,6 +542,15 @@ def _list_source() -> Source:
 def _lists() -> Library:
     """The runtime of native lists, loaded when a plan uses it for the first time."""
     return engine().load(_list_source())
+
+
+@cache
+def loops() -> Library:
+    """Parallel loops, loaded when a plan has one for the first time."""
+    library = engine().load(Source.of_text(parallel.text(engine().target)))
+    forget = ctypes.CFUNCTYPE(None)(library.address(workers.AFTER_FORK))
+    os.register_at_fork(after_in_child=forget)
+    return library
 
 
 @cache

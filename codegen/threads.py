@@ -1,13 +1,11 @@
-"""Loops over threads in generated code: torch's own pool through its C interface, so
-`torch.set_num_threads` holds.
-"""
+"""Loops over threads in generated code, on as many threads as `torch.set_num_threads` allows."""
 
 from __future__ import annotations
 
 import llvmlite.ir as ll
 
-from codegen import torch_abi
-from codegen.abi import I32, I64, NULL, RANGE_TYPE, call, i64, stack
+from codegen import parallel, torch_abi
+from codegen.abi import NULL, RANGE_TYPE, call, i64
 
 
 def emit_parallel_for(
@@ -17,25 +15,19 @@ def emit_parallel_for(
     grain: int | ll.Value,
     body: ll.Function,
     context: ll.Value = NULL,
+    calls_blas: bool = False,
 ) -> None:
     """Call `body(begin, end, context)` on parts of a range, each of at least `grain` steps, on
-    several threads.
+    several threads (`codegen.parallel`); torch's own ones if the body calls BLAS, which knows there
+    that it must not use more.
 
     Runs here, in one part, when the range is short, inside another parallel loop, or where torch
-    has no such function.
+    has no such functions.
     """
     if body.ftype != RANGE_TYPE:
         raise TypeError(f"{body.name}: a parallel body takes (i64 begin, i64 end, ptr context)")
-    if torch_abi.has("torch_parallel_for"):
-        call(b, "torch_parallel_for", i64(begin), i64(end), i64(grain), body, context)
+    if all(map(torch_abi.has, parallel.NEEDS)):
+        loop = "torch_parallel_for" if calls_blas else parallel.LOOP
+        call(b, loop, i64(begin), i64(end), i64(grain), body, context)
     else:
         b.call(body, (i64(begin), i64(end), context))
-
-
-def emit_thread_count(b: ll.IRBuilder) -> ll.Value:
-    """The number of threads that a parallel loop may use, as i64."""
-    if not torch_abi.has("torch_get_num_threads"):
-        return i64(1)
-    slot = stack(b, I32)
-    call(b, "torch_get_num_threads", slot)
-    return b.zext(b.load(slot, typ=I32), I64)

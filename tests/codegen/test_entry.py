@@ -28,10 +28,9 @@ from codegen.params import (
     SequenceParam,
     TensorParam,
 )
-from codegen.threads import emit_parallel_for, emit_thread_count
 from ir import dtypes
 from ir.dims import Facts
-from tests.codegen.native import MISSED, Plan, chain, each, is_miss, load, plan, store, symbols
+from tests.codegen.native import MISSED, Plan, chain, each, is_miss, plan, store, symbols
 
 F32 = dtypes.float32
 (N,) = symbols(1)
@@ -508,29 +507,3 @@ def test_gil_is_released() -> None:
     cell.value = 5  # this line runs only when the waiter has let go of the GIL
     waiter.join(10)
     assert not waiter.is_alive()
-
-
-def test_parallel_for() -> None:
-    def body(entry: EntryBuilder) -> None:
-        b, (x, grain) = entry.builder, entry.args
-        i64 = ll.IntType(64)
-        kind = ll.FunctionType(ll.VoidType(), (i64, i64, ll.PointerType()))
-        part = ll.Function(entry.module, kind, "part")
-        part.linkage = "internal"
-        inner = ll.IRBuilder(part.append_basic_block())
-        start, end, context = part.args
-
-        def element(k: ll.Value) -> None:
-            at = inner.add(start, k)
-            store(inner, inner.fadd(load(inner, context, at), ll.FloatType()(1.0)), context, at)
-
-        each(inner, inner.sub(end, start), element)
-        inner.ret_void()
-        emit_parallel_for(b, 0, x.sizes[0], grain.value, part, x.data)
-        entry.finish(entry.box_int(emit_thread_count(b)))
-
-    function = plan([TensorParam(F32, (N,), is_mutated=True), IntParam()], body)
-    x = torch.zeros(100_000)
-    for grain in (1, 1000, 10**9):
-        assert function(x, grain) == torch.get_num_threads()
-    assert x.eq(3).all()

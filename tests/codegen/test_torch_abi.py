@@ -104,7 +104,7 @@ def test_a_misunderstood_field_gives_a_reason(monkeypatch: pytest.MonkeyPatch) -
 def test_symbols() -> None:
     for name in (
         "sgemm_",
-        "torch_parallel_for",
+        "torch_get_num_threads",
         "aoti_torch_empty_strided",
         "PyObject_Vectorcall",
         "relume_tensor_type",
