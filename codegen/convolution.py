@@ -3,7 +3,7 @@
     convolve    a range function: all units of a convolution    `codegen.convolution_tile`
     depthwise   the same, each channel by itself
     winograd    the same, with fewer multiplications            `codegen.winograd_tile`
-    panels      a range function: the groups of its weight      `codegen.convolution_panels`
+    panels      a range function: the blocks of its weight      `codegen.convolution_panels`
     filters     the same, of its panels                         `codegen.winograd_filters`
 
 They are compiled when something first names them (`codegen.runtime`), live as long as the process,

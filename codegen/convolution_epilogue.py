@@ -1,9 +1,10 @@
 """What a generated convolution does to its sums on their way to memory.
 
-    y[pixel, channel] = clamp(sum * scale[channel] + shift[channel] + residual[pixel, channel])
+    y[pixel, channel] = f(sum * scale[channel] + shift[channel] + residual[pixel, channel])
 
-`WORDS` are in the record of every range function: addresses, of which the last three may be null,
-how many channels the result has, and the bounds as bits of a float32.
+f is an operator on one tensor, or keeps its operand within bounds. `WORDS` are in the record of
+every range function: addresses, of which the last three may be null, how many channels the result
+has, and two numbers as bits of a float32: the bounds, or parameters of the operator.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import llvmlite.ir as ll
 from codegen.abi import I32, I64, PTR, i64
 from codegen.lanes import Lane, Lanes
 from codegen.microkernel import larger
-from ir import dtypes, record
+from ir import Pointwise, dtypes, lookup, record
 
 WORDS = ("y", "residual", "scale", "shift", "channels", "low", "high")
 FLOAT = dtypes.float32
@@ -32,18 +33,21 @@ class Vector:
 class Epilogue:
     """Emits the ends of tiles into a range function; `word` are the words of its record."""
 
-    def __init__(self, module: ll.Module, s: Lanes, word: Mapping[str, ll.Value]) -> None:
+    def __init__(
+        self, module: ll.Module, s: Lanes, word: Mapping[str, ll.Value], activation: str
+    ) -> None:
         self.module, self.s, self.b, self.word = module, s, s.builder, word
+        self.activation = activation
         self.low, self.high = (self._bound(word[name]) for name in ("low", "high"))
 
     def _bound(self, bits: ll.Value) -> Lane:
         bound = Lane(self.s, self.b.trunc(bits, I32), dtypes.int32)
         return self.s.splat(self.s.bitcast(bound, FLOAT))
 
-    def vector(self, channel: ll.Value) -> Vector:
-        """The vector that starts with a channel, which need not exist."""
+    def vector(self, channel: ll.Value, end: ll.Value | None = None) -> Vector:
+        """The vector that starts with a channel, which need not exist, of those before `end`."""
         b = self.b
-        left = larger(b, b.sub(self.word["channels"], channel), i64(0))
+        left = larger(b, b.sub(self.word["channels"] if end is None else end, channel), i64(0))
         return Vector(b.mul(channel, i64(4)), self.s.tail_mask(left))
 
     def _factors(self, name: str, absent: float, vector: Vector) -> Lane:
@@ -64,23 +68,31 @@ class Epilogue:
         )
         scaled = [s.fma(x, scale[v], shift[v]) for x, v, _ in results]
         places = [(b.add(pixel, v.start), v.mask) for _, v, pixel in results]
-        before = b.block
-        with b.if_then(b.icmp_unsigned("!=", word["residual"], i64(0))):
-            added = [
+
+        def added() -> list[Lane]:
+            return [
                 x + s.load(b.inttoptr(b.add(word["residual"], at), PTR), FLOAT, mask)
                 for x, (at, mask) in zip(scaled, places, strict=True)
             ]
-            inside = b.block
-        finished = []
-        for x, y in zip(scaled, added, strict=True):
-            phi = b.phi(x.value.type)
-            phi.add_incoming(x.value, before)
-            phi.add_incoming(y.value, inside)
-            finished.append(Lane(s, phi, FLOAT))
+
+        has_residual = b.icmp_unsigned("!=", word["residual"], i64(0))
+        finished = s.replaced_if(has_residual, scaled, added)
         for x, (at, mask) in zip(finished, places, strict=True):
-            x = s.where(x < self.low, self.low, x)
-            x = s.where(x > self.high, self.high, x)
-            s.store(b.inttoptr(b.add(word["y"], at), PTR), x, FLOAT, mask)
+            s.store(b.inttoptr(b.add(word["y"], at), PTR), self._activated(x), FLOAT, mask)
+
+    def _activated(self, x: Lane) -> Lane:
+        s = self.s
+        if self.activation:
+            op = lookup(f"aten::{self.activation}")
+            assert isinstance(op.rule, Pointwise)
+            _, *numbers = op.rule.operands
+            rest = [a for a in op.schema.arguments if a.name not in op.rule.operands]
+            found: Lane = op.rule.scalar(
+                s, x, *(self.low, self.high)[: len(numbers)], **{a.name: a.default for a in rest}
+            )
+            return found
+        x = s.where(x < self.low, self.low, x)
+        return s.where(x > self.high, self.high, x)
 
 
 def constant(module: ll.Module, name: str, values: Sequence[float]) -> ll.GlobalVariable:

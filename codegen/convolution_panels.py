@@ -1,6 +1,6 @@
 """The range function that brings a convolution's weight into panels.
 
-    panels[group][tap, input channel][channel of the group] = weight[channel, input channel, tap]
+    panels[block][tap, input channel][channel of the block] = weight[channel, input channel, tap]
 
 A vector of a panel is a column of the weight: squares of one vector's size are loaded along the
 weight's rows and transposed in registers. Rows beyond the last channel become zeros.
@@ -22,15 +22,15 @@ from codegen.prefetch import prefetch
 from codegen.target import Target
 from ir import dtypes
 
-WORDS = ("weight", "panels", "channels", "in_channels", "taps")
+WORDS = ("weight", "panels", "in_channels", "taps", "group_blocks", "group_channels")
 """The record that a range function gets. Rows of the weight are contiguous, `in_channels` times
-`taps` elements each, the taps innermost.
+`taps` elements each, the taps innermost. The panels of a group of channels begin a block.
 """
 FLOAT = dtypes.float32
 
 
 class Panels:
-    """Emits the range function, over groups, into a module."""
+    """Emits the range function, over blocks, into a module."""
 
     def __init__(self, module: ll.Module, form: Form, target: Target) -> None:
         self.form = form
@@ -49,17 +49,21 @@ class Panels:
         self.trash = frame(b, self.vector_bytes)
         step = i64(self.form.vectors * self.vector_bytes)
         with counted(b, b.sub(end, begin)) as k:
-            group = b.add(begin, k)
-            panel = b.add(self.word["panels"], b.mul(group, b.mul(self.depth, step)))
+            block = b.add(begin, k)
+            panel = b.add(self.word["panels"], b.mul(block, b.mul(self.depth, step)))
+            group, within = (f(block, self.word["group_blocks"]) for f in (b.udiv, b.urem))
+            start = b.mul(group, self.word["group_channels"])
+            last = b.add(start, b.sub(self.word["group_channels"], i64(1)))
             for v in range(self.form.vectors):
-                vector = b.add(b.mul(group, i64(self.form.vectors)), i64(v))
-                self._vector(b.mul(vector, i64(lanes)), b.add(panel, i64(v * self.vector_bytes)))
+                vector = b.add(b.mul(within, i64(self.form.vectors)), i64(v))
+                channel = b.add(start, b.mul(vector, i64(lanes)))
+                self._vector(channel, last, b.add(panel, i64(v * self.vector_bytes)))
         b.ret_void()
 
-    def _vector(self, channel: ll.Value, panel: ll.Value) -> None:
-        """The panel of one vector of channels."""
+    def _vector(self, channel: ll.Value, last: ll.Value, panel: ll.Value) -> None:
+        """The panel of one vector of channels, up to the last one."""
         b, s, word = self.b, self.s, self.word
-        row_bytes, last = b.mul(self.depth, i64(4)), b.sub(word["channels"], i64(1))
+        row_bytes = b.mul(self.depth, i64(4))
         rows = [b.add(channel, i64(k)) for k in range(s.width)]
         starts = [
             b.inttoptr(b.add(word["weight"], b.mul(smaller(b, r, last), row_bytes)), PTR)

@@ -1,10 +1,13 @@
 """A convolution in a plan: what it does besides, where its operands lie, and the calls.
 
-    panels(weight, tile)                                         the weight as the kernels read it
+    panels(weight, groups, tile)                                 the weight as the kernels read it
     convolve(input, panels, scale?, shift?, residual?, ...)
-        = clamp(convolution * scale + shift + residual, low, high)
+        = f(convolution * scale + shift + residual)
 
-`tile` is 0 for direct convolutions, and else the side of Winograd's tiles (`codegen.winograd`).
+`tile` is 0 for direct convolutions, and else the side of Winograd's tiles (`codegen.winograd`);
+`up` is what the input of a transposed convolution is spread by; f is an operator with the numbers
+`low` and `high`, or bounds (`codegen.convolution_epilogue`). The groups of a depthwise convolution
+are within vectors of channels: its kernels know of one.
 
 These two operators exist in plans only: `codegen.images` puts them in the place of convolutions and
 of what follows them. Images are read where they are if their channels lie side by side, and copied
@@ -21,7 +24,15 @@ from typing import Any
 
 from codegen import convolution_panels, convolution_tile, winograd_filters, winograd_tile
 from codegen.abi import I64, i64
-from codegen.convolution_form import Form, KernelRow, form_of, rows_of_chunk, vectors_for
+from codegen.convolution_form import (
+    Form,
+    KernelRow,
+    form_of,
+    pixels_of_unit,
+    rows_of_chunk,
+    vectors_for,
+)
+from codegen.convolution_window import Window, window_of
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments
 from codegen.placing import Placing
@@ -42,34 +53,38 @@ from ir import (
     hint,
     product,
     record,
+    replace,
     same_dim,
 )
 
-PANELS = Op(declared_schema("relume::panels(Tensor weight, int tile) -> Tensor"), Structured())
+PANELS = Op(
+    declared_schema("relume::panels(Tensor weight, int groups, int tile) -> Tensor"), Structured()
+)
 CONVOLVE = Op(
     declared_schema(
         "relume::convolve(Tensor input, Tensor panels, Tensor? scale, Tensor? shift, "
         "Tensor? residual, int[] kernel_size, int[] stride, int[] padding, int[] dilation, "
-        "bool depthwise, int tile, float low, float high) -> Tensor"
+        "int[] up, int groups, bool depthwise, int tile, str activation, float low, float high"
+        ") -> Tensor"
     ),
     Structured(),
 )
-SMALL_CHANNELS = convolution_tile.ZERO_BYTES // 4
 
 
 def channels_last(dims: Sequence[Dim]) -> tuple[Dim, ...]:
     """Strides of a channels-last image."""
-    _, channels, height, width = dims
-    return height * width * channels, 1, width * channels, channels
+    images, channels, *sizes = dims
+    outermost, _, *steps = contiguous_strides((images, 1, *sizes))
+    return outermost * channels, 1, *(step * channels for step in steps)
 
 
-def panels_type(weight: TensorType, tile: int = 0) -> TensorType:
+def panels_type(weight: TensorType, groups: int = 1, tile: int = 0) -> TensorType:
     """The type of a weight's panels."""
     channels, inner, *kernel = weight.shape
     assert isinstance(channels, int)
-    width = vectors_for(channels, host()) * host().lanes(32)
+    width = vectors_for(channels // groups, host()) * host().lanes(32)
     taps = (tile + KERNEL - 1) ** 2 if tile else product(kernel)
-    sizes = (-(-channels // width), taps * inner, width)
+    sizes = (groups * -(-channels // (groups * width)), taps * inner, width)
     return TensorType(dtypes.float32, sizes, contiguous_strides(sizes), False, "cpu")
 
 
@@ -79,6 +94,7 @@ class Convolve:
 
     node: Node
     form: Form
+    window: Window
     operands: dict[str, Buffer]
     copies: tuple[Nest, ...]
 
@@ -117,26 +133,28 @@ def prepare_convolve(node: Node, buffers: dict[Value, Buffer], known: Known) -> 
         if value is not None:
             strides = wanted if name == "residual" else contiguous_strides(_type(value).shape)
             operands[name] = place.operand(value, strides, _has_strides(strides))
-    form = _form(given, dims)
-    return Convolve(node, form, operands, tuple(place.copies))
+    window = window_of(given, operands["x"], dims)
+    return Convolve(node, _form(given, window, dims), window, operands, tuple(place.copies))
 
 
-def _form(given: Mapping[str, Any], dims: Sequence[Dim]) -> Form:
+def _form(given: Mapping[str, Any], window: Window, dims: Sequence[Dim]) -> Form:
     """The form of the code for a result of such sizes."""
     channels, inner = dims[1], _type(given["input"]).shape[1]
     assert isinstance(channels, int) and isinstance(inner, int)
-    if not given["tile"]:
-        return form_of(dims[3], channels, host(), _kernel_row(given))
-    form = winograd_form((channels, inner), dims, given["tile"], host())
-    assert form is not None, "a tile that was chosen"
-    return form
+    if given["tile"]:
+        found = winograd_form((channels, inner), dims, given["tile"], host())
+        assert found is not None, "a tile that was chosen"
+    else:
+        row = _kernel_row(given) if given["depthwise"] else None
+        found = form_of(window.width, channels // given["groups"], host(), row)
+    return replace(found, activation=given["activation"])
 
 
-def _kernel_row(given: Mapping[str, Any]) -> KernelRow | None:
+def _kernel_row(given: Mapping[str, Any]) -> KernelRow:
     """A row of a depthwise kernel."""
-    if not given["depthwise"]:
-        return None
-    return KernelRow(*(given[name][1] for name in ("kernel_size", "stride", "dilation")))
+    taps, stride, apart = (given[name][-1] for name in ("kernel_size", "stride", "dilation"))
+    depth = hint(_type(given["panels"]).shape[1])
+    return KernelRow(taps, stride, apart, depth // hint(product(given["kernel_size"])))
 
 
 def prepare_pack(node: Node, buffers: dict[Value, Buffer], known: Known) -> Pack:
@@ -175,16 +193,18 @@ def _has_strides(wanted: Sequence[Dim]) -> Callable[[Buffer], bool]:
 # emission -----------------------------------------------------------------------------------------
 def emit_pack(body: Body, call: Pack, known: Known) -> None:
     """Pack a weight, and transform the panels for Winograd's convolution."""
-    entry, tile = body.entry, arguments(call.node, known)["tile"]
+    entry, given = body.entry, arguments(call.node, known)
+    tile, parts = given["tile"], given["groups"]
     channels, inner, *kernel = call.weight.dims
     panels, result = (body.pointers[v] for v in (call.panels, call.node.output))
     words = {
         "weight": address(body, call.weight),
         "panels": entry.builder.ptrtoint(panels, I64),
         "filters": entry.builder.ptrtoint(result, I64),
-        "channels": entry.size(channels),
         "in_channels": entry.size(inner),
         "taps": entry.size(product(kernel)),
+        "group_blocks": entry.size(_type(call.node.output).shape[0] // parts),
+        "group_channels": entry.size(channels // parts),
     }
     groups, depth, width = _type(call.node.output).shape
     form, work = Form(0, hint(width) // host().lanes(32), tile=tile), hint(depth) * hint(width)
@@ -196,28 +216,21 @@ def emit_pack(body: Body, call: Pack, known: Known) -> None:
 
 
 def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
-    """Convolve, split over threads."""
+    """Convolve, split over torch's threads."""
     entry, given = body.entry, arguments(call.node, known)
-    x = call.operands["x"]
-    _, channels, height, width = _type(call.node.output).shape
-    item = x.dtype.itemsize
-    cut = (_in_tiles if call.form.tile else _in_rows)(call)
+    x, window = call.operands["x"], call.window
+    channels, item = _type(call.node.output).shape[1], x.dtype.itemsize
+    cut = (_in_tiles if call.form.tile else _in_rows)(call, given)
+    steps = zip(("image", "plane", "row", "pixel"), (x.strides[0], *window.steps), strict=True)
     sizes: dict[str, Dim] = {
-        "image": x.strides[0] * item,
-        "row": x.strides[2] * item,
-        "pixel": x.strides[3] * item,
-        "in_channels": 1 if given["depthwise"] else x.dims[1],
-        "in_height": x.dims[2],
-        "in_width": x.dims[3],
+        **{name: step * item for name, step in steps},
+        "in_channels": window.in_channels,
         "channels": channels,
-        "height": height,
-        "width": width,
         "low": _bits(given["low"]),
         "high": _bits(given["high"]),
+        **window.words(),
         **cut.sizes,
     }
-    for name, names in _PAIRS.items():
-        sizes.update(zip(names, given[name], strict=True))
     words = {name: entry.size(size) for name, size in sizes.items()}
     words["y"] = entry.builder.ptrtoint(body.pointers[call.node.output], I64)
     for name in ("x", "panels", "residual", "scale", "shift"):
@@ -238,37 +251,44 @@ class _Cut:
     sizes: Mapping[str, Dim]
 
 
-def _in_rows(call: Convolve) -> _Cut:
+def _in_rows(call: Convolve, given: Mapping[str, Any]) -> _Cut:
     """Units of a direct convolution."""
-    images, _, height, width = _type(call.node.output).shape
-    rows, chunk = images * height, rows_of_chunk(width)
-    groups, depth, group = (hint(d) for d in call.operands["panels"].dims)
-    units, work = (rows + (chunk - 1)) // chunk, hint(chunk) * hint(width) * depth * group
-    if call.form.row:
-        work *= groups
-    else:
-        units *= groups
-    return _Cut(units, work, convolution_tile.WORDS, {"rows": rows, "chunk": chunk})
+    window, form = call.window, call.form
+    images, channels, *_ = _type(call.node.output).shape
+    rows, chunk = images * window.rows, rows_of_chunk(window.width)
+    blocks, depth, width = (hint(d) for d in call.operands["panels"].dims)
+    span = pixels_of_unit(window.width, form.height)
+    units = (rows + (chunk - 1)) // chunk * ((window.width + (span - 1)) // span)
+    up = hint(product(window.numbers["up"]))
+    work = hint(chunk) * min(span, hint(window.width)) * depth * width // up
+    groups = given["groups"]
+    sizes: dict[str, Dim] = {
+        "rows": rows,
+        "chunk": chunk,
+        "span": span,
+        "blocks": blocks,
+        "group_blocks": blocks // groups,
+        "group_channels": channels // groups,
+        "group_input": window.in_channels // groups * 4,
+    }
+    if form.row:
+        sizes["in_channels"] = form.row.mixed
+        return _Cut(units, work * blocks, convolution_tile.WORDS, sizes)
+    sizes["in_channels"] = window.in_channels // groups
+    return _Cut(units * blocks, work, convolution_tile.WORDS, sizes)
 
 
-def _in_tiles(call: Convolve) -> _Cut:
+def _in_tiles(call: Convolve, given: Mapping[str, Any]) -> _Cut:
     """Units of Winograd's convolution."""
     form, dims, inner = call.form, _type(call.node.output).shape, call.operands["x"].dims[1]
-    tiles = tiles_of(dims, form.tile)
+    tile = given["tile"]
+    tiles = tiles_of(dims, tile)
     chunk, parts = cut((hint(dims[1]), hint(inner)), dims, form, host())
     work = chunk * hint(product(call.operands["panels"].dims)) // parts
-    down, right = ((d + (form.tile - 1)) // form.tile for d in dims[2:])
+    down, right = ((d + (tile - 1)) // tile for d in dims[2:])
     sizes = {"tiles": tiles, "tiles_down": down, "tiles_right": right}
     units = (tiles + (chunk - 1)) // chunk * parts
     return _Cut(units, work, winograd_tile.WORDS, {**sizes, "chunk": chunk, "parts": parts})
-
-
-_PAIRS = {
-    "kernel_size": ("kernel_height", "kernel_width"),
-    "stride": ("down", "right"),
-    "padding": ("top", "left"),
-    "dilation": ("apart_down", "apart_right"),
-}
 
 
 def _bits(number: float) -> int:

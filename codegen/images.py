@@ -1,17 +1,19 @@
 """Networks of convolutions: images stay channels-last from one layer to the next, and a convolution
 does what follows it on the way to memory.
 
-    y = conv2d(x, W, b)
+    y = conv2d(x, W, b)          of one to three dims, transposed ones, too
     y = y * s + t                per channel: normalization with given statistics
     y = y + r                    an image of the same sizes
-    y = relu(y)                  or other bounds
+    y = relu(y)                  or other bounds, or an activation
     ==>
     y = relume::convolve(x, relume::panels(W), s, b * s + t, r, ..., 0, inf)      channels-last
 
+A transposed convolution is one of an input that is spread, with its weight backwards.
+
 Where images are laid out is decided here alone:
-  * A convolution that is generated code reads and gives channels-last images. One that neither
-    reads another one's image nor is read by one would only pay for two conversions: it stays a
-    call, unless its input and its result are channels-last already.
+  * A convolution that is generated code reads and gives channels-last images. One over two dims
+    that neither reads another one's image nor is read by one would only pay for two conversions: it
+    stays a call, unless its input and its result are channels-last already.
   * Pointwise results, joins and pooling of such images are channels-last, too.
   * Any other reader (a view, a product, a call, the result of the plan) gets a row-major copy, so
     what the plan gives away has the strides that eager gives it.
@@ -22,10 +24,11 @@ Values that somebody writes to are left alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
-from codegen.convolve import CONVOLVE, PANELS, SMALL_CHANNELS, channels_last, panels_type
+from codegen.convolution_asked import Asked, asked, has_places, is_image, is_vector, type_of
+from codegen.convolve import CONVOLVE, PANELS, channels_last, panels_type
 from codegen.fusible import is_fusible
 from codegen.operands import arguments
 from codegen.structured import is_called
@@ -46,7 +49,6 @@ from ir import (
     TensorType,
     Value,
     contiguous_strides,
-    dtypes,
     field,
     images,
     record,
@@ -80,7 +82,8 @@ class _Layer:
     scale: Value | None = None
     shift: Value | None = None
     residual: Value | None = None
-    bounds: tuple[float, float] | None = None
+    finish: tuple[str, float, float] | None = None
+    """What is done last: an activation and its numbers, or no name and bounds."""
 
     @property
     def last(self) -> Node:
@@ -102,7 +105,7 @@ class _Images:
     chosen: set[Node] = field(default_factory=set)
     laid: dict[Value, TensorType] = field(default_factory=dict)
     """Values that became channels-last, and the types they had."""
-    panels: dict[tuple[Value, int, Any], Value] = field(default_factory=dict)
+    panels: dict[tuple[Value, int, int, Any], Value] = field(default_factory=dict)
     taken: dict[Node, list[Node]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -116,9 +119,10 @@ class _Images:
                 continue
             given = [self.sources[v] for v in self._read(node) if v in self.sources]
             before = frozenset[Node]().union(*given)
-            if self._is_candidate(node):
-                x = node.inputs[0]
-                if before or (_is_laid(x.type) and _is_laid(node.output.type)):
+            found = self._candidate(node)
+            if found is not None:
+                is_laid = _is_laid(found.input.type) and _is_laid(node.output.type)
+                if before or is_laid or not found.is_planar:
                     self.chosen |= before | {node}
                 self.sources[node.output] = frozenset((node,))
             elif before and self._keeps_layout(node):
@@ -133,39 +137,26 @@ class _Images:
             else:
                 yield value
 
-    def _is_candidate(self, node: Node) -> bool:
-        """Whether there is generated code for a convolution."""
-        if node.op.qualified != images.CONVOLUTION:
-            return False
-        given = arguments(node, self.known)
-        x, weight, bias = (given[name] for name in ("input", "weight", "bias"))
-        if not all(map(_is_image, (x, weight, node.output))):
-            return False
-        if not (bias is None or _is_vector(bias, weight.type.shape[0])):
-            return False
-        if given["groups"] != 1 and not _is_depthwise(given):
-            return False
-        numbers = [*weight.type.shape, *given["stride"], *given["padding"], *given["dilation"]]
-        is_small = isinstance(x.type.shape[1], int) and x.type.shape[1] <= SMALL_CHANNELS
-        tensors = [v for v in (x, weight, bias, node.output) if v is not None]
-        return (
-            all(isinstance(n, int) for n in numbers)
-            and all(n > 0 for n in weight.type.shape)
-            and is_small
-            and not any(map(self.aliases.is_written, tensors))
-        )
+    def _candidate(self, node: Node) -> Asked | None:
+        """A convolution that there is generated code for."""
+        found = asked(node, self.known)
+        if found is None or not found.is_generated:
+            return None
+        tensors = [v for v in (found.input, found.weight, found.bias, node.output) if v is not None]
+        return None if any(map(self.aliases.is_written, tensors)) else found
 
     def _keeps_layout(self, node: Node) -> bool:
         """Whether the result of a node that reads channels-last images can be so, too."""
         result = node.output.type
-        if not isinstance(result, TensorType) or not result.is_complete or len(result.shape) != 4:
+        if not isinstance(result, TensorType) or not has_places(result):
             return False
         if not _is_row_major(result) and not _is_laid(result):
             return False
         if self.aliases.is_written(node.output):
             return False
         if node.name in images.CARRIED:
-            return _is_image(node.output) and is_called(node, self.known)
+            is_planar = is_image(node.output) and len(result.shape) == 4
+            return is_planar and is_called(node, self.known)
         is_spread = isinstance(node.op.rule, Pointwise | Join) and is_fusible(node, self.known)
         return is_spread and node.name not in images.RESHAPED
 
@@ -192,22 +183,20 @@ class _Images:
 
     def _convolve(self, layer: _Layer) -> None:
         node, last = layer.nodes[0], layer.last
-        given = arguments(node, self.known)
+        given = asked(node, self.known)
+        assert given is not None
         b = Builder.before(last, self.known)
-        low, high = layer.bounds or (-math.inf, math.inf)
-        lists = [
-            b.list_([b.const(n) for n in numbers])
-            for numbers in (
-                given["weight"].type.shape[2:],
-                *(_pair(given[name]) for name in ("stride", "padding", "dilation")),
-            )
-        ]
+        weight = self._backwards(given.weight, node) if given.is_transposed else given.weight
+        groups, tile = 1 if given.is_depthwise else given.groups, self._tile(given, node)
         absent = b.const(None)
-        operands = [layer.scale or absent, layer.shift or absent, layer.residual or absent]
-        tile = self._tile(given, node)
-        panels = self._panels(given["weight"], tile, node)
-        numbers = [b.const(x) for x in (_is_depthwise(given), tile, low, high)]
-        inputs = [given["input"], panels, *operands, *lists, *numbers]
+        finish = layer.finish or ("", -math.inf, math.inf)
+        inputs = [
+            given.input,
+            self._panels(weight, groups, tile, node),
+            *(layer.scale or absent, layer.shift or absent, layer.residual or absent),
+            *(b.list_([b.const(n) for n in numbers]) for numbers in given.lists()),
+            *map(b.const, (groups, given.is_depthwise, tile, *finish)),
+        ]
         made = b.node(CONVOLVE, inputs, [last.output.type], span=node.span)
         made.output.name = last.output.name
         last.output.replace_all_uses_with(made.output)
@@ -216,23 +205,31 @@ class _Images:
             node.erase()
         self._lay(made.output)
 
-    def _tile(self, given: Mapping[str, Any], node: Node) -> int:
+    def _tile(self, given: Asked, node: Node) -> int:
         """The side of Winograd's tiles; 0 for a direct convolution."""
-        weight, result = given["weight"], node.output.type
-        assert isinstance(result, TensorType)
-        ones = all(_pair(given[name]) == [1, 1] for name in ("stride", "dilation"))
-        if weight.type.shape[2:] != (KERNEL, KERNEL) or not ones or given["groups"] != 1:
+        is_whole = given.is_planar and given.groups == 1 and given.kernel == (KERNEL, KERNEL)
+        if not is_whole or set(given.stride + given.dilation) != {1}:
             return 0
-        return tile_for(weight.type.shape, result.shape, weight in self.constants, host())
+        sizes = given.channels, given.inner, *given.kernel
+        return tile_for(sizes, type_of(node.output).shape, given.weight in self.constants, host())
 
-    def _panels(self, weight: Value, tile: int, before: Node) -> Value:
+    def _backwards(self, weight: Value, before: Node) -> Value:
+        """The weight of the convolution that a transposed one is."""
+        assert isinstance(weight.type, TensorType)
+        b = Builder.before(before, self.known)
+        swapped = b.op(images.SWAPPED, weight, 0, 1)
+        found: Value = b.op(images.BACKWARDS, swapped, list(range(2, len(weight.type.shape))))
+        return found
+
+    def _panels(self, weight: Value, groups: int, tile: int, before: Node) -> Value:
         """The panels of a weight; those that a block has made serve all of it."""
-        key = (weight, tile, before.block)
+        key = (weight, groups, tile, before.block)
         if key not in self.panels:
             b = Builder.before(before, self.known)
             assert isinstance(weight.type, TensorType)
-            type_ = panels_type(weight.type, tile)
-            self.panels[key] = b.node(PANELS, [weight, b.const(tile)], [type_]).output
+            type_ = panels_type(weight.type, groups, tile)
+            inputs = [weight, b.const(groups), b.const(tile)]
+            self.panels[key] = b.node(PANELS, inputs, [type_]).output
             self.panels[key].name = "panels"
         return self.panels[key]
 
@@ -252,23 +249,37 @@ class _Images:
             return False
         reader = value.uses[0][0]
         is_plain = len(reader.outputs) == 1 and _is_alike(reader.output.type, value.type)
-        if not is_plain or layer.bounds is not None or self.aliases.is_written(reader.output):
+        if not is_plain or layer.finish is not None or self.aliases.is_written(reader.output):
             return False
         if reader.name in images.BOUNDS:
-            layer.bounds = self._bounds(reader)
-            taken = layer.bounds is not None
+            layer.finish = self._bounds(reader)
+            taken = layer.finish is not None
+        elif reader.op.qualified in images.ACTIVATIONS:
+            layer.finish = self._activation(reader)
+            taken = layer.finish is not None
         else:
             taken = self._combine(layer, reader)
         if taken:
             layer.nodes.append(reader)
         return taken
 
-    def _bounds(self, reader: Node) -> tuple[float, float] | None:
+    def _activation(self, reader: Node) -> tuple[str, float, float] | None:
+        """An activation with numbers that are known, and what is usual besides."""
+        rule, given = reader.op.rule, arguments(reader, self.known)
+        assert isinstance(rule, Pointwise)
+        _, *numbers = [given.pop(name) for name in rule.operands]
+        usual = {a.name: a.default for a in reader.op.schema.arguments if a.name in given}
+        if given != usual or not all(isinstance(x, int | float) for x in numbers):
+            return None
+        low, high, *_ = *map(float, numbers), 0.0, 0.0
+        return reader.name.partition("::")[2], low, high
+
+    def _bounds(self, reader: Node) -> tuple[str, float, float] | None:
         given = arguments(reader, self.known)
         low, high = (given[x] if isinstance(x, str) else x for x in images.BOUNDS[reader.name])
         low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
         is_known = all(isinstance(x, int | float) for x in (low, high))
-        return (float(low), float(high)) if is_known and low <= high else None
+        return ("", float(low), float(high)) if is_known and low <= high else None
 
     def _combine(self, layer: _Layer, reader: Node) -> bool:
         """Take over a sum or a product."""
@@ -311,8 +322,9 @@ class _Images:
         if node is None or node.name != images.SPREAD or not isinstance(other.type, TensorType):
             return None
         vector, dims = node.inputs[0], other.type.shape
-        is_spread = dims in ((channels, 1, 1), (1, channels, 1, 1))
-        return vector if is_spread and _is_vector(vector, channels) else None
+        ones = (1,) * len(value.type.shape[2:])
+        is_spread = dims in ((channels, *ones), (1, channels, *ones))
+        return vector if is_spread and is_vector(vector, channels) else None
 
     # other readers --------------------------------------------------------------------------------
     def copy_back(self) -> None:
@@ -342,26 +354,12 @@ class _Images:
         return is_spread and is_fusible(node, self.known)
 
 
-def _is_image(value: Any) -> bool:
-    """Whether a value is a tensor in float32 with four dims."""
-    type_ = value.type
-    if not isinstance(type_, TensorType) or not type_.is_complete or type_.strides is None:
-        return False
-    is_float = type_.dtype is dtypes.float32 and type_.device in (None, "cpu")
-    return is_float and len(type_.shape) == 4
-
-
 def _is_alike(a: Any, b: Any) -> bool:
     """Whether types are of images of the same dtype and sizes."""
-    is_image = isinstance(a, TensorType) and a.is_complete and len(a.shape) == 4
-    return is_image and a.dtype is b.dtype and all(map(same_dim, a.shape, b.shape))
-
-
-def _is_vector(value: Any, size: Any) -> bool:
-    type_ = value.type
-    if not isinstance(type_, TensorType) or not type_.is_complete:
+    if not isinstance(a, TensorType) or not isinstance(b, TensorType) or not has_places(a):
         return False
-    return type_.dtype is dtypes.float32 and type_.shape == (size,)
+    is_as_long = b.is_complete and len(a.shape) == len(b.shape)
+    return is_as_long and a.dtype is b.dtype and all(map(same_dim, a.shape, b.shape))
 
 
 def _is_laid(type_: Any) -> bool:
@@ -380,14 +378,3 @@ def _has_strides(type_: TensorType, wanted: Sequence[Dim]) -> bool:
         same_dim(d, 1) or (s is not None and same_dim(s, w))
         for d, s, w in zip(type_.shape, type_.strides, wanted, strict=True)
     )
-
-
-def _is_depthwise(given: Mapping[str, Any]) -> bool:
-    """Whether a convolution computes each channel from the same channel."""
-    channels = given["weight"].type.shape[0]
-    return bool(given["groups"] == channels and given["input"].type.shape[1] == channels != 1)
-
-
-def _pair(numbers: Any) -> list[int]:
-    items = [numbers] if isinstance(numbers, int) else list(numbers)
-    return items * 2 if len(items) == 1 else items

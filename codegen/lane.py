@@ -656,6 +656,22 @@ class LaneBuilder:
         slot.type = ll.PointerType()  # whose elements may be read as any type
         return slot
 
+    def replaced_if(
+        self, condition: ll.Value, plain: Sequence[Lane], others: Callable[[], Sequence[Lane]]
+    ) -> list[Lane]:
+        """`others()` if an `i1` is set, else the plain ones: lanes of the same types."""
+        before = self.builder.block
+        with self.builder.if_then(condition):
+            replaced = others()
+            inside = self.builder.block
+        found = []
+        for x, other in zip(plain, replaced, strict=True):
+            phi = self.builder.phi(x.value.type)
+            phi.add_incoming(x.value, before)
+            phi.add_incoming(other.value, inside)
+            found.append(Lane(self, phi, x.dtype))
+        return found
+
     def repeat(
         self,
         start: Sequence[Lane],

@@ -66,6 +66,14 @@ def _pair(s: LaneBuilder, x: Lane, y: Lane) -> Lane:
     return Lane(s, s.builder.shuffle_vector(x.value, y.value, mask), x.dtype)
 
 
+def spread(s: LaneBuilder, x: Lane, size: int, member: int) -> Lane:
+    """One member of each `size` neighboring elements in the place of all of them."""
+    if size == 1:
+        return x
+    mask = places(*(k // size * size + member for k in range(x.width)))
+    return Lane(s, s.builder.shuffle_vector(x.value, x.value, mask), x.dtype)
+
+
 def shifted(s: LaneBuilder, x: Lane, distance: int, fill: Lane) -> Lane:
     """The elements moved up by `distance` places; the first ones are those of `fill`."""
     width = x.width

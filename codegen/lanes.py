@@ -35,6 +35,7 @@ class Lanes(LaneBuilder):
     transposed = lane_shuffles.transposed
     joined = lane_shuffles.joined
     shifted = lane_shuffles.shifted
+    spread = lane_shuffles.spread
 
     exp = exp_log.exp
     exp2 = exp_log.exp2

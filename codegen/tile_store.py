@@ -90,15 +90,6 @@ class TileStore:
 
     def _added(self, sums: Sequence[Lane], loaded: Callable[[], Sequence[Lane]]) -> Sequence[Lane]:
         """The sums, with what C holds if it is to be added."""
-        b = self.s.builder
-        before = b.block
-        with b.if_then(self.adds):
-            totals = [x + old for x, old in zip(sums, loaded(), strict=True)]
-            inside = b.block
-        found = []
-        for x, total in zip(sums, totals, strict=True):
-            phi = b.phi(x.value.type)
-            phi.add_incoming(x.value, before)
-            phi.add_incoming(total.value, inside)
-            found.append(Lane(self.s, phi, self.dtype))
-        return found
+        return self.s.replaced_if(
+            self.adds, sums, lambda: [x + old for x, old in zip(sums, loaded(), strict=True)]
+        )

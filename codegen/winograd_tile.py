@@ -4,7 +4,7 @@
         for each tile: image[point][tile, input channel] = B^T image B
         for each group of the part:
             for each point: sums[point][tile, channel] = image[point] times filters[group][point]
-            for each tile: result = clamp((A^T sums A) * scale + shift + residual)
+            for each tile: result = f((A^T sums A) * scale + shift + residual)
 
 What lies between stays in the frame, so in the level 2 cache. Tiles are counted through the rows of
 tiles of all images. Pixels outside of the image are zeros. Pixels of a tile that stick out of the
@@ -35,8 +35,8 @@ WORDS = (
     *convolution_epilogue.WORDS,
     *("x", "panels"),  # addresses
     *("image", "row", "pixel"),  # steps of x, in bytes
-    *("in_height", "in_width", "in_channels", "height", "width"),
-    *("top", "left"),  # padding
+    *("in_height", "in_width", "in_channels", "out_height", "out_width"),
+    *("padding_height", "padding_width"),
     *("tiles", "tiles_down", "tiles_right"),  # of all images, and of one
     *("chunk", "parts"),  # tiles of a chunk; parts of the groups
 )
@@ -62,7 +62,7 @@ class Winograd:
         word = self.word = {
             name: b.load(offset(b, record, 8 * k), typ=I64) for k, name in enumerate(WORDS)
         }
-        self.epilogue = Epilogue(self.module, self.s, word)
+        self.epilogue = Epilogue(self.module, self.s, word, self.form.activation)
         self.zeros = b.ptrtoint(constant(self.module, "zeros", [0] * (ZERO_BYTES // 4)), I64)
         self.inner = _ceil(b, word["in_channels"], self.s.width)
         self.tile_step = b.mul(self.inner, i64(self.vector_bytes))
@@ -118,7 +118,7 @@ class Winograd:
         """Where the pixels are that a tile reads; zeros for those outside of the image."""
         b, word = self.b, self.word
         start = b.add(word["x"], b.mul(image, word["image"]))
-        top, left = b.sub(row, word["top"]), b.sub(column, word["left"])
+        top, left = b.sub(row, word["padding_height"]), b.sub(column, word["padding_width"])
         rows, columns = (
             [(b.mul(at, word[step]), b.icmp_unsigned("<", at, word[size])) for at in places]
             for places, step, size in (
@@ -185,14 +185,14 @@ class Winograd:
     def _pixels(self, image: ll.Value, row: ll.Value, column: ll.Value) -> list[ll.Value]:
         """Where the pixels of a tile start, in bytes; the nearest ones for those outside."""
         b, word, m = self.b, self.word, self.form.tile
-        last_row, last_column = (b.sub(word[x], i64(1)) for x in ("height", "width"))
+        last_row, last_column = (b.sub(word[x], i64(1)) for x in ("out_height", "out_width"))
         rows = [
-            b.add(b.mul(image, word["height"]), smaller(b, b.add(row, i64(k)), last_row))
+            b.add(b.mul(image, word["out_height"]), smaller(b, b.add(row, i64(k)), last_row))
             for k in range(m)
         ]
         columns = [smaller(b, b.add(column, i64(k)), last_column) for k in range(m)]
         size = b.mul(word["channels"], i64(4))
-        return [b.mul(b.add(b.mul(y, word["width"]), x), size) for y in rows for x in columns]
+        return [b.mul(b.add(b.mul(y, word["out_width"]), x), size) for y in rows for x in columns]
 
 
 def _ceil(b: ll.IRBuilder, x: ll.Value, y: int) -> ll.Value:

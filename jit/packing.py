@@ -1,6 +1,6 @@
 """Weights of frozen graphs in the layouts that kernels want: packed once, and not at every call.
 
-    relume::panels(W, tile)  ==>     packed W                        for generated convolutions
+    relume::panels(W, ...)   ==>     packed W                        for generated convolutions
     conv2d(x, W, b)          ==>     mkldnn::_convolution_pointwise(x, packed W, b, ...)
     relu(conv2d(x, W, b))    ==>     the same, with a relu of its own
     matmul(x, t(W))          ==>     mkldnn::_linear_pointwise(x, packed W, ...)
@@ -34,6 +34,7 @@ from ir import (
     Value,
     dtypes,
     hint,
+    images,
     lookup,
     optional,
     product,
@@ -93,16 +94,21 @@ class _Packing:
 
     def panels(self, node: Node) -> None:
         """The panels of a weight."""
-        tensor, type_ = self.held.get(node.inputs[0]), node.output.type
+        type_, source = node.output.type, _before_turning(node.inputs[0])
         assert isinstance(type_, TensorType)
-        tile = self.known[node.inputs[1]]
-        if tensor is not None:
-            groups, _, width = map(hint, type_.shape)
-            made = self.packed(
-                tensor, ("panels", tile, width), lambda: _panels(tensor, groups, width, tile), type_
-            )
-            node.output.replace_all_uses_with(made)
-            node.erase()
+        tensor = self.held.get(source or node.inputs[0])
+        groups, tile = (self.known[v] for v in node.inputs[1:])
+        if tensor is None:
+            return
+        sizes = tuple(map(hint, type_.shape))
+
+        def pack() -> Tensor:
+            plain = tensor.transpose(0, 1).flip(*range(2, tensor.dim())) if source else tensor
+            return _panels(plain, groups, sizes, tile)
+
+        made = self.packed(tensor, ("panels", source is not None, groups, tile, sizes), pack, type_)
+        node.output.replace_all_uses_with(made)
+        node.erase()
 
     def convolution(self, node: Node) -> None:
         """A convolution whose result is channels-last, as packed ones' always are."""
@@ -177,17 +183,26 @@ class _Packing:
             first.erase()
 
 
-def _panels(weight: Tensor, groups: int, width: int, tile: int) -> Tensor:
-    """[group][tap, input channel][channel of the group], as `codegen.convolution_panels` has it;
-    with a tile [group][point, input channel][channel of the group], as `codegen.winograd_filters`.
+def _panels(weight: Tensor, groups: int, sizes: tuple[int, ...], tile: int) -> Tensor:
+    """[block][tap, input channel][channel of the block], as `codegen.convolution_panels` has it;
+    with a tile [block][point, input channel][channel of the block], as `codegen.winograd_filters`.
     """
     if tile:
         matrix = weight.new_tensor(codegen.winograd_matrices(tile).filter, dtype=torch.float64)
         weight = (matrix @ weight.double() @ matrix.t()).to(weight.dtype)
-    channels, *inner = weight.shape
-    rows = weight.new_zeros(groups * width, *inner)
-    rows[:channels] = weight
-    return rows.permute(2, 3, 1, 0).reshape(-1, groups, width).transpose(0, 1).contiguous()
+    blocks, depth, width = sizes
+    channels, inner, *_ = weight.shape
+    rows = weight.new_zeros(groups, blocks // groups * width, inner, depth // inner)
+    rows[:, : channels // groups] = weight.reshape(groups, channels // groups, inner, -1)
+    found = rows.view(blocks, width, inner, -1).permute(0, 3, 2, 1)
+    return found.reshape(sizes).contiguous()
+
+
+def _before_turning(weight: Value) -> Value | None:
+    """The weight of a transposed convolution that `codegen.images` turned round."""
+    flip = weight.node
+    swap = flip.inputs[0].node if flip is not None and flip.name == images.BACKWARDS else None
+    return swap.inputs[0] if swap is not None and swap.name == images.SWAPPED else None
 
 
 def _only_reader(node: Node, name: str) -> Node | None:

@@ -19,6 +19,7 @@ from codegen.convolution_form import Form, form_of, vectors_for
 from codegen.convolve import CONVOLVE
 from codegen.liveness import dying
 from codegen.partition import Callback
+from ir import images
 
 Tensor = torch.Tensor
 CALLS = 3
@@ -32,7 +33,7 @@ def seeded() -> None:
 def shaken(module: nn.Module) -> nn.Module:
     """In eval mode, with statistics and factors that are not trivial."""
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             part.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr,operator]
             part.running_var.uniform_(0.5, 2)  # type: ignore[union-attr,operator]
             nn.init.uniform_(part.weight, -1, 1)
@@ -94,9 +95,99 @@ def test_layer(options: dict[str, Any], shape: tuple[int, ...], bias: bool) -> N
     x = torch.randn(shape).contiguous(memory_format=torch.channels_last)
     weight = module.weight.detach().contiguous(memory_format=torch.channels_last)
     module.weight = nn.Parameter(weight, requires_grad=False)
-    is_generated = options.get("padding") != "same" and options.get("groups", 1) in (1, shape[1])
-    is_generated &= options["out_channels"] == shape[1] or "groups" not in options
+    groups = options.get("groups", 1)
+    is_cut_well = groups in (1, shape[1]) and options["out_channels"] % shape[1] == 0
+    is_generated = groups == 1 or (is_cut_well and options["out_channels"] == shape[1])
     assert ("convolve" in ops(check(module, x))) == is_generated
+
+
+def shaken_layer(layer: nn.Module, *more: nn.Module) -> nn.Module:
+    """A layer with its normalization and what follows."""
+    rank, channels = layer.weight.dim() - 2, layer.out_channels  # type: ignore[operator]
+    norm = getattr(nn, f"BatchNorm{rank}d")(channels)
+    return shaken(nn.Sequential(layer, norm, *more)).requires_grad_(False)
+
+
+OTHERS: list[tuple[Callable[[], nn.Module], tuple[int, ...]]] = [
+    (lambda: nn.Conv1d(1, 32, 10, 5), (2, 1, 300)),
+    (lambda: nn.Conv1d(24, 40, 3, dilation=4, padding=4), (2, 24, 215)),
+    (lambda: nn.Conv1d(33, 33, 4, padding="same", groups=33), (1, 33, 27)),
+    (lambda: nn.Conv1d(8, 16, 5, padding="valid"), (3, 8, 9)),
+    (lambda: nn.Conv2d(9, 17, 4, padding="same"), (2, 9, 6, 11)),
+    (lambda: nn.Conv2d(64, 64, 3, 2, 1, groups=16), (2, 64, 9, 8)),
+    (lambda: nn.Conv2d(24, 24, (2, 5), padding=2, groups=3), (1, 24, 7, 13)),
+    (lambda: nn.Conv2d(12, 72, 3, groups=2), (1, 12, 8, 8)),
+    (lambda: nn.Conv2d(96, 40, 1, groups=4), (2, 96, 5, 7)),
+    (lambda: nn.Conv3d(3, 20, 3, padding=1), (2, 3, 5, 9, 10)),
+    (lambda: nn.Conv3d(16, 8, (3, 1, 2), (2, 1, 3), (1, 0, 2), (2, 1, 1)), (1, 16, 9, 4, 8)),
+    (lambda: nn.ConvTranspose1d(16, 24, 4, 2, 1), (2, 16, 31)),
+    (lambda: nn.ConvTranspose2d(20, 12, 2, 2), (2, 20, 5, 7)),
+    (lambda: nn.ConvTranspose2d(64, 33, 4), (3, 64, 1, 1)),
+    (lambda: nn.ConvTranspose2d(8, 5, (3, 2), (3, 4), (2, 0), (1, 3)), (1, 8, 6, 5)),
+    (lambda: nn.ConvTranspose2d(7, 9, 3, padding=1, dilation=2), (1, 7, 6, 6)),
+    (lambda: nn.ConvTranspose3d(4, 6, 3, 2, 1, 1), (1, 4, 3, 4, 5)),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("number", range(len(OTHERS)))
+def test_layers_of_other_ranks_groups_and_directions(number: int) -> None:
+    make, shape = OTHERS[number]
+    module, x = shaken_layer(make(), nn.ReLU()), torch.randn(shape)
+    if x.dim() == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    assert ops(check(module, x)).count("convolve") == 1
+    for freeze in (jit.freeze, jit.optimize_for_inference):
+        made = freeze(jit.script(module))
+        for _ in range(CALLS):
+            torch.testing.assert_close(made(x), module(x))
+        assert "panels" not in ops(made)
+
+
+def test_groups_that_would_leave_vectors_empty_are_calls() -> None:
+    for layer in (nn.Conv2d(12, 12, 3, groups=4), nn.ConvTranspose2d(16, 32, 2, 2, groups=2)):
+        module = shaken_layer(layer)
+        assert "convolve" not in ops(check(module, torch.randn(1, layer.in_channels, 5, 5)))
+
+
+ACTIVATIONS = [
+    nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Hardsigmoid(), nn.Sigmoid(), nn.Tanh(), nn.Mish(),
+    nn.LeakyReLU(0.2), nn.CELU(0.5), nn.SELU(), nn.Softplus(2.0, 3.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: type(a).__name__)
+def test_activations_are_absorbed(activation: nn.Module) -> None:
+    layers = [
+        part
+        for groups, kernel in ((1, 3), (20, 3), (1, 1))
+        for part in (nn.Conv2d(20, 20, kernel, padding=kernel // 2, groups=groups), activation)
+    ]
+    module = nn.Sequential(*layers).eval()
+    x = torch.randn(1, 20, 9, 7).contiguous(memory_format=torch.channels_last)
+    made = ops(check(module, 3 * x, bound=1e-5))
+    assert made.count("convolve") == 3
+    assert not [name for name in made if name not in ("convolve", "panels") and name in ABSORBED]
+
+
+ABSORBED = {name.partition("::")[2] for name in images.ACTIVATIONS}
+
+
+def test_unusual_activations_are_not_absorbed() -> None:
+    layers = (nn.Conv2d(4, 20, 3), nn.GELU("tanh"), nn.Conv2d(20, 4, 1))
+    made = ops(check(nn.Sequential(*layers).eval(), torch.randn(1, 4, 8, 8), bound=1e-5))
+    assert "gelu" in made
+
+
+def test_long_signals_of_changing_length_share_plans() -> None:
+    module = nn.Sequential(nn.Conv1d(4, 24, 5, 2), nn.GELU(), nn.Conv1d(24, 8, 3, padding=1)).eval()
+    made = jit.script(module)
+    with torch.no_grad():
+        for length in (400, 400, 1001, 37, 640, 5):
+            x = torch.randn(2, 4, length)
+            torch.testing.assert_close(made(x), module(x), rtol=1e-4, atol=1e-5)
+    assert len(made.forward.executor.compiled) <= 3
+    assert "convolve" in ops(made)
 
 
 def test_isolated_layers_stay_calls() -> None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 
-CONVOLUTION = "aten::conv2d"
+CONVOLUTIONS = tuple(f"aten::conv{rank}d{kind}" for rank in (1, 2, 3) for kind in ("", ".padding"))
+TRANSPOSED = (
+    "aten::conv_transpose1d", "aten::conv_transpose2d.input", "aten::conv_transpose3d.input",
+)
 SUM, PRODUCT = "aten::add.Tensor", "aten::mul.Tensor"
 SPREAD = "aten::view"  # of a vector over the pixels
-COPY = "aten::clone"
+COPY, SWAPPED, BACKWARDS = "aten::clone", "aten::transpose", "aten::flip"
 CARRIED = (
-    CONVOLUTION, "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d",
+    "aten::conv2d", "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d",
     "aten::upsample_nearest2d", "aten::upsample_bilinear2d", "aten::conv_transpose2d",
 )
-"""Calls of torch's whose results are channels-last if their images are."""
+"""Calls of torch's whose results are channels-last if their images, of two dims, are."""
+ACTIVATIONS = tuple(f"aten::{name}" for name in (
+    "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "gelu", "mish", "leaky_relu", "celu",
+    "selu", "softplus",
+))
+"""Operators on one tensor, and up to two numbers, that often follow a layer."""
 RESHAPED = (COPY, "aten::stack")
 """Those that have a layout or rank of their own, unlike other operators of their kinds."""
 BOUNDS: dict[str, tuple[str | float, str | float]] = {
