@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from ir import (
+    ANY,
     BOOL,
     DTYPE,
     INT,
@@ -52,6 +53,7 @@ from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call, resolve_text_method
+from jit.archive.portable import DATA, make_data
 from jit.archive.names import ROOT, Names, qualified_name
 from jit.archive.retype import retype
 from jit.archive.script_classes import ScriptClasses, is_script_class
@@ -105,6 +107,8 @@ class Generalizer:
                 return FutureType(self.generic_type(element))
             case TupleType():
                 return self._tuple(type_)
+            case ObjectType(cls=cls) if cls in DATA:
+                return ANY
             case ObjectType(name=name, cls=cls) if isinstance(cls, type):
                 return self.class_of(cls, name).type
             case ObjectType(cls=ClassDef() as definition):
@@ -263,6 +267,8 @@ class Generalizer:
             node.attrs["value"] = dtypes.code_of(value)
         elif is_context(type(value)):
             make_context(node, self.class_of(type(value)))
+        elif node.output.type == ANY:
+            make_data(node)
 
     def _rewrite_python(self, node: Node) -> None:
         """A call back into Python, as far as archives have a word for it."""

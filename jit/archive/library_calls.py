@@ -1,8 +1,8 @@
 """Functions of the library (`jit.script.library`) that are operators of TorchScript.
 
 The front end calls Python where types are known at run time only, or where Python's meaning is
-richer; in an archive the operator stands wherever its types fit. What has no operator is written as
-`ops.relume.<name>`, which only this package reads.
+richer; in an archive the operator stands wherever its types fit. What has no operator is for
+`jit.archive.portable`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ir import INT, STR, Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
+from jit.archive.portable import portable_function
 from jit.script.library import LIBRARY, library_name
 
 # Library name -> operator; the first overload that fits is taken.
@@ -50,16 +51,6 @@ _OPERATORS = {
     **{f"math_{name}": f"aten::{name}" for name in ("log2", "gcd", "factorial", "gamma")},
     **{f"cmath_{name}": f"aten::{name}" for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
 }
-# What archives may call by name: functions of their arguments alone.
-_PORTABLE = frozenset(
-    (
-        *("set_slice", "delete_slice", "get_slice", "sorted_by", "sorted_plain", "extreme_by"),
-        *("tensor_getitem", "tensor_setitem", "int", "float", "round", "tuple", "as_size", "sum"),
-        *("min", "max", "any", "all", "repr", "ascii", "format", "str_casefold"),
-        *("str_removeprefix", "str_removesuffix", "str_isascii"),
-    )
-)
-_PORTABLE_PREFIXES = ("operator_", "math_", "cmath_")
 _ENUM_OPERATORS = {"operator_eq": "aten::eq.enum", "operator_ne": "aten::ne.enum"}
 
 
@@ -75,12 +66,6 @@ def lower_call(node: Node, is_enum: Callable[[Value], bool]) -> None:
         _replace(node, made.output)
     elif name in _OPERATORS:
         _lower_to(node, _OPERATORS[name])
-
-
-def portable_function(name: str) -> Callable[..., object] | None:
-    """The function of the library that archives call `ops.relume.<name>`, None for others."""
-    is_portable = name in _PORTABLE or name.startswith(_PORTABLE_PREFIXES)
-    return LIBRARY.get(name) if is_portable else None
 
 
 def operator_value(node: Node, name: str) -> Value | None:
@@ -151,12 +136,12 @@ def resolve_text_method(node: Node) -> None:
         return
     owner, method, keys, *args = node.inputs
     known = method.node.attrs.get("value") if method.node is not None else None
-    name = f"str_{known}"
+    name = "format_fields" if known == "format" else f"str_{known}"
     function = portable_function(name)
     is_plain = keys.node is not None and not keys.node.inputs
-    if owner.type == STR and function is not None and is_plain:
+    if owner.type == STR and function is not None and (is_plain or known == "format"):
         node.attrs = {"function": function, "name": name}
-        node.set_inputs([owner, *args])
+        node.set_inputs([owner, keys, *args] if known == "format" else [owner, *args])
 
 
 _SPECIAL: dict[str, Callable[[Node], None]] = {

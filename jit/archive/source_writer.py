@@ -38,7 +38,7 @@ from ir import (
     overloads,
 )
 from jit.archive.inlining import inlined, is_meaningful
-from jit.archive.library_calls import portable_function
+from jit.archive.portable import is_portable
 from jit.archive.spelling import (
     Constants,
     annotation,
@@ -393,9 +393,9 @@ def _is_ambiguous(node: Node, position: int) -> bool:
 
 def _call_library(w: _FunctionWriter, node: Node) -> str:
     """A call of the library, which only this package reads; its type is not in its name."""
-    name = node.attrs.get("name", "")
-    if portable_function(name) is not node.attrs["function"]:
+    if not is_portable(node):
         raise _callback(node)
+    name = node.attrs["name"]
     call = f"ops.relume.{name}({w.reads(node.inputs)})"
     return f"annotate({annotation(node.output.type)}, {call})" if node.outputs else call
 

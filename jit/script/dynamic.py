@@ -83,12 +83,14 @@ def call_python(
 def path_of(function: Any) -> str | None:
     """`module:qualified.name` of a public object that can be found again by it."""
     module = getattr(function, "__module__", None)
+    if module is None and isinstance(getattr(function, "__self__", None), type):
+        module = function.__self__.__module__  # of a class's own: `dict.fromkeys`
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
     if not isinstance(module, str) or not isinstance(name, str) or not is_foreign(module):
         return None
     path = f"{module}:{name}"
     try:
-        return path if object_at(path) is function else None
+        return path if object_at(path) == function else None
     except (ImportError, AttributeError):
         return None
 

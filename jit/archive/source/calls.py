@@ -24,7 +24,7 @@ from ir import (
     Value,
     class_of,
 )
-from jit.archive.library_calls import portable_function
+from jit.archive.portable import portable_function
 from jit.archive.source.body import Body, expression
 from jit.archive.source.expressions import attribute
 from jit.archive.source.files import spelled
