@@ -49,6 +49,7 @@ from ir import (
 )
 from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.default_dicts import lower_default_dicts
+from jit.archive.enums import is_flag, lookup_graph
 from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
@@ -109,6 +110,8 @@ class Generalizer:
                 return self._tuple(type_)
             case ObjectType(cls=cls) if cls in DATA:
                 return ANY
+            case ObjectType(cls=cls) if is_flag(cls):
+                return INT
             case ObjectType(name=name, cls=cls) if isinstance(cls, type):
                 return self.class_of(cls, name).type
             case ObjectType(cls=ClassDef() as definition):
@@ -263,7 +266,9 @@ class Generalizer:
 
     def _rewrite_constant(self, node: Node) -> None:
         value = node.attrs.get("value")
-        if node.output.type == INT and value is not None and not isinstance(value, int):
+        if isinstance(value, enum.IntFlag):
+            node.attrs["value"] = int(value)
+        elif node.output.type == INT and value is not None and not isinstance(value, int):
             node.attrs["value"] = dtypes.code_of(value)
         elif is_context(type(value)):
             make_context(node, self.class_of(type(value)))
@@ -275,6 +280,10 @@ class Generalizer:
         function = node.attrs["function"]
         if isinstance(function, type) and is_context(function):
             make_context(node, self.class_of(function))
+            return
+        if is_flag(function):
+            node.output.replace_all_uses_with(node.inputs[0])
+            node.erase()
             return
         resolve_text_method(node)
         graph = self._callee(node)
@@ -296,7 +305,7 @@ class Generalizer:
         if isinstance(function, Savable):
             form = function.archive_form()
             return form.graph if isinstance(form, FunctionForm) else None
-        return foreign_graph(function) or substitute(call)
+        return foreign_graph(function) or lookup_graph(call) or substitute(call)
 
 
 def _tested_types(given: Type, attrs: dict[str, Any]) -> list[Type]:

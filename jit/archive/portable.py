@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import string
+import types
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -29,12 +30,13 @@ _PLAIN = frozenset(
         *("str_removeprefix", "str_removesuffix", "str_isascii"),
         *("len", "str", "bool", "list", "dict", "iter", "next", "pow", "divmod", "complex", "hash"),
         *("transposed", "is_sequence", "is_mapping", "OrderedDict", "ord", "bin", "hex", "oct"),
+        *("read_only", "str_maketrans"),
     )
 )
 _PREFIXES = ("operator_", "math_", "cmath_")
 
 _CONTAINERS: tuple[type, ...] = (
-    list, tuple, dict, set, frozenset, torch.Size, range,
+    list, tuple, dict, set, frozenset, torch.Size, range, types.MappingProxyType,
     collections.OrderedDict, collections.defaultdict, collections.Counter, collections.deque,
 )  # fmt: skip
 _SCALARS: tuple[type, ...] = (int, float, complex, bool, str, bytes, bytearray, torch.dtype)
@@ -63,7 +65,7 @@ _FIELDS: dict[type, frozenset[str]] = {
 _FIELDS[bool] = _FIELDS[int]
 _FUNCTIONS = {
     "builtins": "iter reversed slice bytes bytearray range enumerate zip "
-    "dict.fromkeys str.maketrans int.from_bytes float.fromhex bytes.fromhex",
+    "dict.fromkeys int.from_bytes float.fromhex bytes.fromhex",
     "itertools": "accumulate chain chain.from_iterable combinations combinations_with_replacement "
     "compress groupby islice pairwise permutations product repeat zip_longest",
     "collections": "Counter OrderedDict defaultdict deque",

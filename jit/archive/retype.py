@@ -11,6 +11,7 @@ the end of the body then must have.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -27,11 +28,13 @@ from ir import (
     CompileError,
     Graph,
     Node,
+    TupleType,
     Type,
     Value,
     is_subtype,
     join,
 )
+from jit.archive.enums import read_attribute, read_data
 from jit.archive.library_calls import operator_value
 from jit.script.library import library_name
 
@@ -45,20 +48,14 @@ class Classes(Protocol):
         """The class of a type's objects if they are made of fields, None for other types."""
         ...
 
-    def method_result(
-        self, definition: ClassDef, name: str, types: Sequence[Type]
-    ) -> tuple[str, Type] | None:
-        """The name in the class and the type of the result of a method for argument types; None
-        without such a method.
-        """
+    def call(
+        self, builder: Builder, definition: ClassDef, name: str, given: Sequence[Value]
+    ) -> Value | None:
+        """A call of a method on its object and arguments; None without such a method."""
         ...
 
     def property_getter(self, definition: ClassDef, name: str) -> bool:
         """Whether a name is that of a property."""
-        ...
-
-    def left_out(self, definition: ClassDef, name: str, count: int) -> list[Any]:
-        """The default values that a call of a method with `count` arguments takes."""
         ...
 
     def declare_field(self, definition: ClassDef, name: str, type_: Type) -> Type | None:
@@ -68,8 +65,19 @@ class Classes(Protocol):
 
 def retype(graph: Graph, classes: Classes) -> None:
     """Change a graph in place; CompileError for an object that has no fixed types."""
-    if any(classes.class_of_objects(v.type) for v in graph.block.values()):
+    has_objects = any(classes.class_of_objects(v.type) for v in graph.block.values())
+    if has_objects or any(map(_is_typed_now, graph.walk())):
         _Retyper(classes).block(graph.block)
+
+
+def _is_typed_now(node: Node) -> bool:
+    """Whether an operator left to Python is one of numbers here, as flags are."""
+    return (
+        node.name == "prim::PythonOp"
+        and bool(node.inputs)
+        and all(v.type in _IMMUTABLE for v in node.inputs)
+        and [v.type for v in node.outputs] == [ANY]
+    )
 
 
 class _Retyper:
@@ -90,6 +98,10 @@ class _Retyper:
                     self._set(node, node.attrs["name"], *node.inputs)
                 case "prim::PythonOp":
                     self._python(node)
+                case "aten::str":
+                    owner = self.classes.class_of_objects(node.inputs[0].type)
+                    if owner is not None:
+                        self._text_of(node, owner)
 
     def _if(self, node: Node) -> None:
         for block in node.blocks:
@@ -115,9 +127,13 @@ class _Retyper:
 
     def _python(self, node: Node) -> None:
         name = library_name(node.attrs["function"]) or ""
+        if name.startswith("operator_"):
+            read_data(node)
         owner = self.classes.class_of_objects(node.inputs[0].type) if node.inputs else None
         if owner is not None and name in _ON_OBJECTS:
             _ON_OBJECTS[name](self, node, owner)
+        elif owner is not None and name in _TEXTS and self._text_of(node, owner):
+            return
         elif owner is not None and name.startswith("operator_"):
             self._operator(node, owner, name.removeprefix("operator_").strip("_"))
         elif node.outputs and node.output.type == ANY:
@@ -129,12 +145,13 @@ class _Retyper:
         name = _text(node.inputs[1])
         builder = Builder.before(node)
         if name in definition.fields:
-            type_ = definition.fields[name].type
-            made = builder.node("prim::GetAttr", node.inputs[:1], [type_], {"name": name}).output
-            made.name = name
-            _replace(node, made)
+            _replace(node, _field(builder, node.inputs[0], definition, name))
         elif self.classes.property_getter(definition, name):
             self._call(node, definition, name, node.inputs[:1])
+        elif isinstance(definition.python, enum.EnumMeta) and (
+            made := read_attribute(builder, node.inputs[0], definition.python, name)
+        ):
+            _replace(node, made)
         else:
             raise _refused(node, definition, f"has no field {name!r}")
 
@@ -169,6 +186,11 @@ class _Retyper:
             if self._try_call(node, definition, f"__{candidate}__", node.inputs):
                 return
 
+    def _text_of(self, node: Node, definition: ClassDef) -> bool:
+        """`str` and `repr` of an object whose class says what they are; False for others."""
+        names = ("__str__", "__repr__") if node.name == "aten::str" else ("__repr__",)
+        return any(self._try_call(node, definition, name, node.inputs[:1]) for name in names)
+
     def _call(self, node: Node, definition: ClassDef, name: str, inputs: Sequence[Value]) -> None:
         if not self._try_call(node, definition, name, inputs):
             raise _refused(node, definition, f"has no method {name!r} with Python source")
@@ -176,14 +198,9 @@ class _Retyper:
     def _try_call(
         self, node: Node, definition: ClassDef, name: str, inputs: Sequence[Value]
     ) -> bool:
-        builder = Builder.before(node)
-        defaults = self.classes.left_out(definition, name, len(inputs))
-        given = [*inputs, *map(builder.const, defaults)]
-        found = self.classes.method_result(definition, name, [v.type for v in given[1:]])
-        if found is None:
+        made = self.classes.call(Builder.before(node), definition, name, inputs)
+        if made is None:
             return False
-        method, type_ = found
-        made = builder.node("prim::CallMethod", given, [type_], {"name": method}).output
         if node.outputs:
             _replace(node, made)
         else:
@@ -191,6 +208,7 @@ class _Retyper:
         return True
 
 
+_TEXTS = ("str", "repr")
 _ON_OBJECTS = {
     "getattr": _Retyper._get,
     "setattr": _Retyper._setattr,
@@ -208,6 +226,17 @@ def lower_operator(node: Node, name: str) -> bool:
     if made is not None and node.outputs:
         _replace(node, made)
     return made is not None and bool(node.outputs)
+
+
+def _field(builder: Builder, owner: Value, definition: ClassDef, name: str) -> Value:
+    """A field of an object, or of a named tuple."""
+    type_ = definition.fields[name].type
+    if isinstance(owner.type, TupleType):
+        position = builder.const(owner.type.fields.index(name))
+        return builder.node("prim::TupleIndex", [owner, position], [type_]).output
+    made = builder.node("prim::GetAttr", [owner], [type_], {"name": name}).output
+    made.name = name
+    return made
 
 
 def _text(value: Value) -> str:

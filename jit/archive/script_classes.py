@@ -14,6 +14,7 @@ from types import FunctionType
 from typing import Any
 
 from ir import (
+    Builder,
     ClassDef,
     ClassKind,
     CompileError,
@@ -26,8 +27,10 @@ from ir import (
     OptionalType,
     TupleType,
     Type,
-    class_of,
+    Value,
 )
+from jit.archive.spelling import class_at
+from jit.archive.written_methods import find_method
 from jit.script import compile_function
 from jit.script.annotate import named_tuple_type, type_of_annotation
 from jit.script.classes import is_compiled_class
@@ -67,9 +70,10 @@ class ScriptClasses:
     # what `retype` asks -----------------------------------------------------------------------
 
     def class_of_objects(self, type_: Type) -> ClassDef | None:
-        """The class of a type's objects if they are made of fields, None for other types."""
-        definition = class_of(type_)
-        return definition if definition in self._described else None
+        """The class of a type's objects if the code of its methods is known, None for others."""
+        definition = class_at(type_)
+        known = definition in self._described or getattr(definition, "kind", None) in _VALUES
+        return definition if known else None
 
     def declare_field(self, definition: ClassDef, name: str, type_: Type) -> Type | None:
         """The type of a field; a new one is declared by its class's `__init__` only."""
@@ -81,37 +85,55 @@ class ScriptClasses:
         """Whether a name is that of a property."""
         return isinstance(getattr(definition.python, name, None), property)
 
-    def method_result(
-        self, definition: ClassDef, name: str, types: Sequence[Type]
-    ) -> tuple[str, Type] | None:
-        """The name in the class and the type of the result of a method for argument types; None
-        without such a method.
-        """
-        function = getattr(definition.python, name, None)
-        if isinstance(function, property):
-            function = function.fget
-        if not isinstance(function, FunctionType):
+    def call(
+        self, builder: Builder, definition: ClassDef, name: str, given: Sequence[Value]
+    ) -> Value | None:
+        """A call of a method on its object and arguments; None without such a method."""
+        function = find_method(definition.python, name) if definition.python else None
+        if function is None:
             return None
+        inputs = [*given, *map(builder.const, _left_out(function, len(given)))]
+        types = [v.type for v in inputs]
+        if definition.kind in _VALUES:
+            return self._call_function(builder, definition, function, inputs, types)
+        method, result = self._method(definition, name, function, types)
+        return builder.node("prim::CallMethod", inputs, [result], {"name": method}).output
+
+    def _method(
+        self, definition: ClassDef, name: str, function: FunctionType, types: Sequence[Type]
+    ) -> tuple[str, Type]:
+        """The name in the class and the type of the result of a method for argument types."""
         key = (definition, name, tuple(types))
         if key not in self._methods:
             if key in self._started:
                 raise CompileError(f"Could not export {function.__qualname__}: it calls itself")
             self._started.add(key)
-            own = [python_type(t) for t in (definition.type, *types)]
-            graph = self._generalize(compile_function(function, own).graph)
+            graph = self._generalize(self._compile(function, types))
             method = Method(_unique(name, definition), graph)
             definition.methods[method.name] = method
             self._methods[key] = (method.name, graph.returns[0].type)
         return self._methods[key]
 
-    def left_out(self, definition: ClassDef, name: str, count: int) -> list[Any]:
-        """The default values that a call of a method with `count` arguments takes."""
-        function = getattr(definition.python, name, None)
-        if not isinstance(function, FunctionType):
-            return []
-        values = list(_defaults(function).values())
-        missing = function.__code__.co_argcount - count
-        return values[len(values) - missing :] if 0 < missing <= len(values) else []
+    def _call_function(
+        self,
+        builder: Builder,
+        definition: ClassDef,
+        function: FunctionType,
+        inputs: list[Value],
+        types: list[Type],
+    ) -> Value:
+        """Enums and named tuples have no methods in archives: theirs are functions."""
+        graph = self._compile(function, types)
+        result = self._generalize(graph).returns[0].type
+        attrs = {"graph": graph, "name": f"{definition.name}_{function.__name__}"}
+        return builder.node("prim::CallFunction", inputs, [result], attrs).output
+
+    def _compile(self, function: FunctionType, types: Sequence[Type]) -> Graph:
+        graph: Graph = compile_function(function, list(map(python_type, types))).graph
+        return graph
+
+
+_VALUES = (ClassKind.ENUM, ClassKind.NAMED_TUPLE)
 
 
 def is_script_class(cls: Any) -> bool:
@@ -135,6 +157,13 @@ def python_type(type_: Type) -> Type:
         case DictType(key=key, value=value):
             return DictType(python_type(key), python_type(value))
     return type_
+
+
+def _left_out(function: FunctionType, count: int) -> list[Any]:
+    """The default values that a call with `count` arguments takes."""
+    values = list(_defaults(function).values())
+    missing = function.__code__.co_argcount - count
+    return values[len(values) - missing :] if 0 < missing <= len(values) else []
 
 
 def _defaults(function: FunctionType) -> dict[str, Any]:

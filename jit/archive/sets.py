@@ -47,7 +47,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "ixor": do.symmetric_difference, "eq": do.equal, "ne": do.unequal, "le": do.issubset,
     "ge": do.issuperset, "lt": do.less, "gt": do.greater,
 }  # fmt: skip
-_TESTS = {"bool": do.is_filled, "operator_truth": do.is_filled, "operator_not_": do.is_empty}
+_TESTS = {"bool": do.is_filled, "operator_truth": do.is_filled, "operator_not": do.is_empty}
 _BOUNDARIES = ("members_of", "set_of", "put_back")  # of `jit.archive.results`
 _OF_ITEMS = frozenset(("sum", "min", "max", "any", "all", "sorted_plain", "tuple", "extreme_by"))
 _OF_DICTS = frozenset(("len", "operator_contains"))  # as for sets

@@ -13,6 +13,7 @@ import collections.abc
 import importlib
 import math
 import operator
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache, reduce
@@ -81,6 +82,8 @@ for _owner, _methods in (
     _adopt(_owner.__name__, _owner, _methods)
 
 library(torch.Tensor.tolist, "tolist")
+library(types.MappingProxyType, "read_only")
+library(str.maketrans, "str_maketrans")
 library(torch.manual_seed)
 library(collections.OrderedDict)
 library(warnings.warn)
