@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir import record
+from ir import record, replace
 from jit.declared import signature_of
 
 Shape = tuple[int, tuple[str, ...]]
@@ -77,6 +77,21 @@ def own_signature(function: Callable[..., Any]) -> inspect.Signature:
     return signature_of(function, follow_wrapped=False)
 
 
+def is_wrapper(function: Callable[..., Any] | None) -> bool:
+    """Whether a function hands its arguments on to the function that it wraps."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return bool(code and hasattr(function, "__wrapped__") and code.co_flags & inspect.CO_VARARGS)
+
+
+def bind_wrapped(function: Callable[..., Any]) -> tuple[inspect.Signature, Binding]:
+    """The signature of what a function wraps, and the call that passes all of its parameters."""
+    signature = signature_of(function)
+    kinds = [(p.name, p.kind is p.KEYWORD_ONLY) for p in signature.parameters.values()]
+    keywords = tuple(name for name, by_keyword in kinds if by_keyword)
+    binding = bind(own_signature(function), (len(kinds) - len(keywords), keywords))
+    return signature, replace(binding, names=tuple(name for name, _ in kinds))
+
+
 def is_open(function: Callable[..., Any] | None) -> bool:
     """Whether a function tells calls of different shapes apart: it takes any keywords, or hands its
     arguments on to the function that it wraps.
@@ -84,8 +99,7 @@ def is_open(function: Callable[..., Any] | None) -> bool:
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     if code is None:
         return False
-    is_wrapper = hasattr(function, "__wrapped__") and code.co_flags & inspect.CO_VARARGS
-    return bool(code.co_flags & inspect.CO_VARKEYWORDS or is_wrapper)
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS) or is_wrapper(function)
 
 
 def _missing(parameter: inspect.Parameter) -> Source:

@@ -34,7 +34,16 @@ from ir import (
 )
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
-from jit.call import Binding, Call, Shape, bind, is_open, own_signature
+from jit.call import (
+    Binding,
+    Call,
+    Shape,
+    bind,
+    bind_wrapped,
+    is_open,
+    is_wrapper,
+    own_signature,
+)
 from jit.captures import split
 from jit.collector import paused
 from jit.config import DEFAULT, Config
@@ -326,9 +335,24 @@ class ScriptFunction(NativeCallable, Members, Saveable):
 
     def archive_form(self) -> FunctionForm:
         """What an archive is made from: the graph for the annotated types."""
-        parameters = self._signature.parameters.values()
+        function = self._function
+        if function is not None and is_wrapper(function):
+            signature, graph = self._wrapped_graph(function)
+        else:
+            signature, graph = self._signature, self._general_graph()
+        parameters = signature.parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        return FunctionForm(self._general_graph(), defaults)
+        return FunctionForm(graph, defaults)
+
+    def _wrapped_graph(self, function: Callable[..., Any]) -> tuple[inspect.Signature, Graph]:
+        """The graph of a wrapper for the declared parameters of what it wraps."""
+        signature, binding = bind_wrapped(function)
+        declared = annotated_types(inspect.unwrap(function))
+        types_ = [declared.get(name, TENSOR) for name in binding.names]
+        compiled = compile_function(
+            function, types_, binding=binding, reads_state=self._reads_state
+        )
+        return signature, compiled.graph
 
     def _general_graph(self) -> Graph:
         """A graph for all calls, those that leave out undeclared parameters included."""

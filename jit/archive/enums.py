@@ -1,6 +1,6 @@
-"""Enums in archives, which know members, their names and their values: a call of the class looks the
-value up, members that are data as well (of an `IntEnum`, say) stand for it in operators, and an
-`IntFlag` is an int.
+"""Enums in archives, which know members, their names and their values: a call of the class looks
+the value up, members that are data as well (of an `IntEnum`, say) stand for it in operators, and
+an `IntFlag` is an int.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call, resolve_text_method
-from jit.archive.portable import DATA, make_data
 from jit.archive.names import ROOT, Names, qualified_name
+from jit.archive.portable import DATA, make_data
 from jit.archive.retype import retype
 from jit.archive.script_classes import ScriptClasses, is_script_class
 from jit.archive.sets import lower_sets, member_type

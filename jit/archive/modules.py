@@ -29,6 +29,7 @@ from ir import (
     Method,
     Node,
     Role,
+    TupleType,
     Type,
     Value,
     copy_node,
@@ -40,7 +41,7 @@ from jit.archive.form import FunctionForm, ModuleForm, Savable
 from jit.archive.generalize import Generalizer, receive_self
 from jit.archive.holdings import MACHINERY, Holdings, own_tensors
 from jit.archive.names import qualified_name
-from jit.archive.spelling import Constants, is_written
+from jit.archive.spelling import Constants, as_identifier, is_written
 from jit.modules.bind import definition_of
 from jit.script import compile_function
 from jit.script.state import DEFINED, is_constant, is_state, state_type
@@ -86,8 +87,10 @@ class ModuleGeneralizer(Generalizer):
         self._defaults |= {form.graph: form.defaults for form in forms.values()}
         if definition_of(module) is None:
             for hook in (*_hooks(module._forward_pre_hooks), *_hooks(module._forward_hooks)):
-                graph = compile_function(MethodType(hook, module), reads_state=True).graph
-                graphs.setdefault(graph, hook.__name__)
+                types = _hook_types(hook, forms.get("forward"))
+                hooked = MethodType(hook, module)
+                graph = compile_function(hooked, reads_state=True, untyped=types).graph
+                graphs.setdefault(graph, _hook_name(hook))
             self._hooked.add(id(module))
         self._methods[id(module)] |= graphs
         for graph in graphs:
@@ -122,8 +125,15 @@ class ModuleGeneralizer(Generalizer):
                 )
             pending[:0] = [(inner, (*path, callee)) for inner in _splice(node)]
 
+    def _is_held(self, module: Module) -> bool:
+        """Whether a module is part of what is saved, or a slice of such, made on the way."""
+        if id(module) in self._methods:
+            return True
+        parts = list(module.children())
+        return isinstance(module, _SLICED) and bool(parts) and all(map(self._is_held, parts))
+
     def _check_held(self, call: Node, owner: Any) -> None:
-        if isinstance(owner, Module) and id(owner) not in self._methods:
+        if isinstance(owner, Module) and not self._is_held(owner):
             raise CompileError(
                 f"Could not export a call of a {type(owner).__name__}: it is no submodule of what "
                 "is saved; register it, in a ModuleList or ModuleDict if there are more",
@@ -179,8 +189,8 @@ class ModuleGeneralizer(Generalizer):
         self._classes[id(module)] = self._adopted[definition] = definition
         self._write_methods(module, definition)
         if id(module) in self._hooked:
-            definition.forward_pre_hooks = [h.__name__ for h in _hooks(module._forward_pre_hooks)]
-            definition.forward_hooks = [h.__name__ for h in _hooks(module._forward_hooks)]
+            definition.forward_pre_hooks = [*map(_hook_name, _hooks(module._forward_pre_hooks))]
+            definition.forward_hooks = [*map(_hook_name, _hooks(module._forward_hooks))]
         key = (python, _code_of(definition))
         known = self._made.setdefault(key, definition)
         if known is not definition:
@@ -342,12 +352,30 @@ class ModuleGeneralizer(Generalizer):
         node.erase()
 
 
+_SLICED = (torch.nn.Sequential, torch.nn.ModuleList)
+
+
 def _hooks(held: Any) -> list[FunctionType]:
     """The functions that run with calls of the saved module; those of submodules are part of the
     code that calls them.
     """
     found = [getattr(hook, "hook", hook) for hook in held.values()]
     return [hook for hook in dict.fromkeys(found) if isinstance(hook, FunctionType)]
+
+
+def _hook_name(hook: FunctionType) -> str:
+    """What a hook is called as a method; a lambda has no name."""
+    return as_identifier(hook.__name__.strip("<>"))
+
+
+def _hook_types(hook: FunctionType, forward: FunctionForm | None) -> dict[str, Type]:
+    """What a hook is given: the arguments of forward, as a tuple, and its result."""
+    if forward is None or len(forward.graph.returns) != 1:
+        return {}
+    given = TupleType(tuple(v.type for v in forward.graph.params if v.name != "self"))
+    return dict(
+        zip(hook.__code__.co_varnames[1:], (given, forward.graph.returns[0].type), strict=False)
+    )
 
 
 def _entries(module: Module) -> Mapping[str, FunctionForm]:

@@ -1,6 +1,6 @@
-"""What archives may call by name, as `ops.relume.<name>(...)`: Python's own operations on plain data.
+"""What archives may call by name, `ops.relume.<name>(...)`: Python's own operations on plain data.
 
-They stand where TorchScript has no operator and no function of `jit.archive.portable_code` fits the
+They stand where TorchScript has no operator and no substitute (`jit.archive.substitutes`) fits the
 types, and only this package reads them. The list is closed: whatever the file says, a call reaches
 nothing but numbers, text, bytes, containers and tensors, and no attribute that leads further.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ir import STR, Builder, ListType, Node, Value, overloads
-from jit.script.library import LIBRARY, library, object_at
+from jit.script.library import LIBRARY, library
 from jit.script.library import call as call_with_names
 from jit.script.library import call_method as any_method
 from jit.script.library import call_named as any_named

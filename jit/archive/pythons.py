@@ -21,7 +21,6 @@ from ir import (
     BOOL,
     COMPLEX,
     DEVICE,
-    DTYPE,
     FLOAT,
     INT,
     NONE,
@@ -42,8 +41,6 @@ from ir import (
     TupleType,
     Type,
     UnionType,
-    dtypes,
-    to_torch,
 )
 from jit.archive.torchbind import result_of
 from jit.signatures import signature_of
@@ -51,20 +48,12 @@ from jit.signatures import signature_of
 _MANGLE = re.compile(r"\.___torch_mangle_\d+(?=\.)")
 
 
-def _autocast(
-    device: str, dtype: int | None = None, enabled: bool = True, cache: bool | None = None
-) -> torch.autocast:
-    """Autocast, whose dtype is an int in archives."""
-    wanted = to_torch(None if dtype is None else dtypes.by_code(dtype), DTYPE)
-    return torch.autocast(device, wanted, enabled, cache)
-
-
-_CONTEXTS = {
+_CONTEXTS: dict[str, type] = {
     "torch.autograd.grad_mode.no_grad": torch.no_grad,
     "torch.autograd.grad_mode.enable_grad": torch.enable_grad,
     "torch.autograd.grad_mode.inference_mode": torch.inference_mode,
     "torch.autograd.grad_mode.set_grad_enabled": torch.set_grad_enabled,
-    "torch.amp.autocast_mode.autocast": _autocast,
+    "torch.amp.autocast_mode.autocast": torch.autocast,
     "torch.autograd.profiler.record_function": torch.profiler.record_function,
 }
 _CLASSES: dict[Type, Any] = {
@@ -130,7 +119,7 @@ class ArchivePythons:
             namespace[name] = property(namespace[getter], namespace.get(setter or ""))
         return type(last, (ScriptObject,), namespace)
 
-    def context(self, name: str) -> Any:
+    def context(self, name: str) -> type | None:
         """The context manager of torch of a qualified name, or None."""
         return _CONTEXTS.get(python_name(name))
 

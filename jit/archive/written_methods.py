@@ -1,5 +1,5 @@
-"""Methods that have no source of their own, written out: what `dataclass` generates, and `!=` where a
-class has only `==`.
+"""Methods that have no source of their own, written out: what `dataclass` generates, and `!=` where
+a class has only `==`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ from ir import (
 from jit.archive.source.annotations import read_type, union
 from jit.archive.source.files import SourceFile
 from jit.archive.source.upgrade import upgrades_file
-from jit.archive.source.values import Dotted, Operand, describe
+from jit.archive.source.values import Context, Dotted, Operand, context_type, describe
 
 MAX_STEPS = 1_000_000  # parts read for one function; loops are read again until types settle
 
@@ -110,7 +110,7 @@ class Program(Protocol):
     def enum(self, name: str) -> Any:
         """The class of an enum by qualified name, None when it is none."""
 
-    def context(self, name: str) -> Any:
+    def context(self, name: str) -> type | None:
         """The context manager of torch that a qualified name stands for, or None."""
 
     def bound_result(self, name: str, method: str) -> Type | None:
@@ -155,10 +155,18 @@ class Body:
     def value(self, node: ast.expr, hint: Type | None = None) -> Value:
         """The value of an expression."""
         found = self.evaluate(node, hint)
-        if not isinstance(found, Value):
-            with self.at(node):
-                raise self.error(f"expected a value, found {describe(found)}")
-        return found
+        with self.at(node):
+            return self.as_value(found)
+
+    def as_value(self, operand: Operand) -> Value:
+        """What a graph has for an operand."""
+        if isinstance(operand, Context):
+            attrs = {"function": operand.cls, "name": operand.cls.__name__}
+            types = [context_type(operand.cls)]
+            return self.node("prim::PythonOp", operand.args, types, **attrs).output
+        if not isinstance(operand, Value):
+            raise self.error(f"expected a value, found {describe(operand)}")
+        return operand
 
     def execute(self, node: ast.stmt) -> None:
         """Read one statement."""

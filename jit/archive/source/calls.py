@@ -7,13 +7,14 @@ import ast
 import builtins
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from ir import (
     ANY,
     BOOL,
     COMPLEX,
     DEVICE,
+    DTYPE,
+    INT,
     FutureType,
     Graph,
     ListType,
@@ -23,6 +24,7 @@ from ir import (
     Type,
     Value,
     class_of,
+    dtypes,
 )
 from jit.archive.portable import portable_function
 from jit.archive.source.body import Body, expression
@@ -61,7 +63,7 @@ def _call(body: Body, node: ast.Call, hint: Type | None) -> Operand:
         case Dotted(path=path):
             return call_path(body, path, args, kwargs, hint)
         case Context():
-            function.args = [_known(body, a) for a in args]
+            function.args = [_context_argument(body, a) for a in args]
             return body.literal(None)
     raise body.error(f"{describe(function)} cannot be called")
 
@@ -76,11 +78,14 @@ def _is_class(body: Body, function: Operand, node: ast.expr) -> bool:
     return isinstance(function, Dotted) and function.path.endswith(".__new__")
 
 
-def _known(body: Body, value: Value) -> Any:
-    node = value.node
-    if node is None or node.name != "prim::Constant":
-        raise body.error("a context manager takes constants here")
-    return node.attrs["value"]
+def _context_argument(body: Body, value: Value) -> Value:
+    """An int is the dtype of an autocast."""
+    if value.type != INT:
+        return value
+    code = constant_value(value)
+    if code is None:
+        raise body.error("a context manager takes a constant dtype")
+    return body.builder.const(dtypes.by_code(code), DTYPE)
 
 
 # what a path means --------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ from jit.archive.source.deferred import DeferredGraph
 from jit.archive.source.files import SourceFile, SourceFiles, spelled
 from jit.archive.source.literals import literal_value
 from jit.archive.source.upgrade import LATEST, VERSIONS, upgrades_file
+from jit.archive.source.values import context_type
 from jit.collector import paused
 
 # Importing these files registers their handlers.
@@ -63,7 +64,7 @@ class Pythons(Protocol):
 
     def script_class(self, definition: ClassDef) -> Any: ...
 
-    def context(self, name: str) -> Any: ...
+    def context(self, name: str) -> type | None: ...
 
     def exception(self, name: str) -> type[Exception]: ...
 
@@ -102,7 +103,11 @@ class ProgramReader:
             return ObjectType(name)
         if name not in self._types:
             self._types[name] = None
-            self._declare_class(name)
+            context = self.context(name)
+            if context is not None:
+                self._types[name] = context_type(context)
+            else:
+                self._declare_class(name)
         found = self._types[name]
         if found is None:
             raise ParseError(f"{name} is defined by itself")
@@ -146,7 +151,7 @@ class ProgramReader:
             raise ParseError(f"CONSTANTS.{name} is no constant")
         return self._constants(int(name[1:]))
 
-    def context(self, name: str) -> Any:
+    def context(self, name: str) -> type | None:
         """The context manager of torch that a qualified name stands for, or None."""
         return self._pythons.context(name)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ir import BOOL, STR, DictType, ListType, TensorType, TupleType, Type, Value
 from jit.archive.source.body import Body, erased, statement
 from jit.archive.source.files import spelled
-from jit.archive.source.values import Closure, Context, Operand, describe
+from jit.archive.source.values import Closure, Operand
 
 _ENDLESS = (1 << 63) - 1
 _MAX_COPIES = 256  # statements after an `if` that only some paths leave are read on each other path
@@ -156,21 +156,15 @@ def assign(body: Body, target: ast.expr, operand: Operand) -> None:
             case ast.Attribute(value=owner, attr=attr):
                 _set_attribute(body, body.value(owner), spelled(attr), operand)
             case ast.Subscript(value=owner, slice=index):
-                inputs = [body.value(owner), body.value(index), _value(body, operand)]
+                inputs = [body.value(owner), body.value(index), body.as_value(operand)]
                 body.call("aten::_set_item", inputs)
             case _:
                 raise body.error(f"{ast.unparse(target)[:80]!r} cannot be assigned to")
 
 
-def _value(body: Body, operand: Operand) -> Value:
-    if not isinstance(operand, Value):
-        raise body.error(f"expected a value, found {describe(operand)}")
-    return operand
-
-
 def _set_attribute(body: Body, owner: Value, name: str, operand: Operand) -> None:
     declared = body.field_type(owner, name)
-    value = _value(body, operand)
+    value = body.as_value(operand)
     if declared is not None:
         value = body.coerce(value, declared)
     body.node("prim::SetAttr", [owner, value], name=name)
@@ -178,7 +172,7 @@ def _set_attribute(body: Body, owner: Value, name: str, operand: Operand) -> Non
 
 def unpack(body: Body, operand: Operand, count: int) -> Sequence[Value]:
     """The elements of a tuple, or of a list that must have `count` of them."""
-    value = _value(body, operand)
+    value = body.as_value(operand)
     if isinstance(value.type, TupleType):
         if len(value.type.elements) != count:
             raise body.error(f"a {value.type} is unpacked into {count} names")
@@ -277,7 +271,7 @@ def _is_load(node: ast.Name) -> bool:
 def _with(body: Body, node: ast.With) -> None:
     managers = []
     for item in node.items:
-        manager = _manager(body, body.evaluate(item.context_expr))
+        manager = body.value(item.context_expr)
         managers.append(manager)
         entered = body.node("prim::Enter", [manager], [_entered_type(body, manager)]).output
         if item.optional_vars is not None:
@@ -286,16 +280,6 @@ def _with(body: Body, node: ast.With) -> None:
     if not body.is_dead:
         for manager in reversed(managers):
             body.node("prim::Exit", [manager])
-
-
-def _manager(body: Body, operand: Operand) -> Value:
-    if isinstance(operand, Context):
-        try:
-            made = operand.cls(*operand.args)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise body.error(str(error)) from None
-        return body.literal(made)
-    return _value(body, operand)
 
 
 def _entered_type(body: Body, manager: Value) -> Type:

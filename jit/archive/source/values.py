@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from ir import Value, field, record
+from ir import ObjectType, Value, field, record
 
 
 @record
@@ -32,13 +32,20 @@ class Closure:
 
 @record(frozen=False, eq=False)
 class Context:
-    """A context manager of torch, such as `no_grad`: made by the class and these arguments."""
+    """A context manager of torch, such as `no_grad`: made by the class and these arguments, each
+    time that the code runs.
+    """
 
-    cls: Any
-    args: list[Any] = field(default_factory=list)
+    cls: type
+    args: list[Value] = field(default_factory=list)
 
 
 Operand = Value | Dotted | BoundMethod | Closure | Context
+
+
+def context_type(cls: type) -> ObjectType:
+    """The type of a context manager of torch."""
+    return ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
 
 
 def constant_value(value: Value) -> Any:
