@@ -23,6 +23,9 @@ def _member_of(cls, value):
     raise ValueError(f"{value!r} is not a valid {cls.__name__}")
 
 
+_DATA = frozenset((int, float, str))
+
+
 def is_flag(cls: Any) -> bool:
     """Whether the members of a class are ints in archives."""
     return isinstance(cls, type) and issubclass(cls, enum.IntFlag)
@@ -48,12 +51,12 @@ def read_data(node: Node) -> None:
     for position, value in enumerate(node.inputs):
         definition = class_of(value.type)
         python = definition.python if definition is not None else None
-        if isinstance(python, enum.EnumMeta) and issubclass(python, int | float | str):
+        if isinstance(python, enum.EnumMeta) and not _DATA.isdisjoint(python.__mro__):
             node.replace(position, _value_of(Builder.before(node), value, python))
 
 
 def _value_of(builder: Builder, member: Value, cls: enum.EnumMeta) -> Value:
-    type_ = constant_of(next(iter(cls)).value)[1]  # type: ignore[attr-defined]
+    type_ = constant_of(next(iter(cls)).value)[1]
     return builder.node(lookup(f"prim::EnumValue.{type_}"), [member], [type_]).output
 
 

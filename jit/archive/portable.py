@@ -11,7 +11,6 @@ import collections
 import string
 import types
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -157,7 +156,6 @@ _RESTRICTED: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-@cache
 def has_method(cls: type, name: str) -> bool:
     """Whether archives may call a method of the objects of a class."""
     if issubclass(cls, torch.Tensor):

@@ -29,6 +29,7 @@ def find_method(cls: type, name: str) -> FunctionType | None:
 
 
 def _source(cls: Any, name: str) -> str | None:
+    owner = cls.__qualname__
     if name == "__ne__" and find_method(cls, "__eq__") is not None:
         return "def __ne__(self, other):\n    return not self == other\n"
     if not dataclasses.is_dataclass(cls) or not isinstance(getattr(cls, name, None), FunctionType):
@@ -46,7 +47,7 @@ def _source(cls: Any, name: str) -> str | None:
         shown = ", ".join(
             f"{f.name}={{self.{f.name}!r}}" for f in dataclasses.fields(cls) if f.repr
         )
-        return f'def __repr__(self):\n    return f"{cls.__qualname__}({shown})"\n'
+        return f'def __repr__(self):\n    return f"{owner}({shown})"\n'
     return None
 
 
