@@ -35,6 +35,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.archive.holdings",
         "jit.archive.inputs",
         "jit.archive.load",
+        "jit.archive.portable",
         "jit.archive.pythons",
         "jit.archive.tensors",
         "jit.archive.shell",
