@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -21,9 +21,11 @@ from ir.futures import Future
 from ir.literals import object_type, tuple_type, type_of_literal
 from ir.op import Effect, Op, Opaque
 from ir.ops.methods import METHODS
-from ir.schema import Schema, parse_schema
+from ir.schema import Schema, declared_schema
 
 R = TypeVar("R")
+
+_OPAQUE = Opaque()
 
 # Written to in training mode, which torch's schemas do not say.
 _RUNNING_STATISTICS = re.compile(r"Tensor\? (running_mean|running_var)\b")
@@ -62,7 +64,7 @@ _MEMORY_FORMATS = (
 def opaque_overloads(name: str) -> tuple[Op, ...]:
     """Torch's overloads of a name such as `aten::add`, in its order; empty for an unknown name."""
     schemas = torch._C._jit_get_schemas_for_operator(name)
-    return tuple(_opaque(parse_schema(_marked(name, str(schema)))) for schema in schemas)
+    return tuple(_Opaque(_marked(name, str(schema))) for schema in schemas)
 
 
 def _marked(name: str, text: str) -> str:
@@ -71,11 +73,20 @@ def _marked(name: str, text: str) -> str:
     return _RUNNING_STATISTICS.sub(r"Tensor(\1!)? \1", text)
 
 
-def _opaque(schema: Schema) -> Op:
-    python = (
-        None if any(_holds_tensor(a.type) for a in schema.arguments) else METHODS.get(schema.name)
-    )
-    return Op(schema, Opaque(), effect=_effect(schema), python=python)
+class _Opaque(Op):
+    """An overload of torch's; its schema is parsed when its columns are first asked for."""
+
+    def __init__(self, text: str) -> None:
+        vars(self).update(schema=declared_schema(text), rule=_OPAQUE, infer=None, inplace_of=None)
+
+    @cached_property
+    def effect(self) -> Effect:
+        return _effect(self.schema)
+
+    @cached_property
+    def python(self) -> Callable[..., Any] | None:
+        holds_tensor = any(_holds_tensor(a.type) for a in self.schema.arguments)
+        return None if holds_tensor else METHODS.get(self.schema.name)
 
 
 def _holds_tensor(type_: T.Type) -> bool:

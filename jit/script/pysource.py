@@ -11,6 +11,7 @@ import ast
 import inspect
 import linecache
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -113,19 +114,37 @@ class _Definition:
 @lru_cache(maxsize=512)
 def _read_code(definition: _Definition) -> FunctionSource:
     code = definition.code
-    linecache.checkcache(code.co_filename)
-    try:
-        lines = linecache.getlines(code.co_filename, definition.names)
-        lines = lines or inspect.findsource(code)[0]
-    except (OSError, TypeError) as error:
-        raise UnsupportedError(_no_source(code)) from error
+    lines = _file_lines(definition)
     if code.co_name == "<lambda>":
         return FunctionSource(_find_lambda(code, "".join(lines)), code.co_filename, code)
-    tree = _parse_definition(lines, code.co_firstlineno)
+    tree = _parse_definition(lines, code.co_firstlineno, _last_line(code))
     node = next(_definitions(tree, code), None)
     if node is None:
         raise UnsupportedError(_no_source(code))
     return FunctionSource(node, code.co_filename, code)
+
+
+def _file_lines(definition: _Definition) -> list[str]:
+    """All lines of the file that code is from."""
+    name = definition.code.co_filename
+    linecache.checkcache(name)
+    try:
+        return linecache.getlines(name, definition.names) or inspect.findsource(definition.code)[0]
+    except (OSError, TypeError) as error:
+        raise UnsupportedError(_no_source(definition.code)) from error
+
+
+def _last_line(code: CodeType) -> int:
+    """The last line that has instructions: the definition's last one, or one further up."""
+    return max(line for *_, line in code.co_lines() if line is not None)
+
+
+def has_text(fn: FunctionType, pattern: str) -> bool:
+    """Whether a pattern occurs in the text of a function, which is not parsed for that."""
+    code = fn.__code__
+    lines = _file_lines(_Definition(code, fn.__globals__))
+    text = "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
+    return re.search(pattern, text, re.MULTILINE) is not None
 
 
 def _no_source(code: CodeType) -> str:
@@ -135,15 +154,15 @@ def _no_source(code: CodeType) -> str:
     )
 
 
-def _parse_definition(lines: list[str], first: int) -> ast.Module:
-    """Parse the definition whose first line has the number `first`; an empty module where the text
-    is not what it was when the code was compiled.
+def _parse_definition(lines: list[str], first: int, last: int) -> ast.Module:
+    """Parse the definition on the lines from number `first` on, which has instructions up to line
+    `last`; an empty module where the text is not what it was when the code was compiled.
 
     It ends before a line that is indented no deeper. Such lines also stand in its strings and
     brackets, but what ends there does not parse; where there are many, the tokenizer finds the end.
     """
     text = lines[first - 1 :]
-    for end in islice(_ends(text), _ATTEMPTS):
+    for end in islice(_ends(text, last - first + 1), _ATTEMPTS):
         with suppress(SyntaxError):
             return _parse("".join(text[:end]), first)
     with suppress(SyntaxError):
@@ -151,10 +170,12 @@ def _parse_definition(lines: list[str], first: int) -> ast.Module:
     return ast.Module([], [])
 
 
-def _ends(lines: list[str]) -> Iterator[int]:
-    """Where the statement on the first line may end: before lines that are no deeper."""
+def _ends(lines: list[str], least: int) -> Iterator[int]:
+    """Where the statement on the first line may end, that has `least` lines or more: before lines
+    that are no deeper.
+    """
     margin = _indentation(lines[0]) if lines else 0
-    for number, line in enumerate(lines[1:], 1):
+    for number, line in enumerate(lines[least:], least):
         if _indentation(line) <= margin and not line.isspace() and line.lstrip()[0] != "#":
             yield number
     yield len(lines)

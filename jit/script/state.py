@@ -35,7 +35,7 @@ from ir import (
     erased_type_of,
 )
 from jit.script.annotate import evaluate_annotation, type_of_annotation
-from jit.script.pysource import read_function
+from jit.script.pysource import has_text, read_function
 
 Module = torch.nn.Module
 DECLARED = "_declared_types"
@@ -159,13 +159,16 @@ def _init_annotations(cls: type) -> Iterator[tuple[str, str]]:
     init = vars(cls).get("__init__")
     if not isinstance(init, FunctionType) or not init.__code__.co_varnames:
         return
+    owner = init.__code__.co_varnames[0]
     try:
+        if not has_text(init, rf"(^|[:;])[\s(]*{owner}\s*\.\s*\w+[\s)]*:"):
+            return
         node = read_function(init).node
     except CompileError:
         return  # made by exec: nothing is declared
     for statement in ast.walk(node):
         match statement:
             case ast.AnnAssign(
-                target=ast.Attribute(value=ast.Name(id=owner), attr=name), annotation=annotation
-            ) if owner == init.__code__.co_varnames[0]:
+                target=ast.Attribute(value=ast.Name(id=found), attr=name), annotation=annotation
+            ) if found == owner:
                 yield name, ast.unparse(annotation)
