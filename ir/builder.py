@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ir import types as T
-from ir.abstract import Known, evaluate, refined, tensors_in, type_of_abstract, unknown
+from ir.abstract import Known, evaluate, tensors_in, type_of_abstract, unknown
 from ir.dims import Sym
 from ir.dtypes import DType
 from ir.errors import TypeRuleError
@@ -156,7 +156,7 @@ class Builder:
         """Call an exact op on Values in the schema's order."""
         declared = [r.type for r in op.schema.returns] if declared is None else declared
         results = self._results(op, inputs, declared)
-        made = self.node(op, inputs, list(map(refined, results, declared)), None, span)
+        made = self.node(op, inputs, declared, None, span)
         for value, result in zip(made.outputs, results, strict=True):
             self.known.record(value, result)
         return made.output if len(made.outputs) == 1 else tuple(made.outputs)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from ir.dtypes import COMPILED, DType
@@ -257,12 +258,12 @@ class Op:
     python: Callable[..., Any] | None = None
     inplace_of: Op | None = None  # the functional row that this mutating twin computes
 
-    @property
+    @cached_property
     def name(self) -> str:
         """With namespace, without overload: `aten::add`."""
         return self.schema.name
 
-    @property
+    @cached_property
     def qualified(self) -> str:
         return self.schema.qualified
 

@@ -14,7 +14,7 @@ The result names sources, not values, so that the same choice serves graphs (`Bu
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -228,10 +228,6 @@ class _Try:
         self.level = level
         self.binding: Binding = {}
         self.used = 0  # positional arguments
-        types = [a.type for a in (*args, *kwargs.values())]
-        self.has_tensor = any(isinstance(t, T.TensorType) for t in types)
-        self.has_number = T.NUMBER in types
-        self.on_numbers = not any(isinstance(a.type, T.TensorType) for a in op.schema.arguments)
 
     def bind(self) -> Resolution | Misfit:
         sources: list[Source] = []
@@ -260,7 +256,7 @@ class _Try:
             if formal.name in self.kwargs:
                 return f"argument '{formal.name}' is given twice"
             given = self.args[self.used]
-            if self._takes_rest(position) and not _is_sequence(given.type):
+            if self.level and self._takes_rest(position) and not _is_sequence(given.type):
                 found = self._gather(formal.type, self.args[self.used :])
                 self.used = len(self.args)
             else:
@@ -281,8 +277,7 @@ class _Try:
         """Whether the parameter collects the remaining positional arguments: `x.view(2, 3)`."""
         formal, *following = self.op.schema.arguments[position:]
         return (
-            self.level >= Level.IMPLICIT
-            and isinstance(formal.type, T.ListType)
+            isinstance(formal.type, T.ListType)
             and formal.count is None
             and formal.type.element in (T.INT, T.TENSOR)
             and all(a.kwarg_only for a in following)
@@ -301,21 +296,25 @@ class _Try:
 
     def _is_too_loose(self, formal: Argument, source: Source, given: Actual) -> bool:
         """For an operator on numbers alone: a tensor is none, `Scalar` is for unknown types."""
-        if not self.on_numbers or self.level >= Level.LOOSE:
+        if not self.op.schema.is_on_numbers or self.level >= Level.LOOSE:
             return False
         if isinstance(given.type, T.TensorType):
             return isinstance(source, Converted)
-        if self.has_number:
+        if T.NUMBER in self._types():
             return formal.type != T.NUMBER and given.type == T.NUMBER and len(self.args) > 1
         return formal.type == T.NUMBER
+
+    def _types(self) -> Iterator[T.Type]:
+        """The types of all arguments."""
+        return (a.type for a in (*self.args, *self.kwargs.values()))
 
     def _is_number_as_tensor(self, formal: Argument, given: Actual) -> bool:
         return (
             self.level >= Level.EAGER
-            and self.has_tensor
             and formal.type == T.TENSOR
             and self.op.name in _NUMBERS_AS_TENSORS
             and given.type in T.SCALARS
+            and any(isinstance(t, T.TensorType) for t in self._types())
         )
 
     def _fit_type(self, formal: T.Type, given: Actual) -> Source | None:

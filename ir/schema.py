@@ -98,6 +98,11 @@ class Schema:
         return any(a.is_written for a in self.arguments)
 
     @cached_property
+    def is_on_numbers(self) -> bool:
+        """Whether no parameter is a tensor."""
+        return not any(isinstance(a.type, T.TensorType) for a in self.arguments)
+
+    @cached_property
     def returns_any(self) -> bool:
         """Whether nodes have any number of results: `-> ...`."""
         return self.text.endswith("-> ...")

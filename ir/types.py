@@ -122,15 +122,18 @@ def _dim(dim: Dim | None) -> str:
     return "*" if dim is None else str(dim)
 
 
-@record
+@record(eq=False)
 class Prim(Type):
-    """A type without parameters: int, float, bool, complex, number, str, NoneType, Device, Any
-    ..."""
+    """A type without parameters: int, float, bool, complex, number, str, NoneType, Device, Any ...
+    There is one of each."""
 
     name: str
 
     def __str__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _prim, (self.name,)
 
 
 TENSOR = TensorType()
@@ -145,13 +148,18 @@ DEVICE = Prim("Device")
 DTYPE = Prim("dtype")  # an int in TorchScript's text and archives
 LAYOUT = Prim("layout")
 MEMORY_FORMAT = Prim("memory_format")
-CODED = (DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE)  # constants of these are codes and names
 GENERATOR = Prim("Generator")
 ANY = Prim("Any")
 ENUM = Prim("AnyEnumType")  # any member of any enum, in schemas
 RANGE = Prim("range")
 SCALARS = (BOOL, INT, FLOAT, COMPLEX)  # by category
-CODED = (DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE)  # constants may hold TorchScript's codes and names
+CODED = frozenset((DTYPE, LAYOUT, MEMORY_FORMAT, DEVICE))
+"""Constants of these are TorchScript's codes and names."""
+_PRIMS = {type_.name: type_ for type_ in list(globals().values()) if isinstance(type_, Prim)}
+
+
+def _prim(name: str) -> Prim:
+    return _PRIMS[name]
 
 
 @record

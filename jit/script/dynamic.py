@@ -38,6 +38,7 @@ from jit.script.scope import merge_types
 from jit.script.values import Arguments, Operand
 
 _TOWER = (BOOL, INT, FLOAT, COMPLEX)
+_STANDARD = sys.stdlib_module_names - {"__main__"} | {"numpy"}
 _BITS = "&|^"
 
 
@@ -108,9 +109,7 @@ def is_standard(obj: Any) -> bool:
     module = getattr(obj, "__module__", None)
     if module is None and isinstance(obj, types.BuiltinMethodType | types.MethodType):
         module = type(obj.__self__).__module__
-    return isinstance(module, str) and module.partition(".")[0] in (
-        sys.stdlib_module_names - {"__main__"} | {"numpy"}
-    )
+    return isinstance(module, str) and module.partition(".")[0] in _STANDARD
 
 
 def call_on(frame: Frame, owner: Value, name: str, given: Arguments, result: Type = ANY) -> Value:

@@ -21,13 +21,18 @@ def prune(graph: Graph) -> None:
 
 def _prune_block(block: Block) -> None:
     for node in reversed(list(block.nodes)):
-        if node.name == "prim::If":
-            _prune_if(node)
-        _prune_inner(node)
-        while node.name == "prim::Loop" and _prune_loop(node):
-            _prune_inner(node)
+        if node.blocks:
+            _prune_structure(node)
         if _is_unused(node):
             node.erase()
+
+
+def _prune_structure(node: Node) -> None:
+    if node.name == "prim::If":
+        _prune_if(node)
+    _prune_inner(node)
+    while node.name == "prim::Loop" and _prune_loop(node):
+        _prune_inner(node)
 
 
 def _prune_inner(node: Node) -> None:
@@ -36,11 +41,13 @@ def _prune_inner(node: Node) -> None:
 
 
 def _is_unused(node: Node) -> bool:
-    if any(v.uses for v in node.outputs):
-        return False
-    if node.name in _STRUCTURE:
-        return not any(block.nodes for block in node.blocks) and not node.outputs
-    return bool(node.outputs) and node.op.is_pure and not node.blocks
+    for value in node.outputs:
+        if value.uses:
+            return False
+    if node.blocks:
+        is_empty = not any(block.nodes for block in node.blocks) and not node.outputs
+        return is_empty and node.name in _STRUCTURE
+    return bool(node.outputs) and node.op.is_pure
 
 
 def _prune_if(node: Node) -> None:

@@ -163,6 +163,8 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
         if spent and not _outlives(frame, name):
             if name in before:
                 after[name] = before[name]
+        elif (left := a.scope.get(name)) is b.scope.get(name) and left is not None:
+            after[name] = left
         else:
             merger.merge_name(name, after)
     for name in (*a.scope, *b.scope):
@@ -181,11 +183,8 @@ class _Merger:
     made: dict[tuple[Binding, Binding | None, bool], Value] = field(default_factory=dict)
 
     def merge_name(self, name: str, after: Scope) -> None:
-        """Decide what `name` means after the If."""
+        """Decide what `name`, which means two things, means after the If."""
         left, right = self.a.scope.get(name), self.b.scope.get(name)
-        if left is right and left is not None:
-            after[name] = left
-            return
         for branch, other in ((self.a, self.b), (self.b, self.a)):
             gone = branch.is_dead if _outlives(self.frame, name) else branch.is_spent
             if gone:
@@ -299,18 +298,18 @@ class _Merger:
         key = (left, right, a is self.a)
         if key not in self.made:
             for binding, branch in ((left, a), (right, b)):
-                with self.frame.inside(branch.block):
-                    branch.block.add_return(self._materialize(binding, type_))
+                branch.block.add_return(self._materialize(binding, type_, branch.block))
             self.made[key] = self.node.add_output(type_)
         return self.made[key]
 
-    def _materialize(self, binding: Binding | None, type_: Type) -> Value:
+    def _materialize(self, binding: Binding | None, type_: Type, block: Block) -> Value:
         if isinstance(binding, Value):
             return binding
-        if binding is None:
-            return self.frame.uninitialized(type_)
-        assert isinstance(binding, bool)
-        return self.frame.constant(binding)
+        with self.frame.inside(block):
+            if binding is None:
+                return self.frame.uninitialized(type_)
+            assert isinstance(binding, bool)
+            return self.frame.constant(binding)
 
     def _root(self, value: Value) -> Value:
         while value in self.frame.unit.refined:

@@ -30,6 +30,7 @@ _PLAIN = (
     torch.layout, torch.memory_format, torch.Size, range,
 )  # fmt: skip
 _NAMED = (type, types.BuiltinFunctionType, types.ModuleType, types.CodeType)
+_LEAVES = (*_PLAIN, *_NAMED, enum.Enum)
 _HOOKS = tuple(name for name in vars(Module()) if name.endswith(("_hooks", "_hooks_with_kwargs")))
 _REGISTERED = ("_parameters", "_buffers", "_modules")
 _KEPT = (COMPILED_HOOKS, DEPENDENTS, *_HOOKS, *_REGISTERED)
@@ -148,7 +149,7 @@ def is_part(value: Any) -> bool:
 def is_plain_object(value: Any) -> bool:
     """Whether an object is its class and what its dict says."""
     cls: Any = type(value)
-    if cls.__new__ is not object.__new__ or isinstance(value, (*_NAMED, enum.Enum)):
+    if cls.__new__ is not object.__new__ or isinstance(value, _LEAVES):
         return False
     return type(getattr(value, "__dict__", None)) is dict and not _has_slots(cls)
 
@@ -167,7 +168,7 @@ def reach(value: Any) -> list[Any] | None:
     pending, seen = [value], dict[int, Any]()
     while pending:
         found = pending.pop()
-        if id(found) in seen or isinstance(found, (*_PLAIN, *_NAMED, enum.Enum)):
+        if id(found) in seen or isinstance(found, _LEAVES):
             continue
         seen[id(found)] = found
         inside = _inside(found)
