@@ -41,6 +41,8 @@ def refined(abstract: Any, declared: T.Type) -> T.Type:
     """The type of an abstract value of a declared type. An empty container says nothing itself, nor
     does a code or name that stands for a value of torch's.
     """
+    if abstract is declared or (isinstance(abstract, Unknown) and abstract.type is declared):
+        return declared
     is_empty = isinstance(abstract, list | dict) and not abstract
     element = declared.element if isinstance(declared, T.ListType) else declared
     if is_empty or element in T.CODED:

@@ -60,14 +60,14 @@ class Node:
         span: Span | None = None,
     ) -> None:
         self.op = op
-        self.inputs: list[Value] = []
+        self.inputs: list[Value] = list(inputs)
         self.outputs: list[Value] = []
         self.attrs: dict[str, Any] = attrs or {}
         self.blocks: list[Block] = []
         self.span = span
         self.block: Block | None = None
-        for value in inputs:
-            self.add_input(value)
+        for position, value in enumerate(self.inputs):
+            value.uses.append((self, position))
         for type_ in types:
             self.add_output(type_)
 

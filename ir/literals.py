@@ -28,9 +28,14 @@ def object_type(value: object) -> T.Type:
     return T.ObjectType(f"{cls.__module__}.{cls.__qualname__}", cls)
 
 
+def scalar_type(value: object) -> T.Type | None:
+    """The type of a Python scalar, None for anything else."""
+    return _SCALARS.get(type(value))
+
+
 def type_of_literal(value: object, leaf: Callable[[object], T.Type] = object_type) -> T.Type:
     """The type of a Python value; `leaf` types what is not Python's own (tensors, devices ...)."""
-    known = _SCALARS.get(type(value))
+    known = scalar_type(value)
     if known is not None:
         return known
     match value:

@@ -246,7 +246,7 @@ class _Try:
         unexpected = [k for k in self.kwargs if k not in schema.index]
         if unexpected:
             return Misfit(f"there is no argument '{unexpected[0]}'", self.used)
-        returns = tuple(substitute(r.type, self.binding) for r in schema.returns)
+        returns = tuple(substitute(t, self.binding) for t in schema.result_types)
         return Resolution(self.op, tuple(sources), returns)
 
     def _source(self, position: int, formal: Argument) -> Source | str:

@@ -84,6 +84,11 @@ class Schema:
         return tuple(_parse_results(self.text.rpartition(_ARROW)[2]))
 
     @cached_property
+    def result_types(self) -> tuple[T.Type, ...]:
+        """The types of the results; a type variable as such."""
+        return tuple(r.type for r in self.returns)
+
+    @cached_property
     def is_vararg(self) -> bool:
         """Whether any number of inputs may follow the parameters: `(str self, ...)`."""
         return "...) ->" in self.text

@@ -18,7 +18,7 @@ from ir import dtypes, futures, registry
 from ir import types as T
 from ir.dtypes import DType
 from ir.futures import Future
-from ir.literals import object_type, tuple_type, type_of_literal
+from ir.literals import object_type, scalar_type, tuple_type, type_of_literal
 from ir.op import Effect, Op, Opaque
 from ir.ops.methods import METHODS
 from ir.schema import Schema, declared_schema
@@ -197,6 +197,9 @@ def to_torch_dtype(dtype: DType) -> torch.dtype:
 
 def constant_of(value: object) -> tuple[Any, T.Type]:
     """A torch or Python value as the IR keeps it in a constant, and its type."""
+    known = scalar_type(value)
+    if known is not None:
+        return value, known
     match value:
         case torch.dtype() if value in _FROM_TORCH:
             return _FROM_TORCH[value], T.DTYPE

@@ -40,6 +40,8 @@ def _bind_variable(variable: T.Type, found: T.Type, binding: Binding) -> bool:
 
 def substitute(type_: T.Type, binding: Binding) -> T.Type:
     """A type with its variables replaced; one that was not bound is Any."""
+    if isinstance(type_, T.TensorType | T.Prim):
+        return type_
     match type_:
         case T.TypeVar():
             return binding.get(type_, T.ANY)

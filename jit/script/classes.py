@@ -21,6 +21,7 @@ from jit.script.constants import lift
 from jit.script.dynamic import attribute_of
 from jit.script.frame import LIVE, OBJECT, Frame
 from jit.script.resolve import is_stable
+from jit.script.structure import class_attribute
 from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject, SuperOf, Unbound
 
 _PLAIN_SET = vars(object)["__setattr__"]  # a frozen dataclass has another one
@@ -37,7 +38,7 @@ def is_compiled_class(cls: type) -> bool:
     special = any(name in vars(c) for c in own for name in _SPECIAL) or any(
         "__setattr__" in vars(c) and has_source(vars(c)["__setattr__"]) for c in own
     )
-    init = _class_attribute(cls, "__init__")
+    init = class_attribute(cls, "__init__")
     return not special and (isinstance(init, FunctionType) or init is object.__init__)
 
 
@@ -46,7 +47,7 @@ def construct(frame: Frame, cls: type, given: Arguments) -> Operand:
     instance = Instance(cls, frame.unit.next_object())
     if dataclasses.is_dataclass(cls):
         _init_dataclass(frame, instance, given)
-    elif isinstance(_class_attribute(cls, "__init__"), FunctionType):
+    elif isinstance(class_attribute(cls, "__init__"), FunctionType):
         init = PyObject(cls.__init__, f"{cls.__name__}.__init__")  # type: ignore[misc]
         frame.unit.services.call(frame, init, Arguments([instance, *given.args], given.kwargs))
     elif given.args or given.kwargs:
@@ -91,12 +92,12 @@ def field_key(instance: Instance, name: str) -> str:
 def set_field(frame: Frame, instance: Instance, name: str, operand: Operand) -> None:
     """`instance.name = operand`."""
     live = live_object(frame, instance)
-    if live is None and _class_attribute(instance.cls, "__setattr__") is not _PLAIN_SET:
+    if live is None and class_attribute(instance.cls, "__setattr__") is not _PLAIN_SET:
         live = materialize_instance(frame, instance)
     if live is not None:
         frame.python(setattr, [live, frame.constant(name), frame.require(operand)], NONE)
         return
-    found = _class_attribute(instance.cls, name)
+    found = class_attribute(instance.cls, name)
     if isinstance(found, property):
         frame.call(PyObject(setter_of(frame, found, name), name), instance, operand)
         return
@@ -139,7 +140,7 @@ def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
         return binding if live is None else attribute_of(frame, live, name)
     if name == "__class__":
         return PyObject(instance.cls, instance.cls.__name__)
-    found = _class_attribute(instance.cls, name)
+    found = class_attribute(instance.cls, name)
     if isinstance(found, property) and found.fget is not None:
         return frame.call(PyObject(found.fget, name), instance)
     method = find_method(instance, name)
@@ -151,15 +152,11 @@ def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
     return lift(frame, getattr(instance.cls, name), f"{instance.cls.__name__}.{name}")
 
 
-def _class_attribute(cls: type, name: str) -> Any:
-    return next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
-
-
 def find_method(operand: Operand, name: str) -> Operand | None:
     """A method of an instance, bound; None when its class does not define it."""
     if not isinstance(operand, Instance):
         return None
-    found = _class_attribute(operand.cls, name)
+    found = class_attribute(operand.cls, name)
     if isinstance(found, staticmethod):
         return PyObject(found.__func__, name)
     if isinstance(found, classmethod):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,24 +47,22 @@ _ATOMS = (
     torch.Generator,
     torch.Tensor,
 )
+_STATIC = (types.FunctionType, types.MethodType, types.ModuleType, type, torch.nn.Module)
 UNKNOWN = object()
 
 
 def constant_of(operand: Operand) -> Any:
     """The Python value of a constant of the graph, `UNKNOWN` for anything else."""
-    if (
-        isinstance(operand, Value)
-        and operand.node is not None
-        and operand.node.name == "prim::Constant"
-    ):
-        return operand.node.attrs.get("value")
-    return UNKNOWN
+    node = operand.node if isinstance(operand, Value) else None
+    return node.attrs.get("value") if node and node.name == "prim::Constant" else UNKNOWN
 
 
 def lift(frame: Frame, obj: Any, name: str) -> Operand:
     """The operand that a live Python object stands for; plain data become constants, the rest
     stays static.
     """
+    if isinstance(obj, _STATIC):
+        return PyObject(obj, name)
     if obj is None or (isinstance(obj, _ATOMS) and not isinstance(obj, enum.Enum)):
         return frame.constant(obj)
     if isinstance(obj, np.generic):

@@ -19,8 +19,7 @@ compiling, otherwise bool values:
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -202,6 +201,21 @@ class Unit:
         return self.objects
 
 
+@record(frozen=False, eq=False)
+class _Aside:
+    """The position and the builder that a frame goes back to, at the end of `with`."""
+
+    frame: Frame
+    span: Span
+    builder: Builder
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        self.frame.span, self.frame.builder = self.span, self.builder
+
+
 class Frame:
     """One function under compilation. `caller_span` replaces the spans of library code by the
     user's call.
@@ -377,25 +391,16 @@ class Frame:
         """A value that no path reads."""
         return self.node("prim::Uninitialized", (), [type_]).output
 
-    @contextmanager
-    def inside(self, block: Block) -> Iterator[None]:
+    def inside(self, block: Block) -> _Aside:
         """Append nodes to `block` for a while."""
         outer, self.builder = self.builder, Builder(block, known=self.builder.known)
-        try:
-            yield
-        finally:
-            self.builder = outer
+        return _Aside(self, self.span, outer)
 
     # positions and errors
 
-    @contextmanager
-    def at(self, node: ast.AST) -> Iterator[None]:
-        """Give nodes and errors the position of `node`."""
-        outer = self._enter(node)
-        try:
-            yield
-        finally:
-            self.span = outer
+    def at(self, node: ast.AST) -> _Aside:
+        """Give nodes and errors the position of `node` for a while."""
+        return _Aside(self, self._enter(node), self.builder)
 
     def _enter(self, node: ast.AST) -> Span:
         """Move to the position of `node`; gives the one before."""
@@ -446,7 +451,8 @@ class Frame:
         assert not isinstance(binding, bool)
         if isinstance(binding, Unbound):
             raise CompileError(f"{name!r} cannot be read here: {binding.reason}", self.span)
-        self.unit.services.check_bound(self, name)
+        if f"{name}?" in self.scope:
+            self.unit.services.check_bound(self, name)
         return binding
 
     def capture(self, operand: Operand, holder: object, name: str) -> Operand:

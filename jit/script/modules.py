@@ -28,7 +28,7 @@ from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.scope import conditional, raise_exception
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
-from jit.script.structure import is_own
+from jit.script.structure import class_attribute, is_own
 from jit.script.values import (
     Arguments,
     ChoiceOf,
@@ -64,7 +64,7 @@ def live_object(frame: Frame, obj: Any) -> Value:
 
 def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
     """An attribute of an object known while compiling."""
-    found = next((vars(c)[name] for c in type(owner.obj).__mro__ if name in vars(c)), None)
+    found = class_attribute(type(owner.obj), name)
     if isinstance(found, property) and isinstance(found.fget, FunctionType):
         return frame.unit.services.call_function(frame, found.fget, Arguments([owner], {}))
     try:
@@ -84,7 +84,7 @@ def read_attribute(obj: Any, name: str) -> Any:
     """An attribute as the source has it: a method that is compiled for calls from Python stands
     for its function.
     """
-    found = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), None)
+    found = class_attribute(type(obj), name)
     if isinstance(found, CompiledMethod) and found.source and found.is_in_force(obj):
         return MethodType(found.source, obj)
     return getattr(obj, name)

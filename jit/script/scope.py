@@ -157,19 +157,19 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
         return
     after: Scope = {DEAD: False}
     merger = _Merger(frame, node, before, a, b)
-    names = [n for n in dict.fromkeys((*a.scope, *b.scope)) if n != DEAD]
     spent = a.is_spent and b.is_spent
-    for name in names:
+    for name in dict.fromkeys((*a.scope, *b.scope)):
         if spent and not _outlives(frame, name):
             if name in before:
                 after[name] = before[name]
         elif (left := a.scope.get(name)) is b.scope.get(name) and left is not None:
             after[name] = left
-        else:
+        elif name != DEAD:
             merger.merge_name(name, after)
-    for name in (*a.scope, *b.scope):
-        if name.endswith(LIVE) and name not in after:  # became an object while merging
-            after[name] = Unbound("it left compiled code on one path only")
+    if frame.unit.objects:
+        for name in (*a.scope, *b.scope):
+            if name.endswith(LIVE) and name not in after:  # became an object while merging
+                after[name] = Unbound("it left compiled code on one path only")
     frame.scope = after
 
 
@@ -319,7 +319,7 @@ class _Merger:
 
 def check_bound(frame: Frame, name: str) -> None:
     """Test the flag of a variable that some paths do not bind."""
-    flag = frame.scope.get(f"{name}?", True)
+    flag = frame.scope[f"{name}?"]
     if not isinstance(flag, Value):
         return
     message = f"cannot access local variable '{name}' where it is not associated with a value"

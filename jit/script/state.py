@@ -130,18 +130,20 @@ def annotation_of(obj: Any, name: str) -> Any:
     given = getattr(obj, "__dict__", {}).get(DECLARED, {})
     if name in given:
         return given[name]
-    for cls in type(obj).__mro__:
-        if cls not in (object, Module) and name in (found := _annotations(cls)):
-            return found[name]
-    return None
+    return _annotations(type(obj)).get(name)
 
 
 def _annotations(cls: type) -> dict[str, Any]:
-    """Annotations of a class's own body and of its `__init__`'s assignments to self."""
+    """Annotations of a class's body and of its `__init__`'s assignments to self, and those of its
+    bases.
+    """
     found = _ANNOTATIONS.get(cls)
     if found is None:
-        pairs = [*inspect.get_annotations(cls).items(), *_init_annotations(cls)]
-        found = _ANNOTATIONS[cls] = {name: _evaluated(cls, a) for name, a in pairs}
+        found = _ANNOTATIONS[cls] = {}
+        for base in reversed(cls.__mro__):
+            if base not in (object, Module):
+                pairs = [*inspect.get_annotations(base).items(), *_init_annotations(base)]
+                found.update((name, _evaluated(base, a)) for name, a in pairs)
     return found
 
 

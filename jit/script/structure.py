@@ -205,6 +205,14 @@ def _is_filled(cell: types.CellType) -> bool:
         return False
 
 
+def class_attribute(cls: type, name: str, default: Any = None) -> Any:
+    """What a class or one of its bases has under a name, as it is."""
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return default
+
+
 def is_own(obj: Any, name: str, value: Any) -> bool:
     """Whether an attribute that was read is a matter of an object's structure: its own, or one of
     its class that leads nowhere.
@@ -217,6 +225,6 @@ def is_own(obj: Any, name: str, value: Any) -> bool:
         return True
     if isinstance(value, types.MethodType):
         return value.__self__ is obj or value.__self__ is type(obj)
-    of_class = next((vars(c)[name] for c in type(obj).__mro__ if name in vars(c)), _Identity)
+    of_class = class_attribute(type(obj), name, _Identity)
     is_static = isinstance(of_class, staticmethod) and of_class.__func__ is value
     return (of_class is value or is_static) and is_inert(value)
