@@ -143,9 +143,7 @@ def resolve(
     key = (name, tuple(map(_shape, args)), tuple((k, _shape(a)) for k, a in named.items()))
     choice = _choices.get(key)
     if choice is not None and choice.among is known:
-        result = bind(choice.op, args, named, choice.level)
-        assert isinstance(result, Resolution)
-        return result
+        return choice.resolution(args, named)
     candidates = [op for op in known if not overload or op.qualified == name]
     if not candidates:
         raise TypeMismatch(f"no operator is called {name}", span)
@@ -155,7 +153,7 @@ def resolve(
         for op in candidates:
             result = bind(op, args, named, level)
             if isinstance(result, Resolution):
-                _remember(key, _Choice(known, op, level))
+                _remember(key, _Choice(known, op, level, _origins(result, args, named)))
                 return result
             misfits.append((result, op))
     raise TypeMismatch(_explain(name, args, named, misfits), span)
@@ -164,11 +162,43 @@ def resolve(
 # choices made before ------------------------------------------------------------------------------
 @record
 class _Choice:
-    """The first overload, of those that a name had then, and the level at which it fits."""
+    """The first overload, of those that a name had then, and the level at which it fits. Where that
+    takes arguments as they are, `origins` has the position, name or default of each input.
+    """
 
     among: Sequence[Op]
     op: Op
     level: Level
+    origins: tuple[tuple[int | str | Fixed, ...], tuple[T.Type, ...]] | None
+
+    def resolution(self, args: Sequence[Actual], kwargs: Mapping[str, Actual]) -> Resolution:
+        """The same choice for other arguments of the same shapes."""
+        if self.origins is None:
+            result = bind(self.op, args, kwargs, self.level)
+            assert isinstance(result, Resolution)
+            return result
+        origins, returns = self.origins
+        inputs = [
+            o if isinstance(o, Fixed) else Given(kwargs[o] if isinstance(o, str) else args[o])
+            for o in origins
+        ]
+        return Resolution(self.op, tuple(inputs), returns)
+
+
+def _origins(
+    result: Resolution, args: Sequence[Actual], kwargs: Mapping[str, Actual]
+) -> tuple[tuple[int | str | Fixed, ...], tuple[T.Type, ...]] | None:
+    """Where inputs come from; None when one is made of its argument."""
+    places: dict[int, int | str] = {id(a): i for i, a in enumerate(args)}
+    places.update((id(a), name) for name, a in kwargs.items())
+    found: list[int | str | Fixed] = []
+    for source in result.inputs:
+        if isinstance(source, Given):
+            found.append(places.pop(id(source.actual)))
+        elif isinstance(source, Fixed):
+            found.append(source)
+    is_plain = len(found) == len(result.inputs) and not places
+    return (tuple(found), result.returns) if is_plain else None
 
 
 _MOST_CHOICES = 4096
