@@ -4,7 +4,8 @@
         = softmax(query key' * scale + mask) value
 
 This operator exists in plans only: `codegen.attention` puts it in the place of attention, called
-or written out. Operands whose rows are contiguous are read where they are, others copied.
+or written out, and what is called back has torch's operators again (`spell_out`). Operands whose
+rows are contiguous are read where they are, others copied.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from codegen.placing import Placing
 from codegen.range_call import Body, address, call_range
 from codegen.target import host
 from ir import (
+    NONE,
+    Builder,
     Dim,
+    Graph,
     Node,
     Op,
     Structured,
@@ -41,6 +45,26 @@ ATTEND = Op(
     ),
     Structured(),
 )
+
+
+def spell_out(graph: Graph) -> None:
+    """Torch's operators in the place of attention."""
+    for node in list(graph.walk()):
+        if node.op is not ATTEND:
+            continue
+        b = Builder.before(node)
+        query, key, value, mask = node.inputs[:4]
+        scale, is_causal, is_safe = (v.node.attrs["value"] for v in node.inputs[4:] if v.node)
+        if is_safe:
+            result = b.scaled_dot_product_attention(
+                query, key, value, mask, 0.0, is_causal, scale=scale
+            )
+        else:
+            scores = b.mul(b.matmul(query, b.transpose(key, -2, -1)), scale)
+            scores = scores if mask.type == NONE else b.add(scores, mask)
+            result = b.matmul(b.softmax(scores, -1), value)
+        node.output.replace_all_uses_with(result)
+        node.erase()
 
 
 @record

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from codegen.attend import spell_out
 from codegen.fusible import REGISTERS
 from codegen.operands import Known
 from codegen.partition import Callback
@@ -74,6 +75,9 @@ def outline(callback: Callback, known: Known, compile_later: Compile | None = No
     for node in callback.nodes:
         graph.block.append(copy_node(node, env))
     found = [env[v] for v in results]
+    graph.block.set_returns(found)
+    spell_out(graph)
+    found = list(graph.block.returns)
     is_part = callback.resumes and results and all(map(_is_plain, arguments))
     if is_part and compile_later is not None:
         if len(found) > 1:
@@ -82,7 +86,6 @@ def outline(callback: Callback, known: Known, compile_later: Compile | None = No
         graph.block.set_returns(found)
         _forget_types(graph.block)
         return Outlined(compile_later(graph), arguments, results, is_part=True)
-    graph.block.set_returns(found)
     return Outlined(Interpreter(graph).function, arguments, results)
 
 

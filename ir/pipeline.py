@@ -8,6 +8,7 @@
                             │  unpack         what these branches have handed on
                             │  unroll         loops of few iterations over tensors
                             │  gather         lists that are only joined become the join's memory
+                            │  unpack         lists composed of those that are known now
                             │  widen          products with each row of a tensor become one product
                             │  functionalize  in-place ops on memory of our own become values
                             │  decompose      composite rows
@@ -86,6 +87,7 @@ PIPELINE = tuple(PASSES[name] for name in (
     "unpack",
     "unroll",
     "gather",
+    "unpack",
     "widen",
     "functionalize",
     "decompose",

@@ -49,6 +49,21 @@ def is_channels_last(layout: Layout) -> bool:
     return len(layout.dims) == 4 and is_ordered(layout, (1, 3, 2, 0))
 
 
+def suggests_channels_last(layout: Layout) -> bool:
+    """Whether torch's operators take an image for channels-last: the strides of its dims of size 1,
+    too, have to be in that order.
+    """
+    if not is_channels_last(layout):
+        return False
+    least: Dim = 0
+    for k in (1, 3, 2, 0):
+        size, stride = layout.dims[k], layout.strides[k]
+        if stride < least or (k == 0 and least == layout.strides[1]):
+            return False
+        least = stride if isinstance(size, int) and size == 1 else stride * size
+    return True
+
+
 def is_dense(layout: Layout) -> bool:
     """Every element of the storage range is used exactly once, in some order of dims."""
     if len(layout.dims) == 1:

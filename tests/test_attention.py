@@ -15,10 +15,11 @@ from torch import Tensor
 
 import jit
 from codegen import attention, gemm
+from codegen.attend import ATTEND, spell_out
 from codegen.attention_units import KEYS, Form
 from codegen.engine import compile_object
 from codegen.target import Target, describe, host
-from ir import dtypes
+from ir import TENSOR, Builder, Graph, Interpreter, dtypes
 
 # batch, queries, keys, features, width of the values
 SIZES: list[tuple[tuple[int, ...], int, int, int, int]] = [
@@ -201,3 +202,21 @@ def test_other_machines(machine: Target, mask: str) -> None:
         module = gemm.module_of(name, machine)
         assert [f.name for f in module.functions if not f.is_declaration] == [name]
         assert compile_object(str(module), machine)
+
+
+@pytest.mark.parametrize("is_safe", [False, True])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_what_is_called_back_is_torchs(is_masked: bool, is_safe: bool) -> None:
+    graph = Graph("part")
+    b = Builder(graph.block)
+    operands = [graph.block.add_param(TENSOR) for _ in range(4)]
+    mask = operands[3] if is_masked else b.const(None)
+    constants = [b.const(x) for x in (0.5, False, is_safe)]
+    made = b.node(ATTEND, [*operands[:3], mask, *constants], [TENSOR])
+    graph.block.set_returns(made.outputs)
+    spell_out(graph)
+    q, k, v, mask = *(torch.randn(2, 3, n, 8) for n in (4, 7, 7)), torch.randn(4, 7)
+    found = Interpreter(graph).run(q, k, v, mask)
+    given = mask if is_masked else None
+    wanted = F.scaled_dot_product_attention(q, k, v, given, scale=0.5)
+    torch.testing.assert_close(found, wanted)

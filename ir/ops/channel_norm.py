@@ -12,8 +12,8 @@ from ir.dims import product
 from ir.ops.cast import convert, row_major, widen
 from ir.ops.factory import FLOATS, Tensor, composite
 from ir.ops.norm import has_elements, is_constant, is_float
-from ir.strides import Layout, is_channels_last, is_contiguous
-from ir.typerules import filled, is_known, like
+from ir.strides import Layout, is_channels_last, is_contiguous, pointwise_strides
+from ir.typerules import filled, is_known
 from ir.types import TENSOR, TensorType
 
 _STATISTICS = "Tensor(a!)? running_mean, Tensor(b!)? running_var"
@@ -80,8 +80,10 @@ def _batch_norm_type(input: TensorType, weight: TensorType | None, bias: TensorT
     strides = input.strides
     if strides is None or None in strides:
         return TENSOR
-    is_kept = is_channels_last(Layout(input.shape, strides))  # type: ignore[arg-type]
-    return like(input) if is_kept else filled(input.shape, input.dtype)
+    layout = Layout(input.shape, strides)  # type: ignore[arg-type]
+    if not is_channels_last(layout):
+        return filled(input.shape, input.dtype)
+    return input.with_(strides=pointwise_strides(input.shape, [layout]))
 
 
 def _group_norm(b: Any, x: Tensor, num_groups: Any, weight: Tensor | None, bias: Tensor | None,

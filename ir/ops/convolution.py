@@ -17,7 +17,7 @@ from typing import Any
 from ir.dims import Dim
 from ir.dtypes import int64
 from ir.ops.factory import FLOATS, structured
-from ir.strides import Layout, is_channels_last, is_contiguous
+from ir.strides import Layout, is_channels_last, is_contiguous, suggests_channels_last
 from ir.typerules import fail, filled, is_known
 from ir.types import TENSOR, TensorType
 
@@ -37,9 +37,11 @@ def _result(dims: tuple[Dim, ...], *operands: TensorType) -> TensorType:
     if all(x is not None and is_contiguous(x) for x in layouts):
         return filled(dims, operands[0].dtype)
     first = layouts[0]
-    if first is not None and is_channels_last(first) and len(dims) == 4:
+    if first is None or not is_channels_last(first) or len(dims) != 4:
+        return TENSOR
+    if suggests_channels_last(first):
         return _channels_last(dims, operands[0])
-    return TENSOR
+    return filled(dims, operands[0].dtype)
 
 
 def _channels_last(dims: tuple[Dim, ...], like: TensorType) -> TensorType:

@@ -55,6 +55,7 @@ def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any
         "__doc__": cls.__doc__,
         "__wrapped__": module,
         "_jit_parts": {},
+        "_jit_is_part": False,
     }
     made: Any = object.__new__(type(cls.__name__, (CompiledModule, cls), own))
     object.__setattr__(made, "__dict__", vars(module))
@@ -73,6 +74,10 @@ class CompiledModule(Module):
     """The module that this one was made from."""
     _jit_parts: ClassVar[dict[str, CompiledModule]]
     """What stands in place of submodules, by name, when they are compiled and not this forward."""
+    _jit_is_part: ClassVar[bool]
+    """Whether it stands in place of a submodule itself: then so do those of its submodules that a
+    forward outside calls past this one's.
+    """
     _jit_forward: ClassVar[Any]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -121,7 +126,12 @@ class CompiledModule(Module):
     def __getattr__(self, name: str) -> Any:
         if name in self._jit_parts:
             return self._modules[name]
-        return super().__getattr__(name)
+        found = super().__getattr__(name)
+        if self._jit_is_part and isinstance(found, Module):
+            part = _compiled_part(found, self._jit_forward.executor.config)
+            if part is not None:
+                return self._jit_parts.setdefault(name, part)
+        return found
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         forward = self._jit_forward
@@ -231,22 +241,28 @@ def _with_cell(function: FunctionType, old: CellType, new: CellType) -> Function
 
 
 def _compiled_parts(module: Module, config: Config) -> Iterator[tuple[str, CompiledModule]]:
-    """The submodules worth compiling, by name: those in containers, which have no forward, too;
-    not torch's own single operators, which eager serves as well.
-    """
+    """The submodules worth compiling, by name."""
     for name, child in vars(module)["_modules"].items():
-        if child is None:
-            continue
-        if type(child).forward is Module.forward:
-            parts = dict(_compiled_parts(child, config))
-            if parts:
-                container = compiled_module(child, config)
-                container._jit_parts.update(parts)
-                yield name, container
-        elif any(child.children()) or not type(child).__module__.startswith("torch.nn."):
-            made = compiled_module(child, config)
-            if isinstance(made, CompiledModule):
-                yield name, made
+        part = _compiled_part(child, config) if child is not None else None
+        if part is not None:
+            yield name, part
+
+
+def _compiled_part(module: Module, config: Config) -> CompiledModule | None:
+    """What stands in place of a submodule: one with its forward compiled; a container, which has no
+    forward, with its parts; nothing for torch's own single operators, which eager serves as well.
+    """
+    is_container = type(module).forward is Module.forward
+    is_operator = type(module).__module__.startswith("torch.nn.") and not any(module.children())
+    parts = dict(_compiled_parts(module, config)) if is_container else {}
+    if not parts if is_container else is_operator:
+        return None
+    made = compiled_module(module, config)
+    if not isinstance(made, CompiledModule):
+        return None
+    made._jit_parts.update(parts)
+    type(made)._jit_is_part = not is_container
+    return made
 
 
 def _forwards(module: CompiledModule, prefix: str = "") -> Iterator[tuple[str, Forward]]:

@@ -1,8 +1,8 @@
 """Rules of `jit`'s own names and of torch.jit's, which mean the same: what is known while
 compiling, typed expressions, tasks.
 
-`is_scripting()` is True in compiled code and `is_tracing()` False, so the branches behind them are
-decided while compiling.
+`is_scripting()` is True in compiled code, `is_tracing()` and what asks for torch's other compiler
+False, so the branches behind them are decided while compiling.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ def _is_scripting(frame: Frame, given: Arguments) -> Operand:
     return frame.constant(not frame.source.file.endswith("parametrize.py"))
 
 
-@rule(is_tracing, torch.jit._trace.is_tracing)
+@rule(
+    is_tracing,
+    torch.jit._trace.is_tracing,
+    torch.compiler.is_compiling,
+    torch.compiler.is_dynamo_compiling,
+    torch.compiler.is_exporting,
+)
 def _is_tracing(frame: Frame, given: Arguments) -> Operand:
     return frame.constant(False)
 

@@ -16,7 +16,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir import ANY, BOOL, STR, Block, DictType, Graph, ObjectType, TensorType, Type, Value
+from ir import ANY, BOOL, STR, Block, DictType, Graph, Node, ObjectType, TensorType, Type, Value
 from jit.script.expressions import spread
 from jit.script.frame import (
     DEAD,
@@ -182,7 +182,9 @@ def _raise_again(frame: Frame) -> None:
 
 
 def attempt(frame: Frame, body: Body, completed: Body, failed: Handler) -> None:
-    """Run `body`; then `completed` where it came to its end, `failed` with its exception."""
+    """Run `body`; then `completed` where it came to its end, `failed` with its exception. There is
+    no such path where all of the body is decided while compiling.
+    """
     before = frame.scope
     watch = _watch(frame)
     branch = Branch(Block(), dict(before))
@@ -191,6 +193,9 @@ def attempt(frame: Frame, body: Body, completed: Body, failed: Handler) -> None:
         extend_branch(frame, branch, body)
     finally:
         frame.unit.watches.pop()
+    if _is_certain(branch.block, watch.cells):
+        _unwrap(frame, branch, completed)
+        return
     made, exported = _exports(branch.block, before, branch.scope)
     inputs = _outline(frame, branch.block)
     for value in made:
@@ -215,6 +220,29 @@ def attempt(frame: Frame, body: Body, completed: Body, failed: Handler) -> None:
         failed(error)
 
     conditional(frame, ok, then, orelse)
+
+
+def _is_certain(block: Block, cells: Value) -> bool:
+    """Whether nothing of a body runs, so that nothing is raised: it is decided while compiling."""
+    return all(_is_made_before(n) or n.inputs[:1] == [cells] for n in block.nodes)
+
+
+def _is_made_before(node: Node) -> bool:
+    """Whether a node is a constant, or the cells of a body that was decided, too."""
+    return node.name in ("prim::Constant", "prim::DictConstruct") and not node.inputs
+
+
+def _unwrap(frame: Frame, branch: Branch, completed: Body) -> None:
+    """Go on with what a body has decided."""
+    for node in list(branch.block.nodes):
+        if _is_made_before(node):
+            frame.builder.block.append(node)
+        else:
+            node.erase()
+    frame.scope.clear()
+    frame.scope.update(branch.scope)
+    if frame.scope[DEAD] is not True:
+        completed()
 
 
 def _watch(frame: Frame) -> Watch:

@@ -117,6 +117,32 @@ def test_parts_of_a_refused_forward_are_compiled() -> None:
     assert all(jit.stats(part).native for part in parts.values())
 
 
+class Reaching(nn.Module):
+    """A forward outside the language, which calls what its submodule holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Refused()
+
+    def forward(self, x: Tensor) -> Tensor:
+        class Local:
+            pass
+
+        return self.inner.layers[1](self.inner.layers[0](x))
+
+
+def test_parts_of_parts_are_compiled_when_a_forward_reaches_for_them() -> None:
+    eager = Reaching().eval().requires_grad_(False)
+    module = jit.jit(eager)
+    with pytest.warns(jit.JitWarning, match="runs in eager mode"):
+        module(X)
+    for _ in range(3):
+        torch.testing.assert_close(module(X), eager(X))
+    parts = module.forward.parts  # type: ignore[operator, union-attr]
+    assert jit.stats(parts["inner"].parts["layers.0"]).native
+    assert type(eager.inner.layers[0]) is Net
+
+
 def test_parts_are_left_alone_where_the_whole_compiles(module: Net) -> None:
     assert not getattr(module.forward, "parts", {}) and type(module.fc) is nn.Linear
 

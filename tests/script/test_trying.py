@@ -123,6 +123,33 @@ def finally_returns(n: int) -> int:
         n = 100
 
 
+def is_compiling() -> bool:
+    try:
+        import torch.compiler
+
+        return torch.compiler.is_compiling()
+    except ImportError:
+        return False
+
+
+def decided(n: int) -> tuple[int, int, str]:
+    """Bodies of which nothing is left to run."""
+    kind = "none"
+    try:
+        k = 3
+        kind = "some"
+    except ValueError:
+        k = 4
+    finally:
+        k = k + n
+    try:
+        if is_compiling():
+            return n, n, kind
+    finally:
+        n += 1
+    return k, n, kind
+
+
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (divides, (0,)),
     (divides, (2,)),
@@ -142,6 +169,7 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (shapes, (torch.ones(2), torch.ones(2))),
     (finally_returns, (0,)),
     (finally_returns, (1,)),
+    (decided, (2,)),
 ]
 
 
@@ -168,3 +196,7 @@ def test_agrees_behind_plans(fn: Callable[..., Any], args: tuple[Any, ...]) -> N
                 if isinstance(wanted, torch.Tensor)
                 else (found == wanted)
             )
+
+
+def test_a_body_that_is_decided_needs_no_try() -> None:
+    assert "prim::Try" not in str(jit.script(decided).graph)
