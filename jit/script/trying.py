@@ -16,7 +16,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ir import ANY, BOOL, STR, Block, DictType, Graph, Node, ObjectType, TensorType, Type, Value
+from ir import ANY, BOOL, STR, Block, DictType, Graph, ObjectType, TensorType, Type, Value
 from jit.script.expressions import spread
 from jit.script.frame import (
     DEAD,
@@ -193,8 +193,8 @@ def attempt(frame: Frame, body: Body, completed: Body, failed: Handler) -> None:
         extend_branch(frame, branch, body)
     finally:
         frame.unit.watches.pop()
-    if _is_certain(branch.block, watch.cells):
-        _unwrap(frame, branch, completed)
+    if _is_certain(frame, branch.block, watch):
+        _unwrap(frame, branch, watch, completed)
         return
     made, exported = _exports(branch.block, before, branch.scope)
     inputs = _outline(frame, branch.block)
@@ -222,23 +222,24 @@ def attempt(frame: Frame, body: Body, completed: Body, failed: Handler) -> None:
     conditional(frame, ok, then, orelse)
 
 
-def _is_certain(block: Block, cells: Value) -> bool:
+def _is_certain(frame: Frame, block: Block, watch: Watch) -> bool:
     """Whether nothing of a body runs, so that nothing is raised: it is decided while compiling."""
-    return all(_is_made_before(n) or n.inputs[:1] == [cells] for n in block.nodes)
+    cells = {w.cells for w in (watch, *frame.unit.watches)}
+    return all(
+        node.inputs[0] in cells
+        if node.inputs
+        else node.name in ("prim::Constant", "prim::DictConstruct")
+        for node in block.nodes
+    )
 
 
-def _is_made_before(node: Node) -> bool:
-    """Whether a node is a constant, or the cells of a body that was decided, too."""
-    return node.name in ("prim::Constant", "prim::DictConstruct") and not node.inputs
-
-
-def _unwrap(frame: Frame, branch: Branch, completed: Body) -> None:
+def _unwrap(frame: Frame, branch: Branch, watch: Watch, completed: Body) -> None:
     """Go on with what a body has decided."""
     for node in list(branch.block.nodes):
-        if _is_made_before(node):
-            frame.builder.block.append(node)
-        else:
+        if node.inputs[:1] == [watch.cells]:
             node.erase()
+        else:
+            frame.builder.block.append(node)
     frame.scope.clear()
     frame.scope.update(branch.scope)
     if frame.scope[DEAD] is not True:
