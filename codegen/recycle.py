@@ -31,9 +31,9 @@ from codegen.torch_abi import (
     TensorLayout,
 )
 
-SETS = 64
+SETS = 32
 WAYS = 2
-LIMIT = 64 << 10  # bytes of a result
+LIMIT = 512 << 10  # bytes of a result
 
 _MAKE = """
 define internal ptr @make(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %bytes,

@@ -12,6 +12,7 @@
                             │  widen          products with each row of a tensor become one product
                             │  functionalize  in-place ops on memory of our own become values
                             │  decompose      composite rows
+                            │  unpack         lists that these gave
                             │  fold, rules    algebra that is exact
                             │  cse, licm      repeated and loop-invariant work
                             ▼  dce            what nothing needs
@@ -91,6 +92,7 @@ PIPELINE = tuple(PASSES[name] for name in (
     "widen",
     "functionalize",
     "decompose",
+    "unpack",
     "fold",
     "rules",
     "cse",

@@ -121,6 +121,58 @@ def test_cosine_similarity() -> None:
     assert jit.stats(native).native >= 3
 
 
+LOSSES = [F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_losses_are_native(loss: Callable[..., torch.Tensor], reduction: str) -> None:
+    native = jit.jit(lambda x, y: loss(x, y, reduction=reduction))
+    x, y = torch.randn(7, 33), torch.randn(7, 33)
+    for _ in range(3):
+        torch.testing.assert_close(native(x, y), loss(x, y, reduction=reduction))
+    assert "called back" not in str(jit.explain(native))
+
+
+def stretched(x: torch.Tensor, y: torch.Tensor, z: torch.Tensor) -> list[torch.Tensor]:
+    a, b, c = torch.broadcast_tensors(x, y, z)
+    return [a * b + c, a]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ((3, 4), (4,), (3, 1)),
+        ((3, 1), (1, 4), ()),
+        ((4,), (3, 4), (3, 4)),
+        ((2, 1, 4), (1,), (3, 1)),
+    ],
+)
+def test_broadcast_tensors(sizes: tuple[tuple[int, ...], ...]) -> None:
+    native = jit.jit(stretched)
+    tensors = [torch.randn(size) for size in sizes]
+    for _ in range(3):
+        got, expected = native(*tensors), stretched(*tensors)
+        torch.testing.assert_close(got, expected)
+        assert got[1].stride() == expected[1].stride()
+        assert (got[1] is tensors[0]) == (expected[1] is tensors[0])
+    assert "called back" not in str(jit.explain(native))
+    with pytest.raises(RuntimeError, match="must match"):
+        native(torch.randn(3), torch.randn(4), tensors[2])
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str
+)
+def test_rms_norm_of_small_values(dtype: torch.dtype) -> None:
+    """Without eps, what keeps it from dividing by nothing is that of the dtype it computes in."""
+    native = jit.jit(lambda x, w: F.rms_norm(x, (24,), w))
+    x, w = torch.randn(5, 24).to(dtype) * 1e-4, torch.randn(24).to(dtype)
+    for _ in range(3):
+        torch.testing.assert_close(native(x, w), F.rms_norm(x, (24,), w))
+    assert "called back" not in str(jit.explain(native))
+
+
 def test_what_a_loop_carries_and_a_reduction_of_it() -> None:
     def choices(weight: torch.Tensor, bias: torch.Tensor, count: int) -> list[int]:
         state, found = torch.zeros(weight.size(0)), []

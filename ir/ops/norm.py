@@ -296,10 +296,10 @@ def _layer_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
 def _rms_norm(b: Any, x: Tensor, normalized_shape: Any, weight: Tensor | None,
               eps: Any) -> Tensor | None:
     dims = _last_dims(x, normalized_shape)
-    eps = EPSILON.get(x.type.dtype) if eps is None else eps
-    if dims is None or eps is None or not _fits(x, dims, weight) or not has_elements(x):
+    if dims is None or not _fits(x, dims, weight) or not has_elements(x):
         return None
     wide = widen(b, x)
+    eps = EPSILON[wide.type.dtype] if eps is None else eps
     scale = b.rsqrt(b.add(b.mean(b.square(wide), dims, True), eps))
     return row_major(b, convert(b, _scaled(b, b.mul(wide, scale), weight), x.type.dtype))
 

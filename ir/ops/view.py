@@ -21,7 +21,8 @@ from ir.op import Op
 from ir.ops.cast import CONTIGUOUS
 from ir.ops.factory import Tensor, composite, view
 from ir.strides import view_strides
-from ir.typerules import axes, axis, fail
+from ir.typerules import axes, axis, broadcast, fail
+from ir.types import same_each
 
 Dims = tuple[Dim, ...]
 Index = Sequence[Any]
@@ -266,6 +267,21 @@ broadcast_to = view("broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)",
                     _expanded, _expand_index)
 expand_as = composite("expand_as(Tensor(a) self, Tensor other) -> Tensor(a)",
                       lambda b, x, other: b.expand(x, b.size(other)))
+
+
+def _broadcast_tensors(b: Any, tensors: Any) -> Any:
+    """What has the common sizes is given back as it is, the others as views of the sizes of it."""
+    if not isinstance(tensors, list) or not all(x.type.is_complete for x in tensors):
+        return None
+    sizes = broadcast(*(x.type.shape for x in tensors))
+    whole = [x for x in tensors if same_each(x.type.shape, sizes)]
+    if not whole and not all(isinstance(size, int) for size in sizes):
+        return None
+    size = b.size(whole[0]) if whole else list(sizes)
+    return b.list_([x if x in whole else b.expand(x, size) for x in tensors])
+
+
+broadcast_tensors = composite("broadcast_tensors(Tensor[] tensors) -> Tensor[]", _broadcast_tensors)
 unsqueeze = view(
     "unsqueeze(Tensor(a) self, int dim) -> Tensor(a)",
     lambda dims, dim: (*dims[:(at := _unsqueeze_at(dims, dim))], 1, *dims[at:]), _unsqueeze_index)

@@ -16,6 +16,7 @@ from ir.interpreter import Interpreter
 from ir.op import Composite, Create, Op, Reduction, Scan
 from ir.pyscalar import PyLane, PyScalars
 from ir.typerules import axes
+from ir.types import ListType
 from tests.ir.test_rows import ATEN, as_ir, called, check_type, inferred, known_type, parameters
 from tests.samples import DTYPES, Case, cases
 
@@ -89,7 +90,10 @@ def check_composite(op: Op, case: Case) -> bool:
     found = Interpreter(graph).run(*tensors)
     outputs = wanted if isinstance(wanted, tuple | list) else [wanted]
     results = found if isinstance(found, tuple | list) else [found]
-    for value, result, out in zip(graph.returns, results, outputs, strict=True):
+    values = graph.returns
+    if isinstance(values[0].type, ListType) and values[0].node is not None:
+        values = values[0].node.inputs
+    for value, result, out in zip(values, results, outputs, strict=True):
         if op.name not in UNTESTED:
             close(result, out, f"{op} {case}")
         if not isinstance(value.type, type(None)) and value.type.is_complete:
