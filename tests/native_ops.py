@@ -17,7 +17,7 @@ from ir.dims import Dim, Facts
 from ir.graph import Graph, Value
 from ir.op import Op
 from ir.ops.control import LIST_UNPACK
-from ir.passes import decompose
+from ir.passes import decompose, unpack
 from ir.passes.infer import infer
 from ir.types import ListType, TensorType, contiguous_strides
 from tests.ir.test_rows import as_ir, inferred, known_type
@@ -91,6 +91,7 @@ class Specialization:
     def _optimize(self) -> Known:
         known = infer(self.graph)
         decompose.run(self.graph, known)
+        unpack.run(self.graph)
         return infer(self.graph)
 
     def compile(self) -> Native:

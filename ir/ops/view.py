@@ -21,8 +21,8 @@ from ir.op import Op
 from ir.ops.cast import CONTIGUOUS
 from ir.ops.factory import Tensor, composite, view
 from ir.strides import view_strides
-from ir.typerules import axes, axis, broadcast, fail
-from ir.types import same_each
+from ir.typerules import axes, axis, broadcast, fail, is_known
+from ir.types import TENSOR, ListType, same_each
 
 Dims = tuple[Dim, ...]
 Index = Sequence[Any]
@@ -281,7 +281,17 @@ def _broadcast_tensors(b: Any, tensors: Any) -> Any:
     return b.list_([x if x in whole else b.expand(x, size) for x in tensors])
 
 
-broadcast_tensors = composite("broadcast_tensors(Tensor[] tensors) -> Tensor[]", _broadcast_tensors)
+def _broadcast_types(tensors: Any) -> Any:
+    is_covered = isinstance(tensors, list) and is_known(tensors)
+    if not is_covered or not all(x.is_complete for x in tensors):
+        return ListType(TENSOR)
+    sizes = broadcast(*(x.shape for x in tensors))
+    return [x if same_each(x.shape, sizes) else expand.infer(self=x, size=list(sizes))
+            for x in tensors]
+
+
+broadcast_tensors = composite("broadcast_tensors(Tensor[] tensors) -> Tensor[]",
+                              _broadcast_tensors, _broadcast_types)
 unsqueeze = view(
     "unsqueeze(Tensor(a) self, int dim) -> Tensor(a)",
     lambda dims, dim: (*dims[:(at := _unsqueeze_at(dims, dim))], 1, *dims[at:]), _unsqueeze_index)
