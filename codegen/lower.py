@@ -74,6 +74,20 @@ def _same_elements(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
     return bool(kept_a) and len(kept_a) == len(kept_b) and all(map(same_dim, kept_a, kept_b))
 
 
+def _turns(node: Node) -> bool:
+    """Whether a copy has its elements side by side along another dim than what it copies: phases
+    over its rows would all read across memory.
+    """
+    types = [v.type for v in (node.inputs[0], node.outputs[0])]
+    units = [_unit_dims(t) for t in types if isinstance(t, TensorType)]
+    return all(units) and not set.intersection(*units)
+
+
+def _unit_dims(type_: TensorType) -> set[int]:
+    steps = zip(type_.shape, type_.strides or (), strict=False)
+    return {k for k, (size, step) in enumerate(steps) if same_dim(step, 1) and not same_dim(size, 1)}
+
+
 class NotContiguous(Exception):
     """A reshape of memory whose strides do not allow it: `value` must be copied to a contiguous
     buffer first.
@@ -166,6 +180,8 @@ class Lowering:
                 source = node.inputs[0]
                 if source in self.inside and not is_affine(node, self.known):
                     self._store(source)
+            elif phases.get(node.inputs[0] if node.inputs else None, 0) and _turns(node):
+                self._store_apart(node.inputs[0])
             self._cut_chain(node, depths, phases)
 
     def _cut_chain(self, node: Node, depths: dict[Value, int], phases: dict[Value, int]) -> None:

@@ -121,6 +121,34 @@ def test_cosine_similarity() -> None:
     assert jit.stats(native).native >= 3
 
 
+TURNED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "softmax": lambda x: torch.softmax(x.transpose(-1, -2), -1),
+    "log_softmax": lambda x: torch.log_softmax(x.transpose(-1, -2), -1) * 2,
+    "layer_norm": lambda x: F.layer_norm(x.transpose(-1, -2), (x.size(-2),)),
+    "rms_norm": lambda x: F.rms_norm(x.transpose(-1, -2), (x.size(-2),)),
+    "copied": lambda x: ((x - x.mean(1, keepdim=True)) / x.std()).transpose(-1, -2).contiguous(),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [(40, 70), (3, 33, 17), (2, 1, 5)], ids=str)
+def test_rows_across_memory(name: str, dtype: torch.dtype, size: tuple[int, ...]) -> None:
+    """Rows whose elements are far apart, in results whose rows are not."""
+    function = TURNED[name]
+    native = jit.jit(function)
+    x = torch.randn(size, generator=torch.Generator().manual_seed(3)).to(dtype)
+    for _ in range(3):
+        got, expected = native(x), function(x)
+        torch.testing.assert_close(
+            got,
+            expected,
+            rtol=1.6e-2 if dtype is torch.bfloat16 else 1e-5,
+            atol=1e-2 if dtype is torch.bfloat16 else 1e-5,
+        )
+        assert got.stride() == expected.stride()
+
+
 LOSSES = [F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss]
 
 

@@ -285,8 +285,9 @@ def _broadcast_types(tensors: Any) -> Any:
     is_covered = isinstance(tensors, list) and is_known(tensors)
     if not is_covered or not all(x.is_complete for x in tensors):
         return ListType(TENSOR)
-    sizes = broadcast(*(x.shape for x in tensors))
-    return [x if same_each(x.shape, sizes) else expand.infer(self=x, size=list(sizes))
+    sizes, stretch = broadcast(*(x.shape for x in tensors)), expand.infer
+    assert stretch is not None
+    return [x if same_each(x.shape, sizes) else stretch(self=x, size=list(sizes))
             for x in tensors]
 
 
