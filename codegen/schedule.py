@@ -14,7 +14,7 @@ parallel.
 * A reduction of everything has no outer loop to run in parallel: its row is cut into chunks
   (`codegen.split`).
 * Vectors may be several registers wide: that unrolls the loop and hides latency, most of it where
-  chains of arithmetic are long.
+  chains of arithmetic are long, and it reads more of each row where columns are reduced.
 * Results larger than the caches are written around them.
 """
 
@@ -31,6 +31,8 @@ from ir import Dim, hint, product, record, size_max
 REGISTERS = 2  # per vector: enough independent work, without spilling
 CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
 SUM_REGISTERS = 4  # cheap reductions wait for their accumulators: more of them
+COLUMN_REGISTERS = 8  # of sums down columns: whole runs of cache lines of each row
+COLUMN_COST = 40  # flop equivalents per point up to which these set the pace
 DEEP = 48  # flop equivalents per point whose dependences are longer than a CPU looks ahead
 DEEP_PER_STREAM = 16  # per run through memory: below, those set the pace
 DEEP_REGISTERS = 4
@@ -274,6 +276,14 @@ def _is_deep(nest: Nest, vector: Var) -> bool:
     return is_written and nest.cost >= max(DEEP, DEEP_PER_STREAM * len(streams))
 
 
+def _column_registers(columns: int) -> int:
+    """Registers for so many vectors of columns, which leave few lanes idle at the end."""
+    registers = COLUMN_REGISTERS
+    while registers > 1 and registers * 4 > columns:
+        registers //= 2
+    return registers
+
+
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
     if vector is None:
         return 1
@@ -289,6 +299,8 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     is_cheap_sum = bool(nest.reduces) and nest.cost <= CHEAP
     is_deep = _is_deep(nest, vector)
     registers = SUM_REGISTERS if is_cheap_sum else DEEP_REGISTERS if is_deep else REGISTERS
+    if nest.reduces and vector in nest.outer and nest.cost <= COLUMN_COST:
+        registers = max(registers, _column_registers(hint(vector.extent) // lanes))
     if (
         is_tiled
         or nest.scan is not None
