@@ -84,8 +84,10 @@ def _turns(node: Node) -> bool:
 
 
 def _unit_dims(type_: TensorType) -> set[int]:
-    steps = zip(type_.shape, type_.strides or (), strict=False)
-    return {k for k, (size, step) in enumerate(steps) if same_dim(step, 1) and not same_dim(size, 1)}
+    """The dims of more than one element whose elements are side by side."""
+    steps = zip(type_.dims or (), type_.strides or (), strict=False)
+    sizes = {k: size for k, (size, step) in enumerate(steps) if isinstance(step, int) and step == 1}
+    return {k for k, size in sizes.items() if not (isinstance(size, int) and size == 1)}
 
 
 class NotContiguous(Exception):
@@ -180,7 +182,7 @@ class Lowering:
                 source = node.inputs[0]
                 if source in self.inside and not is_affine(node, self.known):
                     self._store(source)
-            elif phases.get(node.inputs[0] if node.inputs else None, 0) and _turns(node):
+            elif node.inputs and phases.get(node.inputs[0], 0) and _turns(node):
                 self._store_apart(node.inputs[0])
             self._cut_chain(node, depths, phases)
 

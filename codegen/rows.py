@@ -220,15 +220,18 @@ class RowEmitter(TileEmitter):
         rule, reduce = accumulator.rule, accumulator.reduce
         x = self.s.cast(self.lane(reduce.node.inputs[0], reduce.index), accumulator.dtype)
         x = self.s.splat(x) if self.plan.vector is not None else x
+        mask = self.mask if self.is_along else None
+        if mask is not None and rule.is_bitwise:  # a choice between masks would shuffle bits
+            x = x & mask | rule.init(self.s, accumulator.dtype) & (mask ^ True)
         position = (
             self.index_lane(reduce.position, self._position_dtype(reduce)) if rule.indexed else None
         )
         new = _tuple(
             (rule.step or rule.combine)(self.s, _single(old), rule.lift(self.s, x, position))
         )
-        if self.mask is None or not self.is_along:
+        if mask is None or rule.is_bitwise:
             return list(new)
-        return [self.s.where(self.mask, n, o) for n, o in zip(new, old, strict=True)]
+        return [self.s.where(mask, n, o) for n, o in zip(new, old, strict=True)]
 
     def _position_dtype(self, reduce: Reduce) -> DType:
         """Positions count in int32 where the row is known to be short enough: twice as many fit a
@@ -253,6 +256,8 @@ class RowEmitter(TileEmitter):
             return lanes
         if rule.among_numbers is not None and lanes[0].dtype.is_float:
             return [self._folded_once(rule.among_numbers, *lanes)]
+        if rule.is_bitwise and self.width <= I64.width:
+            return [self._folded_bits(rule.combine, *lanes)]
         width = self.width
         while width > 1:
             width //= 2
@@ -269,6 +274,18 @@ class RowEmitter(TileEmitter):
         number = self.s.reduce(lane, lambda a, b: combine(self.s, a, b))
         nan = self.s.const(math.nan, lane.dtype)
         return self.s.where(Lane(self.s, is_nan, dtypes.bool_), nan, number)
+
+    def _folded_bits(self, combine: Callable[..., Lane], mask: Lane) -> Lane:
+        """All bits of a mask combined, in a general register: machines hardly shuffle masks."""
+        whole = self.b.bitcast(mask.value, ll.IntType(self.width))
+        width, bits = self.width, Lane(self.s, self._widened(whole), dtypes.int64)
+        while width > 1:
+            width //= 2
+            bits = combine(self.s, bits, bits >> width)
+        return self.s.cast(bits & 1, dtypes.bool_)
+
+    def _widened(self, bits: ll.Value) -> ll.Value:
+        return bits if bits.type == I64 else self.b.zext(bits, I64)
 
     def finish(self, accumulator: Accumulator, lanes: Sequence[Lane]) -> None:
         """Remember a reduction's results in the row's scope."""

@@ -98,7 +98,7 @@ class Reduction:
     is `combine` for a `new` that lies after everything in `acc`. An indexed `init` then takes the
     position of the first element as third argument. `among_numbers` is `combine` for floats none of
     which is NaN, for ops whose result is NaN when any element is. `is_sum` says that it adds: long
-    sums are taken in blocks.
+    sums are taken in blocks. `is_bitwise` says that `combine` takes integers, too, bit by bit.
     """
 
     init: Callable[..., Any]
@@ -112,6 +112,7 @@ class Reduction:
     step: Callable[..., Any] | None = None
     among_numbers: Callable[..., Any] | None = None
     is_sum: bool = False
+    is_bitwise: bool = False
     dtypes: tuple[DType, ...] = COMPILED
 
 

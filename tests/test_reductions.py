@@ -216,3 +216,32 @@ def test_what_a_loop_carries_and_a_reduction_of_it() -> None:
         given = torch.randn(16, 16, generator=generator), torch.randn(16, generator=generator), 6
         assert compiled(*given) == choices(*given)
     assert jit.stats(compiled).native == 3
+
+
+@pytest.mark.parametrize("columns", [1, 7, 16, 40, 64, 130, 1000])
+def test_truth_of_rows(columns: int) -> None:
+    """One element decides, wherever it is."""
+
+    def truths(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (x > 0).any(-1), (x < 1).all(-1), (x > 0).any(0), (x == 5).any(), (x < 6).all()
+
+    native = jit.jit(truths)
+    for place in (0, columns // 2, columns - 1):
+        x = torch.zeros(3, columns)
+        x[1, place] = 5.0
+        for _ in range(2):
+            for got, expected in zip(native(x), truths(x), strict=True):
+                assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("columns", [3, 40, 200, 520, 1000])
+@pytest.mark.parametrize("rows", [1, 9, 70])
+def test_columns(rows: int, columns: int) -> None:
+    def down(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return x.sum(0), x.var(0, correction=0), x.argmax(0), x.amin(0), x.cumsum(0)
+
+    native = jit.jit(down)
+    x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(rows))
+    for _ in range(3):
+        for got, expected in zip(native(x), down(x), strict=True):
+            torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)

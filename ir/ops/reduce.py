@@ -80,7 +80,7 @@ def truth(name: str, neutral: bool, combine: Callable[..., Lane]) -> Op:
         {name}.dim(Tensor self, int dim, bool keepdim=False) -> Tensor           | .out
         {name}.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor  | .dims_out
         """, lambda s, dtype: s.const(neutral, dtype), combine, accumulate=lambda dtype: bool_,
-        results=lambda dtype: (uint8 if dtype is uint8 else bool_,))
+        results=lambda dtype: (uint8 if dtype is uint8 else bool_,), is_bitwise=True)
 
 
 all = truth("all", True, lambda s, a, b: a & b)
