@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from codegen.cache import fingerprint
     from codegen.engine import assembly, default_cache
     from codegen.images import lay_out_images
-    from codegen.plan import Emitted, Plan, compile_plan, emit, relink_plan
+    from codegen.linked import Emitted, Plan, relink_plan
+    from codegen.plan import compile_plan, emit
     from codegen.record import Record, Stale, Unstorable
     from codegen.runtime import environment, forward_entry, slow_entry
     from codegen.survey import Place, places
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from codegen.winograd import winograd_matrices
 
 _LATER = {
-    "Emitted": "plan",
+    "Emitted": "linked",
     "Place": "survey",
-    "Plan": "plan",
+    "Plan": "linked",
     "Record": "record",
     "Stale": "record",
     "Unstorable": "record",
@@ -55,7 +56,7 @@ _LATER = {
     "host": "target",
     "lay_out_images": "images",
     "places": "survey",
-    "relink_plan": "plan",
+    "relink_plan": "linked",
     "slow_entry": "runtime",
     "winograd_matrices": "winograd",
 }

@@ -20,7 +20,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FORMAT = 1
@@ -29,6 +29,8 @@ _HEAD = len(_MAGIC) + hashlib.sha256().digest_size
 _SUFFIX = ".o"
 _EVICTION_PERIOD = 64  # puts between two looks at the size of the directory
 _KEEP = 0.75  # share of the cap that an eviction leaves
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("ir", "codegen", "jit")
 
 
 def default_directory() -> Path:
@@ -47,6 +49,21 @@ def fingerprint(parts: Iterable[str]) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
+
+
+def own_sources() -> str:
+    """The state of our own code, by its files: part of names that tell nothing of the code."""
+    return "\n".join(sorted(line for name in _PACKAGES for line in _sources(f"{_ROOT}/{name}")))
+
+
+def _sources(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                status = entry.stat()
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _sources(entry.path)
 
 
 class ObjectCache:

@@ -6,8 +6,7 @@
     panels      a range function: the blocks of its weight      `codegen.convolution_panels`
     filters     the same, of its panels                         `codegen.winograd_filters`
 
-They are compiled when something first names them (`codegen.runtime`), live as long as the process,
-and are shared by all its plans.
+They are made when something first names them (`codegen.generated`).
 """
 
 from __future__ import annotations
@@ -28,11 +27,6 @@ _EMITTERS: dict[str, type[Convolution | Winograd | Panels | Filters]] = {
     "panels": Panels,
     "filters": Filters,
 }
-
-
-def is_symbol(name: str) -> bool:
-    """Whether a name is one of the functions that `module_of` makes."""
-    return parse(name) is not None
 
 
 def module_of(name: str, target: Target) -> ll.Module:

@@ -63,9 +63,7 @@ from codegen.abi import (
     stack,
     string,
 )
-from codegen.engine import Library
 from codegen.params import Captured, HeldParam, Param
-from codegen.runtime import slow_entry
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
 from codegen.unbox import Bound, BoundList, BoundTensor, Unboxer, are_disjoint, variables
@@ -615,21 +613,3 @@ class EntryBuilder:
         for k, value in enumerate(values):
             b.store(value, offset(b, array, 8 * k))
         return array
-
-
-def install(library: Library, name: str = "entry", following: int | None = None) -> int:
-    """Make a loaded entry ready: misses go to `following` (default: the interpreter). Returns
-    the entry's address.
-    """
-    library.write_pointer(f"{name}.next", slow_entry() if following is None else following)
-    return library.address(name)
-
-
-def hits(library: Library, name: str = "entry") -> int:
-    """How many calls passed the guards and stayed."""
-    return library.read_i64(f"{name}.hits")
-
-
-def faults(library: Library, name: str = "entry") -> int:
-    """How many calls passed the guards, and then met what only the interpreter may serve."""
-    return library.read_i64(f"{name}.faults")

@@ -6,8 +6,8 @@
     pack      panels of B                                 `codegen.microkernel`
     attend    a range function: products, softmax         `codegen.attention_units`
 
-Functions depend on no sizes. They are compiled when something first names them (`codegen.runtime`),
-live as long as the process, and are shared by all its plans.
+Functions depend on no sizes. They are made when something first names them
+(`codegen.generated`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ from codegen.microkernel import Emitter
 from codegen.product_form import parse
 from codegen.product_units import Units
 from codegen.target import Target
-
-
-def is_symbol(name: str) -> bool:
-    """Whether a name is one of the functions that `module_of` makes."""
-    return parse(name) is not None or attention_units.parse(name) is not None
 
 
 def module_of(name: str, target: Target) -> ll.Module:

@@ -11,123 +11,28 @@ want to see of it (`emitted`) is made when they ask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import llvmlite.ir as ll
 
 from codegen.body import Body
 from codegen.callback import Compile
-from codegen.engine import Library, Source
-from codegen.entry import EntryBuilder, faults, hits, install
-from codegen.kernel import Kernel
+from codegen.engine import Source
+from codegen.entry import EntryBuilder
+from codegen.linked import ENTRY, Emitted, Plan
 from codegen.params import Captured, Param
 from codegen.partition import STRUCTURE, Callback
 from codegen.prepare import Prepared, prepare
-from codegen.record import Record
 from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph, Known, Node, Opaque, field, record
-
-ENTRY = "entry"
-
-
-@record
-class Emitted:
-    """A specialized graph as LLVM IR, with what it was made by way of."""
-
-    prepared: Prepared
-    kernels: Sequence[Kernel]
-    source: Source
-    objects: dict[str, object]
-    """Python objects that the code refers to, by name."""
-    imports: Mapping[str, int]
-    taken: Mapping[Node, Sequence[Node]]
-    """Nodes that others do besides."""
-    parts: Mapping[Callback, Callable[..., Any]]
-    """Compiled functions that the plan calls, of what had to wait for types."""
-
-
-@record(frozen=False, eq=False)
-class Plan:
-    """Machine code for one specialization of a graph. `address` is its entry; a miss goes on to
-    `following`.
-    """
-
-    library: Library
-    objects: dict[str, object]
-    """What the code refers to lives as long as the plan."""
-    kernel_count: int
-    emit: Callable[[], Emitted]
-    parts: Mapping[Callback, Callable[..., Any]] = field(default_factory=dict)
-    """Compiled functions that the plan calls, of what had to wait for types; a plan that has some
-    has no record.
-    """
-
-    @property
-    def prepared(self) -> Prepared:
-        return self.emit().prepared
-
-    @property
-    def kernels(self) -> Sequence[Kernel]:
-        return self.emit().kernels
-
-    @property
-    def llvm(self) -> str:
-        return self.emit().source.text
-
-    @property
-    def taken(self) -> Mapping[Node, Sequence[Node]]:
-        return self.emit().taken
-
-    @property
-    def address(self) -> int:
-        return self.library.address(ENTRY)
-
-    @property
-    def hits(self) -> int:
-        """Calls that the plan served."""
-        return hits(self.library, ENTRY)
-
-    @property
-    def faults(self) -> int:
-        """Calls that passed the guards and left from the body."""
-        return faults(self.library, ENTRY)
-
-    def install(self, following: int | None = None) -> int:
-        """Let misses go to another entry (default: the interpreter); the plan's own address."""
-        return install(self.library, ENTRY, following)
-
-    def to_record(self, guards: Sequence[str]) -> Record:
-        """What the cache needs to link the plan again."""
-        source = self.emit().source
-        return Record(
-            tuple(self.library.parts),
-            source.exports,
-            source.imports,
-            self.objects,
-            self.kernel_count,
-            tuple(guards),
-        )
+from ir import Aliases, Facts, Graph, Known, Node, Opaque
 
 
 def compile_plan(made: Emitted) -> Plan:
     """The second half of compiling: LLVM's work."""
     library = engine().load(made.source, made.imports)
     return Plan(library, made.objects, len(made.kernels), lambda: made, made.parts)
-
-
-def relink_plan(found: Record, emit: Callable[[], Emitted]) -> Plan | None:
-    """The plan of a record; None when its objects are no longer in the cache. `emit` makes what
-    reports want to see, once.
-    """
-    imports = {name: id(value) for name, value in found.objects.items()}
-    library = engine().relink(found.parts, found.exports, found.imports, imports)
-    if library is None:
-        return None
-    return Plan(library, found.objects, found.kernels, cache(emit))
 
 
 def emit(

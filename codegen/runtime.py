@@ -42,7 +42,8 @@ from functools import cache
 
 import llvmlite
 
-from codegen import convolution, gemm, list_runtime, parallel, recycle, torch_abi, workers
+from codegen import generated, list_runtime, parallel, recycle, torch_abi, workers
+from codegen.cache import own_sources
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
@@ -500,22 +501,20 @@ def resolve(name: str) -> int | None:
     if name in _list_source().exports:
         with LOCK:
             return _lists().address(name)
-    if gemm.is_symbol(name):
+    if generated.is_generated(name):
         with LOCK:
-            return _product(name).address(name)
-    if convolution.is_symbol(name):
-        with LOCK:
-            return _convolution(name).address(name)
+            return _generated(name).address(name)
     return torch_abi.address(name)
 
 
 @cache
 def environment() -> str:
-    """What code depends on besides the graph that it was made from: the machine, and torch and
-    LLVM as they are here.
+    """What code depends on besides the graph that it was made from: the machine, our own sources,
+    and torch, LLVM and Python as they are here.
     """
     abi = (torch_abi.LAYOUT, torch_abi.DISPATCH, torch_abi.VERSION)
-    return f"{engine().target} {PIPELINE} {llvmlite.__version__} {abi}"
+    versions = f"{llvmlite.__version__} {sys.version}"
+    return f"{engine().target} {PIPELINE} {versions} {abi}\n{own_sources()}"
 
 
 def runtime() -> Library:
@@ -554,15 +553,9 @@ def loops() -> Library:
 
 
 @cache
-def _product(name: str) -> Library:
-    """A function of generated products, made when something uses it for the first time."""
-    return engine().load(gemm.module_of(name, engine().target))
-
-
-@cache
-def _convolution(name: str) -> Library:
-    """A function of generated convolutions, made when something uses it for the first time."""
-    return engine().load(convolution.module_of(name, engine().target))
+def _generated(name: str) -> Library:
+    """A generated function, made or found when something uses it for the first time."""
+    return generated.load(name, engine(), environment())
 
 
 def is_loaded() -> bool:

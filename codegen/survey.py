@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from codegen.linked import Plan
 from codegen.nest import Nest
 from codegen.partition import CONTROL, STRUCTURE, Callback, Group, Item, has_rule
-from codegen.plan import Plan
 from ir import Node, View, record
 
 

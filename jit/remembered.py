@@ -2,21 +2,18 @@
 
     job ─► key ─► Record in the object cache ─► linked plan
 
-A key has every text that decides what a plan does: our own sources, torch and LLVM by version, the
-machine, the graph, the kind and sizes of the call, what is captured. A job has none when something
-of it has no stable text: a constant with a state, a tensor that the plan itself holds. What is
-found is linked and installed like any other plan, and its guards tell whether a call fits. The
-counters of the object cache say how often plans were `remembered`, and by name why others were not:
-`unstable` (no key), `unstorable` (no record), `stale` (a record that this process cannot use).
+A key has every text that decides what a plan does: our own sources, torch and LLVM by version and
+the machine (`codegen.environment`), the graph, the kind and sizes of the call, what is captured. A
+job has none when something of it has no stable text: a constant with a state, a tensor that the
+plan itself holds. What is found is linked and installed like any other plan, and its guards tell
+whether a call fits. The counters of the object cache say how often plans were `remembered`, and by
+name why others were not: `unstable` (no key), `unstorable` (no record), `stale` (a record that this
+process cannot use).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
-from pathlib import Path
 from types import CellType
 from typing import Any
 
@@ -29,8 +26,6 @@ from jit.call import Default, Source
 from jit.captures import tensor_constants
 from jit.job import Job
 
-_ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("ir", "codegen", "jit")
 _DATA = (bool, int, float, complex, str, bytes, type(None))
 _TORCH_DATA = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size)
 
@@ -107,8 +102,6 @@ def _constants(value: Any) -> Iterator[object]:
 # the key --------------------------------------------------------------------------------------
 def _parts(job: Job) -> Iterator[str]:
     yield codegen.environment()
-    yield _own_sources()
-    yield sys.version
     yield canonical(job.graph, set(tensor_constants(job.graph)))
     yield ", ".join(map(_source, job.sources))
     given = job.given
@@ -125,22 +118,6 @@ def _parts(job: Job) -> Iterator[str]:
     numbers: dict[int, int] = {}  # which of them are one object
     things = (o for o in live_objects(job) if type(o) not in _DATA)
     yield repr([numbers.setdefault(id(o), len(numbers)) for o in things])
-
-
-@cache
-def _own_sources() -> str:
-    """The state of our own code, by its files."""
-    return "\n".join(sorted(line for name in _PACKAGES for line in _files(f"{_ROOT}/{name}")))
-
-
-def _files(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".py"):
-                status = entry.stat()
-                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
-            elif entry.is_dir() and entry.name != "__pycache__":
-                yield from _files(entry.path)
 
 
 def _source(source: Source) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from codegen.callable import NativeCallable, set_entry
+from codegen.linked import Plan
 from codegen.params import TensorParam
 from codegen.partition import Group
-from codegen.plan import Plan, compile_plan, emit
+from codegen.plan import compile_plan, emit
 from ir.abstract import Known
 from ir.builder import Builder
 from ir.dims import Dim, Facts

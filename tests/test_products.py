@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codegen import gemm, multiply, product_form
+from codegen import gemm, generated, multiply, product_form
 from codegen.engine import compile_object
 from codegen.microkernel import DEPTH
 from codegen.product_form import TALLEST, Form, height, is_swapped_cheaper
@@ -179,7 +179,7 @@ def test_other_machines(who: str, machine: Target) -> None:
     columns = [Form(d, h, is_c_transposed=True) for d in product_form.DTYPES for h in (TALLEST, 5)]
     names = (form.symbol, form.tile, form.pack, few.symbol, few.tile)
     for name in (*names, *(c.symbol for c in columns), *(c.tile for c in columns)):
-        assert gemm.is_symbol(name)
+        assert generated.is_generated(name)
         module = gemm.module_of(name, machine)
         defined = [f.name for f in module.functions if not f.is_declaration]
         assert defined == [name]
@@ -201,4 +201,4 @@ def test_large_weights_are_read_in_place(sizes: tuple[int, int, int], is_swapped
 
 
 def test_names_of_others_are_not_ours() -> None:
-    assert not gemm.is_symbol("relume_pool_acquire")
+    assert not generated.is_generated("relume_pool_acquire")

@@ -9,7 +9,8 @@ import llvmlite.ir as ll
 
 from codegen.callable import NativeCallable, set_entry
 from codegen.engine import Library
-from codegen.entry import EntryBuilder, install
+from codegen.entry import EntryBuilder
+from codegen.linked import install
 from codegen.params import Param
 from codegen.runtime import engine
 from ir import Sym, dtypes

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from codegen import runtime, torch_abi
 from codegen.callable import set_entry
-from codegen.entry import EntryBuilder, hits, install
+from codegen.entry import EntryBuilder
+from codegen.linked import hits, install
 from codegen.params import (
     AnyParam,
     BoolParam,
