@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -92,9 +92,9 @@ class _Writer:
         return [*lines, f"-> {self._read(block.returns)}"]
 
     def _node(self, node: Node) -> str:
-        attrs = "".join(f" {k}={self._attribute(node, v)}" for k, v in node.attrs.items())
-        read = self._read(node.inputs)
-        return f"{self._defined(node.outputs)} = {node.op.qualified}({read}){attrs}"
+        read, defined = self._read(node.inputs), self._defined(node.outputs)
+        attrs = [f" {k}={self._attribute(node, v)}" for k, v in node.attrs.items()]
+        return f"{defined} = {node.op.qualified}({read}){''.join(attrs)}"
 
     def _attribute(self, node: Node, value: Any) -> str:
         if isinstance(value, Graph):
@@ -108,14 +108,13 @@ class _Writer:
         body = _Writer(self.tensors, self.graphs).block(graph.block)
         return "\n".join([f"graph {self.graphs[graph]} {{", *body, "}"])
 
-    def _defined(self, values: Iterable[Value]) -> str:
-        return ", ".join(f"{self._number(v)}: {self._type(v.type)}" for v in values)
+    def _defined(self, values: Sequence[Value]) -> str:
+        number, numbers = self.numbers.setdefault, self.numbers
+        return ", ".join([f"{number(v, len(numbers))}: {self._type(v.type)}" for v in values])
 
     def _read(self, values: Sequence[Value]) -> str:
-        return ", ".join(str(self._number(v)) for v in values)
-
-    def _number(self, value: Value) -> int:
-        return self.numbers.setdefault(value, len(self.numbers))
+        number, numbers = self.numbers.setdefault, self.numbers
+        return ", ".join([str(number(v, len(numbers))) for v in values])
 
     def _type(self, type_: Type) -> str:
         found = self.types.get(id(type_))
