@@ -8,6 +8,7 @@ scalar, broadcast).
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from functools import cache, cached_property
@@ -241,7 +242,7 @@ def _parse_default(text: str, type_: T.Type) -> Any:
     if text in _NAMED_DEFAULTS:
         return _NAMED_DEFAULTS[text]
     if text[:1] in "\"'":
-        return text[1:-1]
+        return ast.literal_eval(text)
     if text.startswith("["):
         return tuple(_parse_default(item, type_) for item in _split(text[1:-1]))
     try:

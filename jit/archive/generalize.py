@@ -62,7 +62,7 @@ from jit.archive.sets import lower_sets, member_type
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
 from jit.archive.substitutes import substitute
-from jit.archive.tries import lower_tries
+from jit.archive.tries import finish_raises, lower_tries
 from jit.archive.unreachable import cut
 from jit.script.annotate import named_tuple_type
 from jit.script.prune import prune
@@ -218,8 +218,9 @@ class Generalizer:
         """Bring a graph of our own into generic form."""
         self.results[graph] = [v.type for v in graph.returns]
         self.parameters[graph] = {v.name: v.type for v in graph.params if v.name}
-        cut(graph)
         lower_tries(graph)
+        cut(graph)
+        finish_raises(graph)
         lower_sets(graph)
         lower_default_dicts(graph)
         for value in values_of(graph.block):

@@ -83,10 +83,10 @@ def _raise(node: Node) -> None:
         return  # it came from an archive
     builder = Builder.before(node)
     name = f"{exception.__module__}.{exception.__qualname__}"
-    node.set_inputs([_message(builder, node.inputs), builder.const(name)])
+    node.set_inputs([message_of(builder, node.inputs), builder.const(name)])
 
 
-def _message(builder: Builder, arguments: list[Value]) -> Value:
+def message_of(builder: Builder, arguments: list[Value]) -> Value:
     """What `str(exception)` is."""
     texts = [a if a.type == STR else _as_text(builder, a) for a in arguments]
     if len(texts) == 1:
@@ -143,9 +143,12 @@ def _cast(node: Node) -> None:
     node.erase()
 
 
-def _int(node: Node) -> None:
-    """An int, which dtypes are in archives, is one already."""
-    if node.inputs[0].type == INT:
+def _number(node: Node) -> None:
+    """An int, which dtypes are in archives, is one already; spaces around a number are Python's."""
+    (value,) = node.inputs
+    if value.type == STR and (value.node is None or value.node.name != "aten::strip"):
+        node.replace(0, Builder.before(node).op("aten::strip", value))
+    elif value.type == INT == node.output.type:
         node.output.replace_all_uses_with(node.inputs[0])
         node.erase()
 
@@ -195,7 +198,8 @@ _RULES: dict[str, Rule] = {
     "aten::format": lower_format,
     "aten::percentFormat": lower_percent,
     "aten::pow": _power,
-    "aten::Int": _int,
+    "aten::Int": _number,
+    "aten::Float": _number,
 }
 
 

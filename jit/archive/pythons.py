@@ -43,6 +43,7 @@ from ir import (
     UnionType,
 )
 from jit.archive.torchbind import result_of
+from jit.script.library import library
 from jit.signatures import signature_of
 
 _MANGLE = re.compile(r"\.___torch_mangle_\d+(?=\.)")
@@ -81,6 +82,12 @@ def script_exception(name: str) -> type[Exception]:
         return found
     module, _, last = name.rpartition(".")
     return type(last or "Error", (RuntimeError,), {"__module__": module or "__main__"})
+
+
+@library
+def raise_named(message: str, name: str) -> None:
+    """Raise the exception of a class that the run has the name of."""
+    raise script_exception(name)(message)
 
 
 class ArchivePythons:

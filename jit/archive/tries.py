@@ -1,65 +1,120 @@
-"""`try` in archives, which have no way to catch an exception: a body that cannot raise stands where
-the `try` stood, without its handlers. Any other is refused, with the place of what may raise.
+"""`try` in archives, which have no way to catch an exception: errors become values, tested for.
 
-    (ok, error, y) = prim::Try[graph=A](x)          y = ...  (A)
-    if ok: B else: handlers                    ==>  B
+    (ok, error, y) = prim::Try[graph=A](x)          raised, error, y = ...  (A)
+    if ok: B else: handlers                    ==>  if not raised: B else: handlers
+
+Of the body, calls are put in place; what it raises by itself is in plain sight then, operators that
+may raise get a test (`guards`), and any other is refused, with its place.
 """
 
 from __future__ import annotations
 
-from ir import BOOL, FLOAT, INT, STR, CompileError, Graph, Node
+from collections.abc import Callable
+
+from ir import (
+    BOOL,
+    FLOAT,
+    INT,
+    NONE,
+    PASSES,
+    STR,
+    Builder,
+    CompileError,
+    Graph,
+    ListType,
+    Node,
+    TensorType,
+    Value,
+)
+from jit.archive.exits import RAISE, convert, name_of
+from jit.archive.guards import guard
+from jit.archive.unreachable import cut
+from jit.script.library import library_name
 from jit.script.prune import prune
 
-_SCALARS = (BOOL, INT, FLOAT, STR)
-_SAFE_ON_SCALARS = frozenset(
+_PLAIN = (BOOL, INT, FLOAT, STR)
+_SAFE_ON_PLAIN = frozenset(
     f"aten::{name}"
     for name in (
         "add", "sub", "mul", "neg", "eq", "ne", "lt", "le", "gt", "ge", "__and__", "__or__",
-        "__xor__", "__not__", "__is__", "__isnot__", "Bool", "str", "format", "abs",
+        "__xor__", "__not__", "__is__", "__isnot__", "Bool", "str", "format", "abs", "Int", "Float",
+        "floor", "ceil", "round", "upper", "lower", "strip", "lstrip", "rstrip", "split", "find",
+        "startswith", "endswith", "replace", "isdigit", "isalpha", "slice", "min", "max",
     )
 )  # fmt: skip
+_SAFE_ON_TENSORS = frozenset(
+    f"aten::{name}" for name in ("add", "sub", "mul", "div", "neg", "relu", "abs", "exp", "tanh")
+)
 _SAFE = frozenset(
     (
         "prim::Constant", "prim::If", "prim::Loop", "prim::ListConstruct", "prim::TupleConstruct",
         "prim::DictConstruct", "prim::Uninitialized", "prim::unchecked_cast", "prim::Print",
+        "prim::TupleUnpack", "prim::TupleIndex", "prim::isinstance", "prim::GetAttr",
+        "prim::SetAttr", "prim::CreateObject", "prim::min", "prim::max", RAISE,
         "aten::len", "aten::append", "aten::list", "aten::__contains__", "aten::_set_item",
+        "aten::extend", "aten::insert", "aten::keys", "aten::values", "aten::items", "aten::get",
+        "aten::copy", "aten::reverse", "aten::clear", "aten::__range_length",
+        "aten::__derive_index",
     )
 )  # fmt: skip
 
 
 def lower_tries(graph: Graph) -> None:
-    """Change a graph in place; CompileError for a body that may raise."""
+    """Change a graph in place; CompileError for what a body may raise and no test tells."""
     tries = [node for node in graph.walk() if node.name == "prim::Try"]
+    if not tries:
+        return
     for node in tries:
         if node.block is not None:  # not among handlers that are gone
             _lower(node)
-    if tries:
-        prune(graph)
-        for node in list(graph.walk()):
-            _drop_written_only(node)
+    prune(graph)
+    for node in list(graph.walk()):
+        _drop_written_only(node)
+
+
+def finish_raises(graph: Graph) -> None:
+    """Errors that are raised again need the names of all of their classes no more."""
+    for node in graph.walk():
+        if node.name == RAISE and "exception" not in node.attrs:
+            node.set_inputs(node.inputs[:2])
 
 
 def _lower(node: Node) -> None:
     body: Graph = node.attrs["graph"].copy()
+    PASSES["inline"].run(body)
     lower_tries(body)
-    risky = next((n for n in body.walk() if not _is_safe(n)), None)
-    if risky is not None:
-        raise CompileError(
-            "Could not export a try whose body may raise: archives cannot catch exceptions; test "
-            "for it in front",
-            risky.span or node.span,
-        )
+    cut(body)
+    _check(body, node)
+    raised = convert(body.block)
     for param, value in zip(body.params, node.inputs, strict=True):
         param.replace_all_uses_with(value)
     assert node.block is not None
     results = node.block.splice(body.block, node)
-    ok, _, *outputs = node.outputs
+    ok, error, *outputs = node.outputs
     for output, value in zip(outputs, results, strict=True):
         output.replace_all_uses_with(value)
-    for user, _ in list(ok.uses):
-        if user.name == "prim::If":
-            _take_first(user)
+    builder = Builder.before(node)
+    if raised is None:
+        for user, _ in list(ok.uses):
+            if user.name == "prim::If":
+                _take_first(user)
+        ok.replace_all_uses_with(builder.const(True))
+    else:
+        ok.replace_all_uses_with(builder.op("aten::__not__", raised[0]))
+        _lower_error(error, raised[1])
     node.erase()
+
+
+def _check(body: Graph, node: Node) -> None:
+    """Guard what may raise in a body; CompileError where that cannot be told."""
+    opened = [n for n in body.walk() if n.name == "prim::Enter"]
+    risky = [n for n in body.walk() if not _is_safe(n) and not guard(n)]
+    if risky or opened:
+        raise CompileError(
+            "Could not export a try whose body may raise: archives cannot catch exceptions, and no "
+            "test tells this one; test for it in front",
+            (risky or opened)[0].span or node.span,
+        )
 
 
 def _take_first(node: Node) -> None:
@@ -73,8 +128,98 @@ def _take_first(node: Node) -> None:
 
 def _is_safe(node: Node) -> bool:
     """Whether a node never raises."""
-    on_scalars = all(v.type in _SCALARS for v in node.inputs)
-    return node.name in _SAFE or (on_scalars and node.name in _SAFE_ON_SCALARS)
+    types = [v.type for v in node.inputs]
+    if node.name in _SAFE:
+        return True
+    if node.name in _SAFE_ON_TENSORS and sum(isinstance(t, TensorType) for t in types) == 1:
+        return all(isinstance(t, TensorType) or t in _PLAIN for t in types)
+    if node.name in ("aten::Int", "aten::Float") and types == [STR]:
+        return False
+    is_list = bool(types) and isinstance(types[0], ListType)
+    if is_list and node.name in ("aten::slice", "aten::add"):
+        return True
+    return node.name in _SAFE_ON_PLAIN and all(t in (*_PLAIN, NONE) for t in types)
+
+
+# the error ----------------------------------------------------------------------------------------
+def _lower_error(error: Value, parts: Value) -> None:
+    """Let what reads an exception read its parts."""
+    for user, position in list(error.uses):
+        name = library_name(user.attrs["function"]) if _is_python(user) else user.name
+        rewrite = _USERS.get(name or "")
+        if rewrite is None:
+            raise CompileError(
+                "Could not export this use of an exception: archives have its text, and raise it "
+                "again",
+                user.span,
+            )
+        rewrite(user, position, parts)
+
+
+def _is_python(node: Node) -> bool:
+    return node.name == "prim::PythonOp"
+
+
+def _part(builder: Builder, parts: Value, index: int) -> Value:
+    made: Value = builder.node("prim::TupleIndex", [parts, builder.const(index)], [STR]).output
+    return made
+
+
+def _replace(node: Node, value: Value) -> None:
+    node.output.replace_all_uses_with(value)
+    node.erase()
+
+
+def _test_class(node: Node, position: int, parts: Value) -> None:
+    builder = Builder.before(node)
+    names = _part(builder, parts, 1)
+    found = builder.const(False)
+    for cls in node.attrs["classes"]:
+        place = builder.op("aten::find", names, builder.const(f"|{name_of(cls)}|"))
+        found = builder.op("aten::__or__", found, builder.op("aten::ne", place, -1))
+    if any(cls is BaseException for cls in node.attrs["classes"]):
+        found = builder.const(True)
+    _replace(node, found)
+
+
+def _cast(node: Node, position: int, parts: Value) -> None:
+    _lower_error(node.output, parts)
+    node.erase()
+
+
+def _text(node: Node, position: int, parts: Value) -> None:
+    _replace(node, _part(Builder.before(node), parts, 2))
+
+
+def _raise_again(node: Node, position: int, parts: Value) -> None:
+    """A cause is not part of what archives raise."""
+    builder = Builder.before(node)
+    if position != 0:
+        node.set_inputs(node.inputs[:1])
+        return
+    given = [_part(builder, parts, index) for index in (2, 0, 1)]
+    builder.node(RAISE, given)
+    for output in node.outputs:
+        if output.uses:
+            output.replace_all_uses_with(
+                builder.node("prim::Uninitialized", (), [output.type]).output
+            )
+    node.erase()
+
+
+def _forget(node: Node, position: int, parts: Value) -> None:
+    """What the handler calls the exception is gone after it."""
+    node.erase()
+
+
+_USERS: dict[str, Callable[[Node, int, Value], None]] = {
+    "prim::isinstance": _test_class,
+    "prim::unchecked_cast": _cast,
+    "aten::str": _text,
+    "str": _text,
+    "aten::_set_item": _forget,
+    "raise_error": _raise_again,
+}
 
 
 def _drop_written_only(node: Node) -> None:

@@ -23,7 +23,8 @@ def _cut_block(block: Block) -> None:
     for position, node in enumerate(block.nodes):
         for inner in node.blocks:
             _cut_block(inner)
-        if node.name == "prim::RaiseException" or _raise_missing(node):
+        is_raise = node.name == "prim::RaiseException"
+        if is_raise or _raise_missing(node) or _raise_named(node):
             _end(block, position)
             return
 
@@ -39,6 +40,14 @@ def _raise_missing(node: Node) -> bool:
     builder = Builder.before(node)
     text = builder.const(f"'NoneType' object has no attribute {known!r}")
     builder.node("prim::RaiseException", [text], (), {"exception": AttributeError})
+    return True
+
+
+def _raise_named(node: Node) -> bool:
+    """An exception whose class the run knows, of code that was loaded."""
+    if node.name != "prim::PythonOp" or node.attrs["name"] != "raise_named":
+        return False
+    Builder.before(node).node("prim::RaiseException", node.inputs)
     return True
 
 

@@ -226,43 +226,6 @@ def test_a_set_that_was_passed_in_is_changed() -> None:
     assert given == {"a", "new"}
 
 
-# try ----------------------------------------------------------------------------------------------
-def careful(n: int) -> tuple[int, list[int]]:
-    seen: list[int] = []
-    try:
-        n = n + 1
-        try:
-            if n > 3:
-                seen.append(n)
-        except KeyError as error:
-            print(error)
-        else:
-            seen.append(-1)
-    except (ValueError, TypeError):
-        n = -1
-    finally:
-        seen.append(n)
-    return n, seen
-
-
-def careless(items: list[int]) -> int:
-    try:
-        return items[3]
-    except IndexError:
-        return -1
-
-
-def test_a_try_that_never_raises() -> None:
-    check(careful, 2)
-    check(careful, 3)
-
-
-def test_a_try_that_may_raise_is_refused_at_the_place() -> None:
-    with pytest.raises(jit.CompileError, match="may raise") as info:
-        saved(careless)
-    assert "items[3]" in str(info.value)
-
-
 # dtypes, which are ints in archives ---------------------------------------------------------------
 def seen_as(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x.view(torch.int32), x.view(dtype=torch.int16)

@@ -26,6 +26,7 @@ REASONS = {
     "bytes": "made by its path, `builtins:bytes`",
     "bytearray": "made by its path, `builtins:bytearray`",
     "raise_error": "an exception as a value",
+    "raise_named": "`prim::RaiseException` in its place",
     "str_format_map": "attributes of what it is given",
     "str_format": "`format_fields` in its place",
     "str_encode": "`call_method` in its place",

@@ -196,3 +196,8 @@ def test_rows_stand_in_torchs_order() -> None:
     ours = [op.qualified for op in registry.overloads("aten::add")]
     torchs = [str(s).partition("(")[0] for s in torch._C._jit_get_schemas_for_operator("aten::add")]
     assert ours == torchs
+
+
+def test_defaults_that_are_text_are_what_their_literal_says() -> None:
+    (op,) = registry.overloads("aten::strip")
+    assert op.schema.arguments[1].default == " \n\t\f\v"

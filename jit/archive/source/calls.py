@@ -15,6 +15,8 @@ from ir import (
     DEVICE,
     DTYPE,
     INT,
+    NONE,
+    STR,
     FutureType,
     Graph,
     ListType,
@@ -27,6 +29,7 @@ from ir import (
     dtypes,
 )
 from jit.archive.portable import portable_function
+from jit.archive.pythons import raise_named
 from jit.archive.source.body import Body, expression
 from jit.archive.source.expressions import attribute
 from jit.archive.source.files import spelled
@@ -214,6 +217,8 @@ def _raise(body: Body, args: Sequence[Value]) -> Value:
             rest = text[head.end() :]
             body.raise_(found, [body.literal(rest)] if rest else [])
             return body.literal(None)
+    if len(args) > 1 and args[1].type == STR and name is None:
+        body.node("prim::PythonOp", args, [NONE], function=raise_named, name="raise_named")
     cls = RuntimeError if not isinstance(name, str) else body.program.exception(name)
     body.raise_(cls, [message])
     return body.literal(None)
