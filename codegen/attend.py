@@ -1,11 +1,12 @@
 """Attention in a plan: where its operands lie, and the call.
 
-    attend(query, key, value, mask?, scale, is_causal, is_safe)
+    attend(query, key, value, mask?, scale, is_causal, is_safe, is_grouped)
         = softmax(query key' * scale + mask) value
 
-This operator exists in plans only: `codegen.attention` puts it in the place of attention, called
-or written out, and what is called back has torch's operators again (`spell_out`). Operands whose
-rows are contiguous are read where they are, others copied.
+A head of key and value serves several of the query if they are grouped. This operator exists in
+plans only: `codegen.attention` puts it in the place of attention, called or written out, and what
+is called back has torch's operators again (`spell_out`). Operands whose rows are contiguous are
+read where they are, others copied.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import struct
 from collections.abc import Sequence
 
 from codegen.abi import i64
-from codegen.attention_units import OPERANDS, WORDS, Form
+from codegen.attention_units import OPERANDS, SHARED, WORDS, Form
 from codegen.buffers import dense_strides
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, arguments, tensor_type
@@ -41,7 +42,7 @@ from ir import (
 ATTEND = Op(
     declared_schema(
         "relume::attend(Tensor query, Tensor key, Tensor value, Tensor? mask, float scale, "
-        "bool is_causal, bool is_safe) -> Tensor"
+        "bool is_causal, bool is_safe, bool is_grouped) -> Tensor"
     ),
     Structured(),
 )
@@ -54,10 +55,11 @@ def spell_out(graph: Graph) -> None:
             continue
         b = Builder.before(node)
         query, key, value, mask = node.inputs[:4]
-        scale, is_causal, is_safe = (v.node.attrs["value"] for v in node.inputs[4:] if v.node)
+        constants = (v.node.attrs["value"] for v in node.inputs[4:] if v.node)
+        scale, is_causal, is_safe, is_grouped = constants
         if is_safe:
             result = b.scaled_dot_product_attention(
-                query, key, value, mask, 0.0, is_causal, scale=scale
+                query, key, value, mask, 0.0, is_causal, scale=scale, enable_gqa=is_grouped
             )
         else:
             scores = b.mul(b.matmul(query, b.transpose(key, -2, -1)), scale)
@@ -126,18 +128,35 @@ def emit_attend(body: Body, call: Attend) -> None:
         words[name] = i64(0) if x is None else address(body, x)
         words[f"{name}_step"] = i64(0) if x is None else entry.size(_step(x, -2) * item)
     listed = [words[name] for name in WORDS]
-    dims = [k for k, size in enumerate(batch) if not same_dim(size, 1)]
-    for k in dims:
-        steps = [
-            _step(found[name], k - len(batch) - 2) * item if name in found else 0
-            for name in OPERANDS
-        ]
-        listed += [entry.size(x) for x in (batch[k], *steps)]
-    form = Form(found["q"].dtype, len(dims), "mask" in found, call.is_causal, call.is_safe)
+    batches = _batches(found)
+    for size, *steps in batches:
+        listed += [entry.size(size), *(entry.size(step * item) for step in steps)]
+    form = Form(found["q"].dtype, len(batches), "mask" in found, call.is_causal, call.is_safe)
     lanes = host().lanes(form.dtype.bits)
     units = product(batch) * ((queries + (lanes - 1)) // lanes)
     work = lanes * hint(keys) * (hint(features) + hint(width))
     call_range(entry, form.symbol, units, work, listed)
+
+
+def _batches(found: dict[str, Buffer]) -> list[list[Dim]]:
+    """Per dim of the batch its size, and the step of each operand. Heads that share keys and values
+    in groups are two dims, the inner one of which stands still there.
+    """
+    batches: list[list[Dim]] = []
+    rank = len(found["q"].dims)
+    for dim in range(-rank, -2):
+        size, shared = found["q"].dims[dim], found["k"].dims[dim]
+        steps = [_step(found[x], dim) if x in found else 0 for x in OPERANDS]
+        if same_dim(size, 1):
+            continue
+        if same_dim(size, shared) or same_dim(shared, 1):
+            batches.append([size, *steps])
+            continue
+        group = size // shared
+        pairs = list(zip(OPERANDS, steps, strict=True))
+        batches.append([shared, *(s if x in SHARED else s * group for x, s in pairs)])
+        batches.append([group, *(0 if x in SHARED else s for x, s in pairs)])
+    return batches
 
 
 def _step(x: Buffer, dim: int) -> Dim:

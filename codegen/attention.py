@@ -5,9 +5,10 @@
     ==>
     relume::attend(q, k, v, mask, scale)
 
-The operands are float tensors of one dtype, whose batches are of the same sizes; the mask, if there
-is one, is added. Queries that are few, and heads that are large, stay products; machines where
-BLAS does products (`codegen.multiply`) keep torch's operator, too.
+The operands are float tensors of one dtype, whose batches are of the same sizes, but that a head of
+key and value may serve several of the query; the mask, if there is one, is added. Queries that are
+few, and heads that are large, stay products; machines where BLAS does products
+(`codegen.multiply`) keep torch's operator, too.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class _Found:
     is_key_transposed: bool
     is_causal: bool
     is_safe: bool
+    is_grouped: bool = False
 
 
 def fuse_attention(graph: Graph, known: Known) -> dict[Node, list[Node]]:
@@ -84,13 +86,14 @@ def _replace(found: _Found, known: Known) -> Node | None:
     last = found.nodes[0]
     b = Builder.before(last, known)
     key = b.transpose(found.key, -2, -1) if found.is_key_transposed else found.key
-    if not _fits(found.query, key, found.value, found.mask, last.output):
+    operands = found.query, key, found.value
+    if not _fits(operands, last.output, found.mask, found.is_grouped):
         return None
     mask = b.const(None) if found.mask is None else found.mask
     if found.mask is not None and tensor_type(found.mask).dtype is dtypes.bool_:
         mask = b.where(found.mask, 0.0, -math.inf)
-    constants = [b.const(x) for x in (found.scale, found.is_causal, found.is_safe)]
-    inputs = [found.query, key, found.value, mask, *constants]
+    flags = found.is_causal, found.is_safe, found.is_grouped
+    inputs = [*operands, mask, *map(b.const, (found.scale, *flags))]
     made = b.node(ATTEND, inputs, [last.output.type], span=last.span)
     made.output.name = last.output.name
     last.output.replace_all_uses_with(made.output)
@@ -98,20 +101,21 @@ def _replace(found: _Found, known: Known) -> Node | None:
     return made
 
 
-def _fits(query: Value, key: Value, value: Value, mask: Value | None, result: Value) -> bool:
-    """Whether there is generated code for operands."""
-    types = [v.type for v in (query, key, value, result)]
+def _fits(operands: Sequence[Value], result: Value, mask: Value | None, is_grouped: bool) -> bool:
+    """Whether there is generated code for query, key and value."""
+    types = [v.type for v in (*operands, result)]
     tensors = [t for t in types if isinstance(t, TensorType) and t.is_complete]
     if len(tensors) < len(types) or len({t.dtype for t in tensors}) > 1:
         return False
     q, k, v, c = (t.shape for t in tensors)
     if len(q) < 2 or any(len(x) != len(q) for x in (k, v, c)):
         return False
-    pairs = [p for x in (k, v, c) for p in zip(q[:-2], x[:-2], strict=True)]
-    pairs += [(q[-1], k[-1]), (k[-2], v[-2])]
+    pairs = [p for x, y in ((q, c), (k, v)) for p in zip(x[:-2], y[:-2], strict=True)]
+    pairs += [*zip(q[:-3], k[:-3], strict=True), (q[-1], k[-1]), (k[-2], v[-2])]
     is_small = isinstance(q[-1], int) and isinstance(v[-1], int) and 0 < q[-1] <= MOST_FEATURES
     is_many = all(hint(x) >= FEWEST for x in (q[-2], k[-2]))
-    fits = is_small and is_many and all(same_dim(x, y) for x, y in pairs)
+    are_heads = len(q) < 3 or attention.are_heads(q[-3], k[-3], is_grouped)
+    fits = is_small and is_many and are_heads and all(same_dim(x, y) for x, y in pairs)
     scores, dtype = (*q[:-1], k[-2]), tensors[0].dtype
     return fits and can_multiply(dtype) and (mask is None or _is_mask(mask, scores, dtype))
 
@@ -143,7 +147,7 @@ def _called(node: Node, known: Known) -> _Found | None:
     is_causal, mask = given["is_causal"], given["attn_mask"]
     if not isinstance(is_causal, bool) or (is_causal and mask is not None):
         return None
-    if given["enable_gqa"] is not False or given["dropout_p"] != 0:
+    if not isinstance(given["enable_gqa"], bool) or given["dropout_p"] != 0:
         return None
     if not isinstance(features, int) or not isinstance(scale, float | int | None):
         return None
@@ -159,6 +163,7 @@ def _called(node: Node, known: Known) -> _Found | None:
         is_key_transposed=False,
         is_causal=is_causal,
         is_safe=True,
+        is_grouped=given["enable_gqa"] is True,
     )
 
 

@@ -36,6 +36,7 @@ from ir import DType, dtypes
 KEYS = 256  # whose scores stay in the level 1 cache; a multiple of every vector's width
 MOST_FEATURES = DEPTH
 OPERANDS = ("q", "k", "v", "mask", "c")
+SHARED = ("k", "v")  # by several heads of the others
 WORDS = (
     *("queries", "keys", "features", "width"),
     *(f"{x}_step" for x in OPERANDS),  # from row to row, in bytes

@@ -1,7 +1,8 @@
 """The inner functions of a generated product: the tile, and the packing of what it reads.
 
 A tile is `height` rows of C, one vector wide, whose sums stay in registers while k runs: a step
-along k loads one vector of B's panel and broadcasts one element of each of A's rows.
+along k loads one vector of B's panel and broadcasts one element of each of A's rows. Every RUN
+turns the sums are added to totals and start anew, so that long sums lose less.
 
     tile(a, row step, k step, panel, panel step, depth, c, c step, rows, width, adds, ahead...)
     pack(source, source step, panel, depth, width)          panel[depth][one vector] of B
@@ -34,6 +35,7 @@ ALIGNMENT = 64
 DEPTH = 256  # a panel stays in the level 1 cache with the rows of A that are multiplied with it
 GROUP = 8  # panels that are packed together from rows along k: a step reads as many cache lines
 TURN = 16  # steps along k between two times that a tile fetches ahead
+RUN = 8  # turns of a sum
 LINE = 64  # bytes of a cache line
 AHEAD = 16  # steps along k whose rows are on their way: each may be on a page of its own
 TILE_TYPE = ll.FunctionType(
@@ -122,7 +124,19 @@ class Emitter:
             return carried(b, left, sums, lambda k, sums: step(b.add(start, k), sums))
 
         turns = b.udiv(b.add(depth, i64(TURN - 1)), i64(TURN))
-        return [Lane(s, x, self.dtype) for x in carried(b, turns, [zero] * len(starts), steps)]
+        zeros = [zero] * len(starts)
+
+        def run(number: ll.Value, totals: Sequence[ll.Value]) -> Sequence[ll.Value]:
+            at = b.mul(number, i64(RUN))
+            left = smaller(b, i64(RUN), b.sub(turns, at))
+            sums = carried(b, left, zeros, lambda k, sums: steps(b.add(at, k), sums))
+            return [
+                (Lane(s, total, self.dtype) + Lane(s, x, self.dtype)).value
+                for total, x in zip(totals, sums, strict=True)
+            ]
+
+        runs = b.udiv(b.add(turns, i64(RUN - 1)), i64(RUN))
+        return [Lane(s, x, self.dtype) for x in carried(b, runs, zeros, run)]
 
     # packing --------------------------------------------------------------------------------------
     def pack(self, name: str, is_transposed: bool) -> None:

@@ -110,6 +110,20 @@ def test_called(size: tuple[Any, ...], dtype: torch.dtype) -> None:
     check(called_with_mask, *given, torch.randn(size[1], size[2], dtype=dtype))
 
 
+@pytest.mark.parametrize("heads", [(6, 2), (6, 1), (4, 4)])
+def test_heads_in_groups(heads: tuple[int, int]) -> None:
+    def grouped(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+    def with_mask(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=True)
+
+    (q, _, _), (_, k, v) = (operands(((2, n), 20, 35, 16, 16), torch.float32) for n in heads)
+    check(grouped, q, k, v)
+    check(with_mask, q, k, v, torch.randn(2, heads[0], 20, 35))
+    check(grouped, *(x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)))
+
+
 def test_causal_with_more_or_fewer_keys_than_queries() -> None:
     for queries, keys in ((40, 17), (17, 40), (300, 300), (2 * KEYS, 2 * KEYS)):
         check(causal, *operands(((1, 2), queries, keys, 16, 16), torch.float32))
@@ -211,7 +225,7 @@ def test_what_is_called_back_is_torchs(is_masked: bool, is_safe: bool) -> None:
     b = Builder(graph.block)
     operands = [graph.block.add_param(TENSOR) for _ in range(4)]
     mask = operands[3] if is_masked else b.const(None)
-    constants = [b.const(x) for x in (0.5, False, is_safe)]
+    constants = [b.const(x) for x in (0.5, False, is_safe, False)]
     made = b.node(ATTEND, [*operands[:3], mask, *constants], [TENSOR])
     graph.block.set_returns(made.outputs)
     spell_out(graph)

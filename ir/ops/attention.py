@@ -62,14 +62,14 @@ def _is_blockwise(query: TensorType, key: TensorType, value: TensorType,
         return False
     if any(s[-1] != shapes[0][-1] or s[0] != shapes[0][0] for s in shapes):
         return False
-    if shapes[1][1] != shapes[2][1] or not _are_heads(shapes[0][1], shapes[1][1], is_grouped):
+    if shapes[1][1] != shapes[2][1] or not are_heads(shapes[0][1], shapes[1][1], is_grouped):
         return False
     if any(t.strides is None or t.strides[-1] != 1 for t in (query, key, value)):
         return False
     return mask is None or (mask.is_complete and len(mask.shape) in (2, 4))
 
 
-def _are_heads(heads: Dim, shared: Dim, is_grouped: bool) -> bool:
+def are_heads(heads: Dim, shared: Dim, is_grouped: bool) -> bool:
     """Whether a query may have so many heads where key and value have `shared`."""
     if not is_grouped:
         return heads == shared
