@@ -133,8 +133,8 @@ class KernelEmitter(SplitEmitter):
 
     def _is_whole(self, var: Var) -> bool:
         """Whether a loop runs in whole vectors, of which the last one may overlap the one before:
-        it writes the same elements again, if nothing that is written is read. Short rows, one after
-        the other, take less time with a rest.
+        it writes the same elements again, if nothing that is written is read. Short rows take less
+        time with a rest.
         """
         extent, nest = var.extent, self.nest
         if var is not self.plan.vector or not isinstance(extent, int) or extent < self.width:
@@ -142,7 +142,7 @@ class KernelEmitter(SplitEmitter):
         if self.past_caches:
             return extent % self.width == 0 and self._is_aligned(var)
         is_repeatable = not self.spills and nest.reads().isdisjoint(nest.writes())
-        is_long = extent >= FEW_VECTORS * self.width or len(self.plan.outer) == 1
+        is_long = extent >= FEW_VECTORS * self.width
         return extent % self.width == 0 or (is_repeatable and is_long)
 
     def _is_aligned(self, var: Var) -> bool:
