@@ -22,7 +22,7 @@ from codegen.nest import Nest
 from codegen.operands import Known, element_dtype
 from codegen.schedule import CHUNKS, Schedule, starts_at_lines
 from codegen.split import SplitEmitter
-from ir import Dim, Node, Scan, Symbol, Value, opmath, record, replace
+from ir import Dim, DType, Node, Scan, Symbol, Value, opmath, record, replace
 
 I64, I32 = ll.IntType(64), ll.IntType(32)
 FEW_VECTORS = 8  # in a row
@@ -117,6 +117,9 @@ class KernelEmitter(SplitEmitter):
         if var is self.plan.tile:
             self.tiles(var, self.plan.outer[-1], start, stop)
             return
+        if self.nest.scan is not None and var is self.plan.vector and self._rereads_exactly():
+            self._scan_down(self.nest.scan, var, start, stop)
+            return
 
         def body(carried: Sequence[Lane]) -> Sequence[Lane]:
             self._outer(level + 1)
@@ -207,7 +210,7 @@ class KernelEmitter(SplitEmitter):
         rule = node.op.rule
         assert isinstance(rule, Scan)
         (root,) = self.nest.roots
-        dtype = opmath(rule.accumulate(element_dtype(node, self.known)))
+        dtype = self._scan_dtype(node)
         start = rule.init(self.s, dtype)
         if not self.plan.reduced:
             self.store_lane(root, self.s.cast(self.lane(node.inputs[0], root.index), dtype))
@@ -230,6 +233,40 @@ class KernelEmitter(SplitEmitter):
 
         start = start if self.plan.vector is None else neutral
         self.vector_loop(var, self.step(var), I64(0), self.dim(var.extent), [start], body)
+
+    def _rereads_exactly(self) -> bool:
+        """Whether the prefix so far can be read from the result as it was."""
+        assert self.nest.scan is not None
+        (root,) = self.nest.roots
+        return bool(self.plan.reduced) and self._scan_dtype(self.nest.scan) is root.buffer.dtype
+
+    def _scan_dtype(self, node: Node) -> DType:
+        rule = node.op.rule
+        assert isinstance(rule, Scan)
+        return opmath(rule.accumulate(element_dtype(node, self.known)))
+
+    def _scan_down(self, node: Node, columns: Var, start: ll.Value, stop: ll.Value) -> None:
+        """Prefix down the columns, row by row: memory is run through in its order, and the row
+        before is read back from the first-level cache.
+        """
+        rule, (rows,), (root,) = node.op.rule, self.plan.reduced, self.nest.roots
+        assert isinstance(rule, Scan)
+        dtype = self._scan_dtype(node)
+        before = root.address + -1 * root.address.coefficient(rows)
+
+        def element(carried: Sequence[Lane]) -> Sequence[Lane]:
+            x = self.s.cast(self.lane(node.inputs[0], root.index), dtype)
+            so_far = carried[0] if carried else self._load(root.buffer, before)
+            self.store_lane(root, rule.combine(self.s, so_far, x))
+            return carried
+
+        def row(first: Sequence[Lane]) -> Sequence[Lane]:
+            self.vector_loop(columns, self.width, start, stop, first, element)
+            return ()
+
+        neutral = self.s.splat(rule.init(self.s, dtype))
+        self.once(rows, I64(0), (), lambda _: row([neutral]))
+        self.loop(rows, I64(1), self.dim(rows.extent), 1, (), row)
 
     def _prefix(self, rule: Scan, x: Lane, fill: Lane) -> Lane:
         """Inclusive prefix inside one vector, in log2(width) shifts: vectors wait for each other
