@@ -21,6 +21,7 @@ from codegen.lanes import Lane
 from codegen.nest import Nest
 from codegen.operands import Known, element_dtype
 from codegen.schedule import CHUNKS, Schedule, starts_at_lines
+from codegen.scopes import Body
 from codegen.split import SplitEmitter
 from ir import Dim, DType, Node, Scan, Symbol, Value, opmath, record, replace
 
@@ -110,9 +111,7 @@ class KernelEmitter(SplitEmitter):
             return
         var = self.plan.outer[level]
         start, stop = (
-            self._share(var)
-            if level == 0 and self.plan.is_parallel
-            else (I64(0), self._stop(var))
+            self._share(var) if level == 0 and self.plan.is_parallel else (I64(0), self._stop(var))
         )
         if var is self.plan.tile:
             self.tiles(var, self.plan.outer[-1], start, stop)
@@ -125,14 +124,19 @@ class KernelEmitter(SplitEmitter):
             self._outer(level + 1)
             return ()
 
+        self._run(var, start, stop, (), body)
+
+    def _run(
+        self, var: Var, start: ll.Value, stop: ll.Value, carried: Sequence[Lane], body: Body
+    ) -> None:
+        """The loop over an outer variable."""
         if self._is_whole(var):
             assert isinstance(var.extent, int)
             last = var.extent - self.width if var.extent % self.width else None
-            self.loop(var, start, stop, self.width, (), body, last=last)
+            self.loop(var, start, stop, self.width, carried, body, last=last)
             return
-        self.vector_loop(
-            var, self.step(var), start, stop, (), body, head=self._head(var, start, stop)
-        )
+        head = self._head(var, start, stop)
+        self.vector_loop(var, self.step(var), start, stop, carried, body, head=head)
 
     def _is_whole(self, var: Var) -> bool:
         """Whether a loop runs in whole vectors, of which the last one may overlap the one before:
@@ -235,10 +239,14 @@ class KernelEmitter(SplitEmitter):
         self.vector_loop(var, self.step(var), I64(0), self.dim(var.extent), [start], body)
 
     def _rereads_exactly(self) -> bool:
-        """Whether the prefix so far can be read from the result as it was."""
+        """Whether the prefix so far can be read from the result as it was; a symbolic size is
+        never 0.
+        """
         assert self.nest.scan is not None
         (root,) = self.nest.roots
-        return bool(self.plan.reduced) and self._scan_dtype(self.nest.scan) is root.buffer.dtype
+        is_exact = self._scan_dtype(self.nest.scan) is root.buffer.dtype
+        rows = [v.extent for v in self.plan.reduced]
+        return is_exact and bool(rows) and not (isinstance(rows[0], int) and rows[0] == 0)
 
     def _scan_dtype(self, node: Node) -> DType:
         rule = node.op.rule
@@ -261,7 +269,7 @@ class KernelEmitter(SplitEmitter):
             return carried
 
         def row(first: Sequence[Lane]) -> Sequence[Lane]:
-            self.vector_loop(columns, self.width, start, stop, first, element)
+            self._run(columns, start, stop, first, element)
             return ()
 
         neutral = self.s.splat(rule.init(self.s, dtype))

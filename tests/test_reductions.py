@@ -245,3 +245,14 @@ def test_columns(rows: int, columns: int) -> None:
     for _ in range(3):
         for got, expected in zip(native(x), down(x), strict=True):
             torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [(0, 5), (1, 5), (5, 0), (9, 40), (3, 20, 33)], ids=str)
+def test_prefixes_down_columns(dtype: torch.dtype, size: tuple[int, ...]) -> None:
+    native = jit.jit(lambda x: (x.cumsum(0), x.cumsum(-2)))
+    x = (torch.rand(size, generator=torch.Generator().manual_seed(4)) * 4).to(dtype)
+    for y in (x, x.transpose(0, -1).contiguous().transpose(0, -1)):
+        for _ in range(3):
+            expected = y.cumsum(0), y.cumsum(-2)
+            torch.testing.assert_close(native(y), expected, rtol=2e-2, atol=1e-2)
