@@ -10,7 +10,7 @@ from ir import Graph, Node
 from jit.config import DEFAULT
 from jit.declared import is_variadic
 from jit.function import ScriptFunction
-from jit.modules import compiled_module, is_module, script_module
+from jit.modules import compiled_forward, compiled_module, is_module, script_module
 from jit.script import check_class, compile_function, example_types
 from jit.trace import is_tracing
 from jit.tracing import TracedFunction
@@ -30,7 +30,8 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
     serve (one that needs gradients, say) behaves as the undecorated function; `jit.stats(f)` counts
     why. With `strict`, source outside the compiled language is an error instead of a warning. Other
     keywords are the knobs of `jit.config.Config`. For a module, one of the same state is made, its
-    `forward` compiled; the module itself stays eager.
+    `forward` compiled; the module itself stays eager, unless it gets that forward as its own:
+    `module.forward = jit(module.forward)`.
     """
     config = DEFAULT.with_(**knobs)
     if function is None:
@@ -39,7 +40,8 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
         return function
     if is_module(function):
         return compiled_module(function, config, strict)
-    return ScriptFunction(function, config=config, is_strict=strict)
+    forward = compiled_forward(function, config, strict)
+    return forward or ScriptFunction(function, config=config, is_strict=strict)
 
 
 def script(

@@ -5,7 +5,12 @@ module ── recursive: copies by reference ──► ScriptModule ── metho
    └── compiled_module: the same state, the forward compiled
 """
 
-from jit.modules.compiled_module import CompiledModule, compiled_module, is_module
+from jit.modules.compiled_module import (
+    CompiledModule,
+    compiled_forward,
+    compiled_module,
+    is_module,
+)
 from jit.modules.recursive import script_module
 from jit.modules.script_module import RecursiveScriptModule, ScriptModule
 
@@ -13,6 +18,7 @@ __all__ = [
     "CompiledModule",
     "RecursiveScriptModule",
     "ScriptModule",
+    "compiled_forward",
     "compiled_module",
     "is_module",
     "script_module",

@@ -48,6 +48,11 @@ def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any
         vars(module).get("forward"), ScriptFunction
     ):
         return module
+    return _stand_in(module, Forward(module.forward, config=config, is_strict=is_strict))
+
+
+def _stand_in(module: Module, forward: Forward) -> CompiledModule:
+    """A module of the state of `module` with another forward."""
     cls = type(module)
     own = {
         "__module__": cls.__module__,
@@ -56,13 +61,22 @@ def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any
         "__wrapped__": module,
         "_jit_parts": {},
         "_jit_is_part": False,
+        "_jit_forward": staticmethod(forward),
     }
-    made: Any = object.__new__(type(cls.__name__, (CompiledModule, cls), own))
+    made: CompiledModule = object.__new__(type(cls.__name__, (CompiledModule, cls), own))
     object.__setattr__(made, "__dict__", vars(module))
-    forward = Forward(module.forward, config=config, is_strict=is_strict)
     forward.module = made
-    type(made)._jit_forward = staticmethod(forward)
     return made
+
+
+def compiled_forward(function: Any, config: Config, is_strict: bool = False) -> Forward | None:
+    """The compiled forward of a module, to be put in the place of its own; None for any other
+    function.
+    """
+    owner = getattr(function, "__self__", None)
+    if not is_module(owner) or getattr(function, "__func__", None) is not type(owner).forward:
+        return None
+    return Forward(function, config=config, is_strict=is_strict)
 
 
 class CompiledModule(Module):
@@ -170,6 +184,7 @@ class Forward(ScriptFunction):
     inner: Forward | None = None
     """What is compiled in place of this forward, a decorator outside the language around it."""
     module: CompiledModule | None = None
+    """What has this forward; of one that a module got as its own, made when it is refused."""
 
     @property
     def __code__(self) -> CodeType:
@@ -190,6 +205,9 @@ class Forward(ScriptFunction):
         return dict(_forwards(self.module)) if self.module is not None else {}
 
     def _refuse(self, key: Key, reason: str, error: Exception) -> str:
+        owner = getattr(self._function, "__self__", None)
+        if self.module is None and is_module(owner):
+            self.module = _stand_in(owner, self)
         if self.module is not None and self.inner is None:
             self._divide(self.module)
         return super()._refuse(key, reason, error)

@@ -88,6 +88,23 @@ def test_models_are_compiled(name: str) -> None:
     check(name, layers=1)
 
 
+def test_generation_with_an_assigned_forward() -> None:
+    """Caches that grow need no compilation for each step."""
+    eager, _ = build("GPT-2, with a cache", 1)
+    compiled = copy.deepcopy(eager)
+    compiled.forward = jit.jit(compiled.forward)
+    prompt = torch.randint(3, 60, (2, 5), generator=torch.Generator().manual_seed(0))
+    options = {"max_new_tokens": 9, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", jit.JitWarning)
+        for _ in range(2):
+            found, wanted = (m.generate(prompt, **options) for m in (compiled, eager))
+            assert torch.equal(found, wanted)
+    made = [jit.stats(forward) for forward in forwards(compiled.forward)]
+    assert max(stats.native for stats in made) >= 16
+    assert max(stats.compilations for stats in made) <= MAX_COMPILATIONS
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - set(FAST)))
 def test_more_models_are_compiled(name: str) -> None:

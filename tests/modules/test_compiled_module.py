@@ -117,6 +117,20 @@ def test_parts_of_a_refused_forward_are_compiled() -> None:
     assert all(jit.stats(part).native for part in parts.values())
 
 
+def test_parts_of_an_assigned_forward_are_compiled() -> None:
+    eager = Refused().eval().requires_grad_(False)
+    expected = eager(X)
+    eager.forward = jit.jit(eager.forward)  # type: ignore[method-assign]
+    for module in (eager, copy.deepcopy(eager)):
+        with pytest.warns(jit.JitWarning, match="runs in eager mode"):
+            torch.testing.assert_close(module(X), expected)
+        for _ in range(3):
+            torch.testing.assert_close(module(X), expected)
+        parts = module.forward.parts  # type: ignore[operator, union-attr]
+        assert all(jit.stats(part).native for part in parts.values()) and parts
+        assert type(module.layers[0]) is Net and "forward" not in vars(module.layers[0])
+
+
 class Reaching(nn.Module):
     """A forward outside the language, which calls what its submodule holds."""
 
