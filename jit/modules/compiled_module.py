@@ -54,7 +54,7 @@ def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any
 def _stand_in(module: Module, forward: Forward) -> CompiledModule:
     """A module of the state of `module` with another forward."""
     cls = type(module)
-    own = {
+    own: dict[str, Any] = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
         "__doc__": cls.__doc__,
@@ -73,7 +73,7 @@ def compiled_forward(function: Any, config: Config, is_strict: bool = False) -> 
     """The compiled forward of a module, to be put in the place of its own; None for any other
     function.
     """
-    owner = getattr(function, "__self__", None)
+    owner: Any = getattr(function, "__self__", None)
     if not is_module(owner) or getattr(function, "__func__", None) is not type(owner).forward:
         return None
     return Forward(function, config=config, is_strict=is_strict)
@@ -205,7 +205,7 @@ class Forward(ScriptFunction):
         return dict(_forwards(self.module)) if self.module is not None else {}
 
     def _refuse(self, key: Key, reason: str, error: Exception) -> str:
-        owner = getattr(self._function, "__self__", None)
+        owner: Any = getattr(self._function, "__self__", None)
         if self.module is None and is_module(owner):
             self.module = _stand_in(owner, self)
         if self.module is not None and self.inner is None:

@@ -1,8 +1,8 @@
 """Rules of `jit`'s own names and of torch.jit's, which mean the same: what is known while
 compiling, typed expressions, tasks.
 
-`is_scripting()` is True in compiled code, `is_tracing()` and what asks for torch's other compiler or
-for captures of other devices False, so the branches behind them are decided while compiling.
+`is_scripting()` is True in compiled code, `is_tracing()` and what asks for torch's other compiler
+or for captures of other devices False, so the branches behind them are decided while compiling.
 """
 
 from __future__ import annotations
