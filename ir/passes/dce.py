@@ -2,7 +2,8 @@
 and the carried values of loops that only feed themselves.
 
 Mark and sweep. A node is needed when it has an effect (see `Op.is_pure`; a node with blocks has
-those of its blocks) or when one of its outputs is needed. Output i of a node with blocks needs
+those of its blocks) or when one of its outputs is needed. Setting items of a dict that the graph
+makes, and does nothing else with, has none. Output i of a node with blocks needs
 return i of each block (counted from the end, after a loop's condition); a parameter of a loop needs
 the initial value and the next one.
 """
@@ -10,6 +11,8 @@ the initial value and the next one.
 from __future__ import annotations
 
 from ir.graph import Block, Graph, Node, Value
+from ir.ops.control import DICT
+from ir.ops.methods import LISTS
 
 
 def run(graph: Graph) -> bool:
@@ -38,7 +41,7 @@ class _Marks:
         found = False
         for node in block.nodes:
             inner = [self.block(b) for b in node.blocks]
-            if any(inner) if node.blocks else not node.op.is_pure:
+            if any(inner) if node.blocks else not (node.op.is_pure or _is_unseen(node)):
                 self.node(node)
                 found = True
         return found
@@ -72,6 +75,17 @@ class _Marks:
             self.need([block.returns[back]])
             if _carried(node):
                 self.need([block.params[back], node.inputs[back], node.outputs[position]])
+
+
+def _is_unseen(node: Node) -> bool:
+    """Whether a node sets an item of a dict that nobody reads."""
+    if not _sets_item(node) or node.inputs[0].node is None or node.inputs[0].node.op is not DICT:
+        return False
+    return all(_sets_item(user) and at == 0 for user, at in node.inputs[0].uses)
+
+
+def _sets_item(node: Node) -> bool:
+    return LISTS.get(node.name) == "set"
 
 
 def _carried(node: Node) -> int:

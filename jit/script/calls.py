@@ -13,6 +13,7 @@ import inspect
 import logging
 import types
 import typing
+from functools import partial
 from typing import Any
 
 import torch
@@ -60,6 +61,7 @@ from jit.script.values import (
     Method,
     Operand,
     PartialOf,
+    Perhaps,
     PyObject,
     StarOf,
     is_lazy,
@@ -78,7 +80,19 @@ def _call(frame: Frame, node: ast.Call) -> Operand:
             return form(frame, node)
     arguments = _arguments(frame, node)
     frame.hint = hint
-    return call(frame, function, arguments)
+    return _call_on_each_path(frame, function, arguments)
+
+
+def _call_on_each_path(frame: Frame, function: Operand, given: Arguments) -> Operand:
+    """The call with and without what only some paths give."""
+    for name, operand in given.kwargs.items():
+        if isinstance(operand, Perhaps):
+            found = {**given.kwargs, name: operand.item}
+            absent = {k: v for k, v in given.kwargs.items() if k != name}
+            calls = [Arguments(given.args, kwargs) for kwargs in (found, absent)]
+            then, orelse = (partial(_call_on_each_path, frame, function, c) for c in calls)
+            return select(frame, operand.is_set, then, orelse)
+    return call(frame, function, given)
 
 
 def _callee(frame: Frame, node: ast.expr) -> Operand:

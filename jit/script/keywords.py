@@ -6,12 +6,12 @@ paths that meet see different operands, as with any variable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ir import Block, Effect, Node, Value
+from ir import BOOL, Block, Builder, Effect, Node, Value
 from jit.script.constants import constant_of
 from jit.script.frame import Frame
-from jit.script.values import Arguments, Items, Keywords, Operand
+from jit.script.values import Arguments, Items, Keywords, Operand, Perhaps
 
 
 def call_keywords(frame: Frame, owner: Keywords, name: str, given: Arguments) -> Operand:
@@ -63,23 +63,47 @@ def delete_keyword(frame: Frame, owner: Keywords, key: Operand) -> None:
 
 def built_items(frame: Frame, made: Value) -> dict[str, Operand] | None:
     """The items of a dict of this function when all are known here: those of its display and those
-    that were set since on every path. None when a key is not constant, or a branch, loop or someone
-    else may have changed the dict.
+    that were set since, on every path or in a branch. None when a key is not constant, or a loop or
+    someone else may have changed the dict.
     """
     if made.node is None or made.node.block is None or made.node.name != "prim::DictConstruct":
         return None
     owners = list(_owners(frame.builder.block, made.node.block))
     if any(node.name == "prim::Loop" for node in owners):
         return None
-    pairs = list(zip(made.node.inputs[::2], made.node.inputs[1::2], strict=True))
+    pairs = zip(made.node.inputs[::2], made.node.inputs[1::2], strict=True)
+    items: dict[str, Operand] = {constant_of(key): value for key, value in pairs}
     around = [frame.builder.block, *(node.block for node in owners)]
-    for user, _ in made.uses:
-        if user.name == "aten::_set_item" and user.inputs[0] is made and user.block in around:
-            pairs.append((user.inputs[1], user.inputs[2]))
+    for user, _ in list(made.uses):
+        if user.name == "aten::_set_item" and user.inputs[0] is made:
+            key = constant_of(user.inputs[1])
+            item = user.inputs[2] if user.block in around else _from_branch(user, around)
+            if item is None or (isinstance(item, Perhaps) and key in items):
+                return None
+            items[key] = item
         elif user.op.effect is not Effect.PURE or user.blocks:
             return None
-    items: dict[str, Operand] = {constant_of(key): value for key, value in pairs}
     return items if all(isinstance(key, str) for key in items) else None
+
+
+def _from_branch(setting: Node, around: Sequence[Block | None]) -> Perhaps | None:
+    """An item that is set in a branch, which says so and hands it on."""
+    block, item = setting.block, setting.inputs[2]
+    assert block is not None
+    is_set = Builder(block).const(True)
+    while block not in around:
+        owner = block.owner
+        if owner is None or owner.name != "prim::If":
+            return None
+        for branch in owner.blocks:
+            b = Builder(branch)
+            other = (b.const(False), b.node("prim::Uninitialized", (), [item.type]).output)
+            for value in (is_set, item) if branch is block else other:
+                branch.add_return(value)
+        is_set, item = owner.add_output(BOOL), owner.add_output(item.type)
+        block = owner.block
+        assert block is not None
+    return Perhaps(is_set, item)
 
 
 def _name(frame: Frame, key: Operand) -> str:

@@ -148,6 +148,17 @@ class StarOf(Static):
 
 
 @record
+class Perhaps(Static):
+    """An item of `**x` among the arguments of a call that only a branch has set."""
+
+    is_set: Value
+    item: Value
+
+    def describe(self) -> str:
+        return "an argument that only some paths give"
+
+
+@record
 class ReversedOf(Static):
     """`reversed(x)`."""
 
