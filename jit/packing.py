@@ -38,7 +38,6 @@ from ir import (
     lookup,
     optional,
     product,
-    replace,
     same_dim,
 )
 
@@ -79,7 +78,8 @@ def _is_available() -> bool:
 @cache
 def _operator(name: str) -> Op:
     """An operator of oneDNN, called as a structured row is."""
-    return replace(lookup(name), rule=Structured())
+    found = lookup(name)
+    return Op(found.schema, Structured(), found.effect)
 
 
 class _Packing:

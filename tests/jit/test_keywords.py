@@ -186,14 +186,42 @@ def set_in_a_loop(x: Tensor) -> Tensor:
     return x
 
 
+def set_within_branches(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
+    options = {"shift": 1.0}
+    if y.numel() > 2:
+        if mask is None:
+            options["offset"] = 2.0
+        else:
+            x = x * mask
+    return inner(x, **options)
+
+
+def set_twice(x: Tensor, y: Tensor) -> Tensor:
+    options = {"dim": 0}
+    if y.sum() > 0:
+        options["dim"] = 1
+    return torch.sum(x, **options)
+
+
 def test_a_dict_of_keywords_is_as_the_path_left_it() -> None:
-    x = torch.randn(3, 3)
-    compiled = jit.jit(set_before_the_call)
-    for _ in range(3):
-        torch.testing.assert_close(compiled(x), set_before_the_call(x))
-    assert jit.stats(compiled).native == 2
+    x, positive = torch.randn(3, 3), torch.ones(3)
     for function, others in (
-        (set_on_one_path, [(torch.ones(1),), (-torch.ones(1),)]),
+        (set_before_the_call, [()]),
+        (set_on_one_path, [(positive,), (-positive,)]),
+        (set_within_branches, [(positive,), (positive[:1],), (positive, x)]),
+    ):
+        compiled = jit.jit(function, strict=True)
+        for _ in range(3):
+            for other in others:
+                torch.testing.assert_close(compiled(x, *other), function(x, *other))
+        assert jit.stats(compiled).native >= 2
+        assert "Dict" not in str(jit.explain(compiled))
+
+
+def test_a_dict_that_paths_change_otherwise_is_refused() -> None:
+    x = torch.randn(3, 3)
+    for function, others in (
+        (set_twice, [(torch.ones(1),), (-torch.ones(1),)]),
         (set_in_a_loop, [()]),
     ):
         compiled = jit.jit(function)
