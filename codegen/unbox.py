@@ -67,7 +67,7 @@ class BoundObject:
 
 @record
 class BoundSequence:
-    """The items of a tuple or list."""
+    """The items of a tuple or list, or the keys and values of a dict."""
 
     obj: ll.Value
     items: tuple[Bound, ...]
@@ -399,10 +399,11 @@ def _(param: DictParam, obj: ll.Value, u: Unboxer) -> Bound:
     u.guards.require(b.icmp_signed("==", call(b, "PyDict_Size", obj), i64(len(param.items))))
     position, key, value = abi.stack(b, I64), abi.stack(b, PTR), abi.stack(b, PTR)
     b.store(i64(0), position)
+    items = []
     for expected, item in param.items:
         call(b, "PyDict_Next", obj, position, key, value)
         for slot, demand in ((key, ConstParam(expected)), (value, item)):
             found = b.load(slot, typ=PTR)
             u.hold(found)
-            u.unbox(demand, found)
-    return BoundConstant(obj)
+            items.append(u.unbox(demand, found))
+    return BoundSequence(obj, tuple(items))

@@ -1,4 +1,4 @@
-"""Building graphs: constants, operator calls with overload choice, lists and tuples.
+"""Building graphs: constants, operator calls with overload choice, lists, tuples and dicts.
 
     b = Builder(graph.block)
     y = b.call("aten::add", [x, 1])        overload choice, constants and defaults filled in
@@ -22,7 +22,7 @@ from ir.errors import TypeRuleError
 from ir.graph import Block, Graph, Node, Value
 from ir.literals import common_type, type_of_literal
 from ir.op import Composite, Op
-from ir.ops.control import CONSTANT, LIST, LOOP, TUPLE, TUPLE_UNPACK
+from ir.ops.control import CONSTANT, DICT, LIST, LOOP, TUPLE, TUPLE_UNPACK
 from ir.registry import lookup
 from ir.resolve import UNKNOWN, Actual, Converted, Fixed, Gathered, Given, Source, Spread, resolve
 from ir.source import Span
@@ -92,6 +92,13 @@ class Builder:
         items = [self.value(v) for v in values]
         element = element or common_type(v.type for v in items)
         return self.node(LIST, items, [T.ListType(element)]).output
+
+    def dict_(self, pairs: Sequence[tuple[Any, Any]]) -> Value:
+        """A new dict of Values or constants; it has an item at least."""
+        keys, values = ([self.value(v) for v in side] for side in zip(*pairs, strict=True))
+        type_ = T.DictType(*(common_type(v.type for v in side) for side in (keys, values)))
+        inputs = [v for pair in zip(keys, values, strict=True) for v in pair]
+        return self.node(DICT, inputs, [type_]).output
 
     def tuple_(self, values: Sequence[Any], type_: T.Type | None = None) -> Value:
         """A new tuple of Values or constants; `type_` for a NamedTuple."""

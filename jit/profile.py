@@ -54,6 +54,8 @@ class _Measures:
             return ("list", role)
         if type(value) in (list, tuple):
             return (type(value), *(self.kind_of(v, role) for v in value))
+        if type(value) is dict:
+            return (dict, tuple(value), *(self.kind_of(v, role) for v in value.values()))
         return ("constant", type(value), value) if is_constant(value) else ("opaque", type(value))
 
     def _tensor(self, value: torch.Tensor) -> Kind:

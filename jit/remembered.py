@@ -95,6 +95,8 @@ def _constants(value: Any) -> Iterator[object]:
     if type(value) in (list, tuple):
         for item in value:
             yield from _constants(item)
+    elif type(value) is dict:
+        yield from _constants(tuple(value.values()))
     elif not isinstance(value, torch.Tensor):
         yield value
 

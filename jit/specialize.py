@@ -20,6 +20,7 @@ import codegen
 from codegen import (
     Captured,
     ConstParam,
+    DictParam,
     FloatParam,
     HeldParam,
     IntParam,
@@ -35,6 +36,7 @@ from ir import (
     FLOAT,
     INT,
     Builder,
+    DictType,
     Dim,
     Effect,
     Facts,
@@ -185,7 +187,7 @@ class _Specializer:
             if is_items and not is_only_read(parameter):
                 raise Refused(
                     "argument type",
-                    detail=f"list {parameter.name}, which the function changes or keeps",
+                    detail=f"{parameter.name}, which the function changes or keeps",
                 )
             parameter.replace_all_uses_with(found)
         del self.graph.params[: len(old)]
@@ -233,6 +235,8 @@ class _Specializer:
             return ListParam(str(type_.element)), self.graph.block.add_param(type_, name)
         if type(value) in (list, tuple):
             return self.sequence(value, name, role)
+        if type(value) is dict:
+            return self.mapping(value, name, role)
         if value is not None and not isinstance(value, bool) and not is_constant(value):
             raise Refused("argument type", detail=f"{name}, a {type(value).__qualname__}")
         return ConstParam(value), self.builder.const(*constant_of(value))
@@ -253,6 +257,16 @@ class _Specializer:
         items = [operand for _, operand in pairs]
         made = self.builder.list_(items) if type(value) is list else self.builder.tuple_(items)
         return SequenceParam(tuple(param for param, _ in pairs), type(value) is list), made
+
+    def mapping(self, value: dict[Any, Any], name: str, role: Role) -> tuple[Param, Value]:
+        """A dict of these keys, in this order."""
+        if not value or {type(key) for key in value} - {str, int}:
+            raise Refused("argument type", detail=f"{name}, a dict with keys of other types")
+        pairs = [
+            (key, self.operand(item, f"{name}[{key!r}]", role)) for key, item in value.items()
+        ]
+        made = self.builder.dict_([(key, operand) for key, (_, operand) in pairs])
+        return DictParam(tuple((key, param) for key, (param, _) in pairs)), made
 
     def tensor(self, tensor: torch.Tensor, name: str) -> tuple[TensorParam, Value]:
         """A tensor of known dtype, with sizes and strides as far as they vary."""
@@ -284,8 +298,12 @@ def _name_values(graph: Graph) -> None:
 
 
 def is_only_read(value: Value) -> bool:
-    """Whether nobody changes a list, keeps it, or does so to a list that it holds."""
-    item = value.type.element if isinstance(value.type, ListType) else value.type
+    """Whether nobody changes a list or dict, keeps it, or does so to one that it holds."""
+    match value.type:
+        case ListType(element=item) | DictType(value=item):
+            pass
+        case item:
+            pass
     taken = [v for n, _ in value.uses for v in n.outputs if _holds_list(item)]
     return all(is_only_read(v) for v in taken if _holds_list(v.type)) and all(
         (user.op.is_pure or user.op.effect is Effect.RANDOM)
@@ -296,9 +314,9 @@ def is_only_read(value: Value) -> bool:
 
 
 def _holds_list(type_: Type) -> bool:
-    """Whether a value may be a list, or a tuple that holds one."""
+    """Whether a value may be a list or dict, or a tuple that holds one."""
     match type_:
-        case ListType():
+        case ListType() | DictType():
             return True
         case OptionalType(element=element):
             return _holds_list(element)

@@ -262,6 +262,20 @@ RESIZING = ("append", "insert", "pop", "remove", "delete", "extend", "clear")
 PASSING_ON = ("copy", "slice", "join", "repeat", "extend")
 """Verbs after which another list has the same items."""
 
+DICTS: Mapping[str, str] = {
+    f"aten::{name}": verb
+    for name, verb in {
+        "__getitem__": "item",
+        "get": "item or other",
+        "__contains__": "contains",
+        "len": "length",
+        "keys": "keys",
+        "values": "values",
+        "items": "items",
+    }.items()
+}
+"""What operators read of dicts."""
+
 IDENTITY = {"aten::__is__": False, "aten::__isnot__": True}
 """Tests for the same object, and what they give for None and something that never is None."""
 

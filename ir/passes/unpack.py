@@ -5,6 +5,8 @@
 %l = prim::ListConstruct(%a, %b)
 %z = aten::__getitem__(%l, 1)               ->    %b for %z, when nobody changes the list
 %m = aten::add(%l, %l)                      ->    %m = prim::ListConstruct(%a, %b, %a, %b)
+%d = prim::DictConstruct("k", %a)
+%v = aten::__getitem__(%d, "k")             ->    %a for %v, when nobody changes the dict
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from typing import Any
 from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Effect
-from ir.ops.control import CONSTANT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
-from ir.ops.methods import COMPOSING, GET_ITEM
+from ir.ops.control import CONSTANT, DICT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
+from ir.ops.methods import COMPOSING, DICTS, GET_ITEM
 
-_KEEPERS = ("prim::CallFunction", "prim::PythonOp", "prim::DictConstruct", LIST.name, TUPLE.name)
+_KEEPERS = ("prim::CallFunction", "prim::PythonOp", DICT.name, LIST.name, TUPLE.name)
 
 
 def run(graph: Graph) -> bool:
@@ -92,6 +94,8 @@ def _items(node: Node) -> Sequence[Value]:
             return source.inputs
         if node.name == GET_ITEM:
             return _item(source, node.inputs[1])
+    if source.op is DICT and node.name in DICTS and not _may_change(source.output):
+        return _of_dict(node, source)
     return ()
 
 
@@ -101,6 +105,32 @@ def _item(source: Node, index: Value) -> Sequence[Value]:
         return ()
     position, count = index.node.attrs["value"], len(source.inputs)
     return [source.inputs[position]] if -count <= position < count else ()
+
+
+def _of_dict(node: Node, source: Node) -> Sequence[Value]:
+    """What is read of a dict whose keys are constants; nothing where the read raises."""
+    constants = [v.node for v in (*source.inputs[::2], *node.inputs[1:2])]
+    if any(c is None or c.op is not CONSTANT for c in constants):
+        return ()
+    keys = [c.attrs["value"] for c in constants if c is not None]
+    names, entries = (dict(zip(keys, source.inputs[k::2], strict=False)) for k in (0, 1))
+    wanted, b = keys[-1], Builder.before(node)
+    match DICTS[node.name]:
+        case "item":
+            return [entries[wanted]] if wanted in entries else ()
+        case "item or other":
+            return [entries.get(wanted) or (node.inputs[2] if node.inputs[2:] else b.const(None))]
+        case "contains":
+            return [b.const(wanted in entries)]
+        case "length":
+            return [b.const(len(entries))]
+        case "keys":
+            items = list(names.values())
+        case "values":
+            items = list(entries.values())
+        case _:
+            items = [b.tuple_(pair) for pair in zip(names.values(), entries.values(), strict=True)]
+    return [b.node(LIST, items, [node.output.type]).output]
 
 
 def _may_change(container: Value) -> bool:

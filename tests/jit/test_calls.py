@@ -110,6 +110,48 @@ def test_tuples_and_lists_are_taken_apart() -> None:
     assert jit.stats(f).compilations == 1
 
 
+def test_dicts_are_taken_apart() -> None:
+    @jit.jit
+    def step(x: torch.Tensor, cache: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        grown = torch.cat([cache["seen"], x])
+        if "scale" in cache:
+            grown = grown * cache["scale"]
+        total = grown.sum() * len(cache)
+        for name, value in cache.items():
+            total = total + value.sum() * len(name)
+        return total, {"seen": grown}
+
+    def run(function: Any) -> Any:
+        cache: dict[str, torch.Tensor] = {"seen": torch.ones(2)}
+        for k in range(9):
+            total, cache = function(torch.full((2,), float(k)), cache)
+        return total, cache, function(torch.ones(1), {"scale": torch.ones(1) * 2, **cache})
+
+    torch.testing.assert_close(run(step), run(step.__wrapped__))  # type: ignore[attr-defined]
+    torch.testing.assert_close(run(step), run(step.__wrapped__))  # type: ignore[attr-defined]
+    found = jit.stats(step)
+    assert found.native >= 17 and found.compilations <= 4
+    with pytest.raises(KeyError, match="seen"):
+        step(torch.ones(1), {"scale": torch.ones(1)})
+
+
+def test_dicts_that_are_changed_or_kept_are_eagers() -> None:
+    @jit.jit
+    def change(x: torch.Tensor, cache: dict[str, torch.Tensor]) -> torch.Tensor:
+        cache["x"] = x
+        return x + 1
+
+    @jit.jit
+    def keep(x: torch.Tensor, cache: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return x + 1, cache
+
+    for k in range(3):
+        x, cache = torch.full((2,), float(k)), {"x": torch.ones(1)}
+        change(x, cache)
+        assert cache["x"] is x
+        assert keep(x, cache)[1] is cache
+
+
 def test_methods_bind() -> None:
     class Scaler:
         def __init__(self, factor: float) -> None:
