@@ -262,9 +262,7 @@ class _Specializer:
         """A dict of these keys, in this order."""
         if not value or {type(key) for key in value} - {str, int}:
             raise Refused("argument type", detail=f"{name}, a dict with keys of other types")
-        pairs = [
-            (key, self.operand(item, f"{name}[{key!r}]", role)) for key, item in value.items()
-        ]
+        pairs = [(key, self.operand(item, f"{name}[{key!r}]", role)) for key, item in value.items()]
         made = self.builder.dict_([(key, operand) for key, (_, operand) in pairs])
         return DictParam(tuple((key, param) for key, (param, _) in pairs)), made
 
