@@ -30,7 +30,7 @@ import llvmlite.ir as ll
 
 from codegen import control, handles, list_ops
 from codegen.abi import call, offset
-from codegen.callback import Compile, outline
+from codegen.callback import Compile, Outlined, outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.fusible import REGISTERS
 from codegen.kernel import Kernel, emit_kernel
@@ -66,6 +66,7 @@ from ir import (
     MINIMUM,
     Block,
     Element,
+    Graph,
     ListType,
     Node,
     Scalar,
@@ -110,6 +111,8 @@ class Body:
     )  # tensors that become objects: allocated as tensors from the start
     parts: dict[Callback, Callable[..., Any]] = field(default_factory=dict)
     """Compiled functions of callbacks that resume native code."""
+    callbacks: dict[str, Graph] = field(default_factory=dict)
+    """What the other callbacks run, by the names of their functions."""
     can_leave: bool = (
         True  # nothing visible happened yet: a failed guard may start over in the interpreter
     )
@@ -316,7 +319,7 @@ class Body:
             if node is not None and all(map(self._is_boxable, node.inputs)):
                 outlined = outline(Callback([node]), self.plan.known)
                 arguments = [self._box_fresh(v) for v in outlined.arguments]
-                self.entry.call_python(self.entry.constant(outlined.function), arguments)
+                self.entry.call_python(self._function(outlined), arguments)
             self.entry.raise_if(ll.IntType(1)(1), "OverflowError", BEYOND)
 
     def _is_boxable(self, value: Value) -> bool:
@@ -495,13 +498,20 @@ class Body:
             self.parts[callback] = outlined.function
         objects = [self.object(v) for v in outlined.arguments]
         self.can_leave = self.can_leave and callback.is_pure
-        result = self.entry.call_python(self.entry.constant(outlined.function), objects)
+        result = self.entry.call_python(self._function(outlined), objects)
         if len(outlined.results) == 1:
             self._bind_result(outlined.results[0], result)
             return
         for k, value in enumerate(outlined.results):
             item = call(self.b, "PyTuple_GetItem", result, I64(k))
             self._bind_result(value, item)
+
+    def _function(self, outlined: Outlined) -> ll.Value:
+        """The function of a callback, as an object of the plan."""
+        if not outlined.is_part:
+            name = self.entry.constants.name(outlined.function)
+            self.callbacks[name] = outlined.graph
+        return self.entry.constant(outlined.function)
 
     def _bind_result(self, value: Value, obj: ll.Value) -> None:
         if value in self.chosen.native:

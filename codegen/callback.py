@@ -42,6 +42,7 @@ class Outlined:
     """
 
     function: Callable[..., Any]
+    graph: Graph
     arguments: Sequence[Value]
     results: Sequence[Value]
     is_part: bool = False
@@ -85,8 +86,8 @@ def outline(callback: Callback, known: Known, compile_later: Compile | None = No
             found = [builder.node("prim::TupleConstruct", found, [made]).output]
         graph.block.set_returns(found)
         _forget_types(graph.block)
-        return Outlined(compile_later(graph), arguments, results, is_part=True)
-    return Outlined(Interpreter(graph).function, arguments, results)
+        return Outlined(compile_later(graph), graph, arguments, results, is_part=True)
+    return Outlined(Interpreter(graph).function, graph, arguments, results)
 
 
 def _is_plain(value: Value) -> bool:

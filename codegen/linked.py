@@ -9,9 +9,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from codegen.engine import Library, Source
-from codegen.record import Record
+from codegen.record import Called, Record
 from codegen.runtime import engine, slow_entry
-from ir import Node, field, record
+from ir import Graph, Node, field, record
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -35,6 +35,8 @@ class Emitted:
     """Nodes that others do besides."""
     parts: Mapping[Callback, Callable[..., Any]]
     """Compiled functions that the plan calls, of what had to wait for types."""
+    callbacks: Mapping[str, Graph]
+    """What the objects compute that the interpreter runs, by their names."""
 
 
 @record(frozen=False, eq=False)
@@ -89,12 +91,14 @@ class Plan:
 
     def to_record(self, guards: Sequence[str]) -> Record:
         """What the cache needs to link the plan again."""
-        source = self.emit().source
+        made = self.emit()
+        source = made.source
+        called = {name: Called(graph) for name, graph in made.callbacks.items()}
         return Record(
             tuple(self.library.parts),
             source.exports,
             source.imports,
-            self.objects,
+            self.objects | called,
             self.kernel_count,
             tuple(guards),
         )

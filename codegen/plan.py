@@ -72,7 +72,16 @@ def emit(
     body.emit()
     entry.close()
     source, objects = Source.of(module), entry.constants.objects
-    return Emitted(prepared, body.kernels, source, objects, entry.imports, taken, body.parts)
+    return Emitted(
+        prepared,
+        body.kernels,
+        source,
+        objects,
+        entry.imports,
+        taken,
+        body.parts,
+        body.callbacks,
+    )
 
 
 def _written(graph: Graph) -> list[int]:

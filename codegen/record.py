@@ -6,7 +6,8 @@
 Code refers to Python objects by name. Those that live in the process (a module's dict, a captured
 function) are `live`: the caller, who found the record by a key that says where such objects come
 from, lists them in the same order each time. The others must be what any process has or can make:
-plain data, and classes and functions that a module holds. Anything else has no record.
+plain data, records of such, classes and functions that a module holds, and functions that run a
+graph. Anything else has no record.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
-from ir import record
+from ir import Block, Graph, Interpreter, Node, Op, Value, is_record, lookup, record
 
 _BY_NAME = (type, FunctionType, BuiltinFunctionType, enum.Enum)
 _DATA = (bool, int, float, str, bytes, complex, type(None))  # their identity does not count
@@ -32,6 +33,13 @@ class Unstorable(ValueError):
 
 class Stale(ValueError):
     """A record that does not fit this process."""
+
+
+@record
+class Called:
+    """In place of a function that runs a graph."""
+
+    graph: Graph
 
 
 @record
@@ -71,8 +79,15 @@ class Record:
             ValueError,
         ) as error:
             raise Stale(str(error)) from error
-        interned = {n: sys.intern(o) if type(o) is str else o for n, o in objects.items()}
-        return Record(parts, exports, imports, interned, kernels, guards)
+        found = {name: _revived(value) for name, value in objects.items()}
+        return Record(parts, exports, imports, found, kernels, guards)
+
+
+def _revived(value: Any) -> Any:
+    """An object as code refers to it."""
+    if isinstance(value, Called):
+        return Interpreter(value.graph).function
+    return sys.intern(value) if type(value) is str else value
 
 
 class _Pickler(pickle.Pickler):
@@ -86,10 +101,22 @@ class _Pickler(pickle.Pickler):
         return self._positions.get(id(obj))
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Op):
+            return _named_op(obj)
         is_torch = type(obj).__module__ == "torch" and type(obj).__name__ in _TORCH
-        if is_torch or isinstance(obj, _BY_NAME):
+        if is_torch or isinstance(obj, (*_BY_NAME, Graph, Block, Node, Value)) or is_record(obj):
             return NotImplemented
         raise Unstorable(f"a {type(obj).__qualname__}")
+
+
+def _named_op(op: Op) -> tuple[Any, ...]:
+    try:
+        found = lookup(op.qualified)
+    except KeyError:
+        found = None
+    if found is not op:
+        raise Unstorable(f"the operator {op.qualified}")
+    return lookup, (op.qualified,)
 
 
 class _Unpickler(pickle.Unpickler):

@@ -63,7 +63,7 @@ from ir.ops.python import BOUNDS, POSITION
 from ir.passes.infer import infer
 from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
-from ir.records import field, record, replace
+from ir.records import field, is_record, record, replace
 from ir.registry import lookup, overloads
 from ir.schema import Schema, declared_schema, parse_schema
 from ir.source import Span
@@ -226,6 +226,7 @@ __all__ = [
     "infer",
     "is_instance",
     "is_passing",
+    "is_record",
     "is_subtype",
     "is_whole",
     "join",

@@ -86,6 +86,11 @@ def _make(cls: Any, frozen: bool, eq: bool, slots: bool) -> Any:
     return made
 
 
+def is_record(obj: object) -> bool:
+    """Whether an object's class is a record."""
+    return hasattr(type(obj), "__fields__")
+
+
 def replace(obj: T, **changes: Any) -> T:
     """A copy of a record with some fields changed."""
     kept = {f.name: getattr(obj, f.name) for f in type(obj).__fields__ if f.init}  # type: ignore[attr-defined]

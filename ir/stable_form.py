@@ -17,6 +17,7 @@ from typing import Any
 
 from ir.dtypes import DType
 from ir.graph import Block, Graph, Node, Value
+from ir.records import is_record
 from ir.types import ObjectType, TupleType, Type
 
 _BY_REPR = (bool, int, float, complex, str, bytes, range, type(None))
@@ -33,7 +34,7 @@ def canonical(graph: Graph, tensors: Collection[Node] = ()) -> str:
 
 def stable(value: Any) -> str:
     """The text of a constant: plain data, types, enum members, what a module holds under a name,
-    and containers of such. Raises Unstable.
+    and containers and records of such. Raises Unstable.
     """
     if type(value) in _BY_REPR:
         return repr(value)
@@ -43,6 +44,9 @@ def stable(value: Any) -> str:
         return f"dtype {value.name}"
     if isinstance(value, enum.Enum):
         return f"{_path(type(value))}.{value.name}={stable(value.value)}"
+    if is_record(value) and _is_frozen(type(value)):
+        fields = [stable(getattr(value, f.name)) for f in type(value).__fields__]
+        return f"{_path(type(value))}({', '.join(fields)})"
     if isinstance(value, type | FunctionType | BuiltinFunctionType):
         return _path(value)
     if type(value) in (list, tuple):
@@ -51,6 +55,11 @@ def stable(value: Any) -> str:
         pairs = (f"{stable(key)}: {stable(item)}" for key, item in value.items())
         return f"dict({', '.join(pairs)})"
     raise Unstable(type(value).__qualname__)
+
+
+def _is_frozen(cls: Any) -> bool:
+    """Whether a record is what its fields are."""
+    return cls.__hash__ is not None and cls.__hash__ is not object.__hash__
 
 
 def _path(thing: Any) -> str:

@@ -33,7 +33,7 @@ from ir import (
     registry,
 )
 from jit.script.frame import Frame
-from jit.script.library import call_method, call_named, get_slice, object_at
+from jit.script.library import WithKeywords, call_method, call_named, get_slice, object_at
 from jit.script.scope import merge_types
 from jit.script.values import Arguments, Operand
 
@@ -73,11 +73,7 @@ def call_python(
         return frame.python(call_named, [frame.constant(path), keys, *args, *named], result, path)
     if not named:
         return frame.python(function, args, result, name)
-    count, keywords = len(args), tuple(given.kwargs)
-
-    def call(*values: Any) -> Any:
-        return function(*values[:count], **dict(zip(keywords, values[count:], strict=True)))
-
+    call = WithKeywords(function, tuple(given.kwargs))
     return frame.python(call, [*args, *named], result, name)
 
 

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from ir import record
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 LIBRARY: dict[str, Callable[..., Any]] = {}
@@ -174,6 +176,19 @@ def object_at(path: str) -> Any:
 def call_named(path: str, keys: Sequence[str], *args: Any) -> Any:
     """Call a public function by its path."""
     return call(object_at(path), keys, *args)
+
+
+@record
+class WithKeywords:
+    """A function whose last arguments are given by keyword."""
+
+    function: Callable[..., Any]
+    keywords: tuple[str, ...]
+
+    def __call__(self, *values: Any) -> Any:
+        count = len(values) - len(self.keywords)
+        named = dict(zip(self.keywords, values[count:], strict=True))
+        return self.function(*values[:count], **named)
 
 
 @library
