@@ -21,7 +21,7 @@ from codegen.target import Target
 
 LOOP, UNTIL = "relume_parallel_for", "relume_workers_until"
 NEEDS = ("torch_parallel_for", "torch_get_num_threads")
-WAIT = 200_000  # nanoseconds that threads may come late: they may have to be woken
+WAIT = 1_000_000  # nanoseconds: less is lost where threads are woken, more where they have no core
 HOLD = 100_000_000  # nanoseconds: to try torch's pool again costs a few hundredths of them
 _MONOTONIC = 1  # a clock
 
@@ -109,7 +109,10 @@ entry:
   %bound = call i64 @llvm.umax.i64(i64 %worked, i64 {WAIT})
   %long = icmp sgt i64 %waited, %bound
   %on_one = icmp ne i32 %crowded, 0
-  %disturbed = or i1 %long, %on_one
+  %elapsed = sub i64 %now, %start
+  %much = icmp sgt i64 %elapsed, {WAIT}
+  %lost = and i1 %on_one, %much
+  %disturbed = or i1 %long, %lost
   br i1 %disturbed, label %hold, label %leave
 hold:
   %until = add i64 %now, {HOLD}
