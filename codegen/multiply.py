@@ -85,7 +85,7 @@ def _units(product: Product, form: Form) -> Dim:
     """How many units a form's function has to do."""
     width = GROUP * host().lanes(form.dtype.bits)
     groups = (product.n + (width - 1)) // width
-    return product.count * form.blocks(product.m) * groups
+    return product.count * form.strips(product.m) * groups
 
 
 def _record(

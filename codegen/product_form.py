@@ -56,12 +56,12 @@ class Form:
 
     @property
     def block(self) -> int:
-        """Rows of C in a unit."""
+        """Rows of C that are multiplied with one panel after the other."""
         return TILES * self.height
 
-    def blocks(self, rows: Dim) -> Dim:
-        """In how many blocks the rows of C are done."""
-        return size_max((rows + (self.block - 1)) // self.block, 1)
+    def strips(self, rows: Dim) -> Dim:
+        """In how many tiles, one below the other, the rows of C are done."""
+        return size_max((rows + (self.height - 1)) // self.height, 1)
 
     def _named(self, kind: str) -> str:
         a = "nt"[self.is_a_transposed]

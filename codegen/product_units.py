@@ -1,6 +1,6 @@
 """The range function of a generated product.
 
-    for each run of units (blocks of rows of C) of a group of panels and a product of the batch:
+    for each run of units (rows of a tile) of a group of panels and a product of the batch:
         for each part of about DEPTH steps along k:
             pack the panels of B into the frame
             for each block, for each panel, for each tile of the block:
@@ -78,7 +78,6 @@ class Units:
     def __init__(self, emitter: Emitter, form: Form) -> None:
         self.form, self.emitter = form, emitter
         self.size = form.dtype.itemsize
-        self.width = GROUP * emitter.lanes
         self.function = ll.Function(emitter.module, RANGE_TYPE, form.symbol)
 
     def emit(self) -> None:
@@ -91,27 +90,30 @@ class Units:
         self.b_along, self.b_right = _ordered(self.b_step, size, form.is_b_transposed)
         self.c_step = c_step
         self.c_down, self.c_right = _ordered(c_step, size, form.is_c_transposed)
-        self.groups = ceil_divide(b, word["n"], self.width)
-        self.blocks = larger(b, ceil_divide(b, word["m"], form.block), i64(1))
+        panels = ceil_divide(b, word["n"], self.emitter.lanes)
+        self.groups = ceil_divide(b, panels, GROUP)
+        even = b.udiv(b.add(panels, b.sub(self.groups, i64(1))), larger(b, self.groups, i64(1)))
+        self.width = b.mul(even, i64(self.emitter.lanes))
+        self.strips = larger(b, ceil_divide(b, word["m"], form.height), i64(1))
         compute = self._dots() if form.has_dots else self._tiles()
-        first = b.udiv(begin, self.blocks)
-        last = b.udiv(b.sub(end, i64(1)), self.blocks)
+        first = b.udiv(begin, self.strips)
+        last = b.udiv(b.sub(end, i64(1)), self.strips)
         with counted(b, b.add(b.sub(last, first), i64(1))) as k:
             compute(self._run(b.add(first, k), begin, end))
         b.ret_void()
 
     def _run(self, run: ll.Value, begin: ll.Value, end: ll.Value) -> _Run:
-        """The units of run `run` from `begin` to `end`: blocks run first, then groups, then the
+        """The units of run `run` from `begin` to `end`: rows run first, then groups, then the
         batch.
         """
-        b, word = self.b, self.record.word
+        b, word, height = self.b, self.record.word, i64(self.form.height)
         group, at = b.urem(run, self.groups), b.udiv(run, self.groups)
         found = self.record.matrices(at, self.form.rank, self.size)
-        unit = b.mul(run, self.blocks)
+        unit = b.mul(run, self.strips)
         start = larger(b, b.sub(begin, unit), i64(0))
-        stop = smaller(b, b.sub(end, unit), self.blocks)
-        row, column = b.mul(start, i64(self.form.block)), b.mul(group, i64(self.width))
-        limit = smaller(b, b.mul(stop, i64(self.form.block)), word["m"])
+        stop = smaller(b, b.sub(end, unit), self.strips)
+        row, column = b.mul(start, height), b.mul(group, self.width)
+        limit = smaller(b, b.mul(stop, height), word["m"])
         moved = {
             "a": b.mul(row, self.a_down),
             "b": b.mul(column, self.b_right),
@@ -120,7 +122,7 @@ class Units:
         return _Run(
             **{x: b.inttoptr(b.add(found[x], moved[x]), PTR) for x in moved},
             rows=b.sub(limit, row),
-            width=smaller(b, i64(self.width), b.sub(word["n"], column)),
+            width=smaller(b, self.width, b.sub(word["n"], column)),
         )
 
     # dot products ---------------------------------------------------------------------------------
