@@ -12,6 +12,7 @@ from codegen.target import host
 from ir import Node, TensorType, Value, dtypes, images, record
 
 SMALL_CHANNELS = ZERO_BYTES // 4
+THIN = 4
 
 
 @record
@@ -45,6 +46,12 @@ class Asked:
         """Whether it is over two dims, as torch has kernels of its own for."""
         is_usual = self.groups in (1, self.channels) and not self.is_transposed
         return is_usual and len(self.kernel) == 2
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether a tap has so few channels that taps should be read together, but for padding."""
+        is_whole = self.groups == 1 and not self.is_transposed and self.dilation[-1] == 1
+        return is_whole and self.inner <= THIN and self.kernel[-1] > 1 and self.padding[-1] > 0
 
     @property
     def is_generated(self) -> bool:

@@ -50,8 +50,10 @@ from ir import (
     Value,
     contiguous_strides,
     field,
+    hint,
     images,
     record,
+    replace,
     run_pipeline,
     same_dim,
 )
@@ -188,6 +190,8 @@ class _Images:
         b = Builder.before(last, self.known)
         weight = self._backwards(given.weight, node) if given.is_transposed else given.weight
         groups, tile = 1 if given.is_depthwise else given.groups, self._tile(given, node)
+        if given.is_thin and not tile and given.input not in self.laid:
+            given = self._padded(given, node)
         absent = b.const(None)
         finish = layer.finish or ("", -math.inf, math.inf)
         inputs = [
@@ -212,6 +216,24 @@ class _Images:
             return 0
         sizes = given.channels, given.inner, *given.kernel
         return tile_for(sizes, type_of(node.output).shape, given.weight in self.constants, host())
+
+    def _padded(self, given: Asked, node: Node) -> Asked:
+        """The same of an image with zeros at the ends of its rows, if its sizes are known: it is
+        copied anyway, and then the taps of a kernel row always read what lies side by side.
+        """
+        *dims, width = type_of(given.input).shape
+        *_, result = type_of(node.output).shape
+        if not all(isinstance(d, int) for d in (*dims, width, result)):
+            return given
+        left = given.padding[-1]
+        right = hint(result - 1) * given.stride[-1] + given.kernel[-1] - hint(width) - left
+        b = Builder.before(node, self.known)
+        ends = (b.op(images.ZEROS, [*dims, n]) if n > 0 else None for n in (left, right))
+        first, last = ends
+        parts = [x for x in (first, given.input, last) if x is not None]
+        wider = b.op(images.JOIN, parts, -1)
+        self._lay(wider)
+        return replace(given, input=wider, padding=(*given.padding[:-1], 0))
 
     def _backwards(self, weight: Value, before: Node) -> Value:
         """The weight of the convolution that a transposed one is."""

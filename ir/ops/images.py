@@ -11,6 +11,7 @@ TRANSPOSED = (
 SUM, PRODUCT = "aten::add.Tensor", "aten::mul.Tensor"
 SPREAD = "aten::view"  # of a vector over the pixels
 COPY, SWAPPED, BACKWARDS = "aten::clone", "aten::transpose", "aten::flip"
+ZEROS, JOIN = "aten::zeros", "aten::cat"
 CARRIED = (
     "aten::conv2d", "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d",
     "aten::upsample_nearest2d", "aten::upsample_bilinear2d", "aten::conv_transpose2d",
