@@ -102,15 +102,15 @@ class Convolution:
 
     # rows and tiles -------------------------------------------------------------------------------
     def _unit(self, unit: ll.Value) -> None:
-        b, blocks = self.b, self.word["blocks"]
-        self._block(b.urem(unit, blocks))
+        b, blocks, each = self.b, self.word["blocks"], self.word["group_blocks"]
+        block = b.urem(unit, blocks)
+        self._block(block, b.udiv(block, each), b.urem(block, each))
         self._rows(b.udiv(unit, blocks))
 
-    def _block(self, block: ll.Value) -> None:
+    def _block(self, block: ll.Value, group: ll.Value, within: ll.Value) -> None:
         """Make a block the one to compute: its channels, weights and input channels."""
         b, word = self.b, self.word
         width = self.form.vectors * self.s.width
-        group, within = (f(block, word["group_blocks"]) for f in (b.udiv, b.urem))
         start = b.mul(group, word["group_channels"])
         first, end = b.add(start, b.mul(within, i64(width))), b.add(start, word["group_channels"])
         self.vectors = [
@@ -255,7 +255,7 @@ class Depthwise(Convolution):
 
     def _tile(self, pixels: Sequence[ll.Value], starts: Sequence[ll.Value]) -> None:
         with counted(self.b, self.word["blocks"]) as block:
-            self._block(block)
+            self._block(block, i64(0), block)
             super()._tile(pixels, starts)
 
     def _sums(self, pixels: Sequence[ll.Value]) -> list[Lane]:
