@@ -228,10 +228,8 @@ class _Images:
         left = given.padding[-1]
         right = hint(result - 1) * given.stride[-1] + given.kernel[-1] - hint(width) - left
         b = Builder.before(node, self.known)
-        ends = (b.op(images.ZEROS, [*dims, n]) if n > 0 else None for n in (left, right))
-        first, last = ends
-        parts = [x for x in (first, given.input, last) if x is not None]
-        wider = b.op(images.JOIN, parts, -1)
+        front, behind = ([b.op(images.ZEROS, [*dims, n])] if n > 0 else [] for n in (left, right))
+        wider = b.op(images.JOIN, [*front, given.input, *behind], -1)
         self._lay(wider)
         return replace(given, input=wider, padding=(*given.padding[:-1], 0))
 

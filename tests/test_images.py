@@ -144,6 +144,13 @@ def test_layers_of_other_ranks_groups_and_directions(number: int) -> None:
         assert "panels" not in ops(made)
 
 
+@pytest.mark.parametrize("stride", [1, 3])
+def test_images_of_few_channels_are_padded_as_they_are_copied(stride: int) -> None:
+    layers = nn.Conv2d(3, 20, 5, stride, (3, 2)), nn.Conv2d(20, 20, 3)
+    made = ops(check(nn.Sequential(*layers).eval(), torch.randn(2, 3, 17, 19)))
+    assert made.count("cat") == 1
+
+
 def test_groups_that_would_leave_vectors_empty_are_calls() -> None:
     for layer in (nn.Conv2d(12, 12, 3, groups=4), nn.ConvTranspose2d(16, 32, 2, 2, groups=2)):
         module = shaken_layer(layer)
