@@ -500,12 +500,13 @@ def _probe_snapshot(layout: TensorLayout) -> Snapshot:
         for _ in range(writes):
             tensor.add_(1)
     version_counter = _version_counter(layout, written)
+    several = [torch.empty(k) for k in range(64)]
     counters = [_words(t._cdata, version_counter)[0] for t in written]
     versions = [_u32_is(c, t._version) for c, t in zip(counters, written, strict=True)]
     return Snapshot(
         torch.Tensor.__basicsize__,
-        _usable_bytes(written[0]._cdata),
-        _usable_bytes(written[0].untyped_storage()._cdata),
+        _usable_bytes([t._cdata for t in several]),
+        _usable_bytes([t.untyped_storage()._cdata for t in several]),
         version_counter,
         _search("version", _COUNTER_BYTES, versions, step=4, start=POINTER),
     )
@@ -527,9 +528,10 @@ def _u32_is(base: int, value: int) -> Callable[[int], bool]:
     return lambda offset: ctypes.c_uint32.from_address(base + offset).value == value
 
 
-def _usable_bytes(base: int) -> int:
+def _usable_bytes(bases: Iterable[int]) -> int:
+    """What the allocator gives an object of a kind; now and then it gives one more."""
     usable = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)(address("malloc_usable_size") or 0)
-    return int(usable(base))
+    return min(int(usable(base)) for base in bases)
 
 
 VERSION = str(torch.__version__)
