@@ -137,6 +137,7 @@ CALLS: dict[str, list[list[Any]]] = {
         [X, X, X, 8, 4, *LAYER, None, True, average]
         for X in (T(2, 5, 8),) for average in (True, False)
     ],
+    "_weight_norm": [[T(6, 4, 5), T(6, 1, 1)], [T(6, 4, 5), T(1, 1, 5), 2], [T(6, 4), T(), -1]],
     "lstm.input": [[T(3, 6, 5), [T(1, 3, 4)] * 2, [T(16, 5), T(16, 4)], *STEPS]],
     "gru.input": [[T(3, 6, 5), T(1, 3, 4), [T(12, 5), T(12, 4)], *STEPS]],
     "rnn_tanh.input": [[T(3, 6, 5), T(1, 3, 4), [T(4, 5), T(4, 4)], *STEPS]],

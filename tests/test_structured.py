@@ -66,6 +66,19 @@ def test_layouts_of_one_image(function: Any, is_split: bool) -> None:
     assert jit.stats(native).native == 2
 
 
+def test_signals_are_row_major_wherever_they_lie() -> None:
+    def after(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv1d(x.transpose(1, 2), weight, padding=1).exp() * 2
+
+    native = jit.jit(after)
+    for rows in (1, 1, 3, 4):
+        x, weight = torch.randn(rows, 9, 4), torch.randn(5, 4, 3)
+        found, wanted = native(x, weight), after(x, weight)
+        torch.testing.assert_close(found, wanted)
+        assert found.stride() == wanted.stride()
+    assert "apart" not in str(jit.explain(native)) and jit.stats(native).native == 3
+
+
 @pytest.mark.parametrize("is_choice", [False, True])
 @pytest.mark.parametrize("queries", [1, 4])
 def test_queries_that_are_masked_from_every_key(queries: int, is_choice: bool) -> None:

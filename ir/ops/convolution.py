@@ -98,7 +98,17 @@ def _conv_type(input: TensorType, weight: TensorType, bias: TensorType | None, s
             sizes, weight.shape[2:], steps, _each(padding, rank), apart,
             _each(output_padding, rank), strict=True)]
     made = weight.shape[1] * groups if is_transposed else weight.shape[0]
+    if rank == 1 and not is_transposed and _is_signal(input, weight):
+        return filled((*batch, made, *out), input.dtype)
     return _conv_result((*batch, made, *out), input, weight)
+
+
+def _is_signal(input: TensorType, weight: TensorType) -> bool:
+    """Whether results are row-major wherever the input lies: signals of more than one element are
+    no images for torch.
+    """
+    layout = _layout(weight)
+    return input.shape[-1] != 1 and layout is not None and is_contiguous(layout)
 
 
 def _conv_result(dims: tuple[Dim, ...], input: TensorType, weight: TensorType) -> TensorType:

@@ -231,6 +231,21 @@ composite("frobenius_norm.dim(Tensor self, int[1] dim, bool keepdim=False) -> Te
           lambda b, x, dim, keepdim: _norm(b, x, 2, dim, keepdim, None))
 
 
+def _weight_norm(b: Any, v: Tensor, g: Tensor, dim: Any) -> Tensor | None:
+    """A direction, and its length in each slice along a dim (of all for -1)."""
+    if not is_constant(dim) or not v.type.is_complete or not is_float(v, g):
+        return None
+    rank = len(v.type.shape)
+    if v.type.dtype not in EPSILON or not -1 <= dim < rank:
+        return None
+    others = [k for k in range(rank) if k != dim]
+    lengths = b.div(g, b.sqrt(b.sum(b.square(v), others, dim != -1)))
+    return row_major(b, b.mul(v, lengths))
+
+
+composite("_weight_norm(Tensor v, Tensor g, int dim=0) -> Tensor", _weight_norm)
+
+
 def _cosine_similarity(b: Any, x: Tensor, y: Tensor, dim: Any, eps: Any) -> Tensor | None:
     """The sum of products of both, each divided by its norm."""
     is_covered = x.type.is_complete and y.type.is_complete and x.type.shape == y.type.shape

@@ -142,6 +142,41 @@ class UNet(nn.Module):
         return self.head(x)
 
 
+def opt(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
+    config = hf.OPTConfig(vocab_size=WORDS, hidden_size=32, num_hidden_layers=layers, ffn_dim=64,
+                          num_attention_heads=4, max_position_embeddings=64,
+                          word_embed_proj_dim=32)  # fmt: skip
+    return hf.OPTForCausalLM(config), lambda b, n: masked(b, n) | ONE_PASS
+
+
+def segformer(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
+    config = hf.SegformerConfig(hidden_sizes=[8, 16, 16, 32], depths=[1, 1, 1, layers],
+                                num_attention_heads=[1, 2, 2, 4])  # fmt: skip
+    return hf.SegformerModel(config), images(64)
+
+
+def beit(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
+    config = hf.BeitConfig(hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
+                           intermediate_size=64, image_size=32, patch_size=8,
+                           use_relative_position_bias=True)  # fmt: skip
+    return hf.BeitModel(config), images(32)
+
+
+def wav2vec2(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
+    config = hf.Wav2Vec2Config(
+        vocab_size=WORDS, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
+        intermediate_size=64, conv_dim=(32, 32), conv_kernel=(10, 3), conv_stride=(5, 2),
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, num_feat_extract_layers=2,
+    )  # fmt: skip
+    return hf.Wav2Vec2Model(config), lambda b, n: {"input_values": torch.randn(b, 100 * n)}
+
+
+def encoder_decoder(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
+    """Torch's own modules."""
+    model = nn.Transformer(32, 4, layers, layers, 64, batch_first=True)
+    return model, lambda b, n: {"src": torch.randn(b, n, 32), "tgt": torch.randn(b, 8, 32)}
+
+
 def unet(hf: Any, layers: int) -> tuple[nn.Module, Inputs]:
     return UNet((8, 16, 24)[: layers + 1]), lambda b, n: {"x": torch.randn(b, 3, 16, 16)}
 
@@ -155,13 +190,19 @@ MODELS: dict[str, Make] = {
     "GPT-2, with a cache": gpt2(tokens),
     "Llama": text("Llama", decoded, "ForCausalLM", num_key_value_heads=2),
     "Mistral": text("Mistral", decoded, "ForCausalLM", num_key_value_heads=2, sliding_window=4),
+    "Qwen2": text("Qwen2", decoded, "ForCausalLM", num_key_value_heads=2),
+    "OPT": opt,
     "T5": t5("ForConditionalGeneration", pair),
     "T5 encoder": t5("EncoderModel", masked),
     "ViT": vit,
+    "BEiT": beit,
     "Swin": swin,
+    "SegFormer": segformer,
     "ConvNeXt": convnext,
     "EfficientNet": efficientnet,
     "ResNet": resnet,
     "Whisper encoder": whisper,
+    "wav2vec 2": wav2vec2,
+    "nn.Transformer": encoder_decoder,
     "UNet": unet,
 }
