@@ -167,7 +167,7 @@ def _loop(node: Node) -> None:
         return
     before, after = Builder.before(node), Builder(body, node.span)
     count = before.const(0)
-    counter = body.add_param(INT)
+    counter, index.name = body.add_param(INT, index.name), None
     index.replace_all_uses_with(counter)
     again, *carried = body.returns
     advanced = after.op("aten::add", counter, 1)
@@ -175,7 +175,7 @@ def _loop(node: Node) -> None:
         first = _both(before, before.op("aten::lt", count, trip), first)
         again = _both(after, after.op("aten::lt", advanced, trip), again)
     node.set_inputs([before.const(ENDLESS), first, *node.inputs[2:], count])
-    node.add_output(INT)
+    node.add_output(INT, counter.name)
     body.set_returns([again, *carried, advanced])
 
 

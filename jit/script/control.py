@@ -29,6 +29,7 @@ from jit.script.frame import (
     Binding,
     Frame,
     Scope,
+    name_value,
     statement,
 )
 from jit.script.generators import consume
@@ -305,6 +306,7 @@ class Loop:
         scope.update({name: Unbound(reason) for name, reason in self.conflicts.items()})
         for (name, type_), value in zip(self.carried.items(), starts, strict=True):
             scope[name] = param = block.add_param(type_)
+            name_value(param, name)
             frame.unit.untyped.follow(param, value)
         scope[RETURNED] = False  # or there would be no such iteration
         frame.scope = dict(scope)
@@ -449,7 +451,8 @@ class Loop:
             for name, type_ in self.carried.items():
                 block.add_return(self._end_value(end, name, type_))
         for name, type_ in self.carried.items():
-            after[name] = made.add_output(type_)
+            after[name] = output = made.add_output(type_)
+            name_value(output, name)
         for output, param in zip(made.outputs, block.params[1:], strict=True):
             output.type = param.type  # an empty list may have found its type in the body
             frame.unit.untyped.follow(output, param)

@@ -470,6 +470,7 @@ class Frame:
         """Assign a variable."""
         if is_lazy(operand):
             operand = self.require(operand)
+        name_value(operand, name)
         self.scope[name] = operand
         self.scope.pop(f"{name}?", None)
         for watch in self.unit.watches:
@@ -482,6 +483,15 @@ class Frame:
         for path in self.narrowed:
             if path.startswith(prefixes):
                 self.scope.pop(path, None)
+
+
+def name_value(operand: Binding | None, variable: str) -> None:
+    """Call a value what the first variable of the user that holds it is called; constants, which
+    many share, have no names.
+    """
+    is_unnamed = isinstance(operand, Value) and operand.name is None and variable.isidentifier()
+    if is_unnamed and (operand.node is None or operand.node.name != "prim::Constant"):
+        operand.name = variable
 
 
 # What to do instead of what the language does not have.

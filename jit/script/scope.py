@@ -35,7 +35,19 @@ from ir import (
     join,
     record,
 )
-from jit.script.frame import DEAD, LIVE, OBJECT, RESULT, RETURNED, SKIP, STOP, Binding, Frame, Scope
+from jit.script.frame import (
+    DEAD,
+    LIVE,
+    OBJECT,
+    RESULT,
+    RETURNED,
+    SKIP,
+    STOP,
+    Binding,
+    Frame,
+    Scope,
+    name_value,
+)
 from jit.script.values import ChoiceOf, Instance, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
@@ -166,6 +178,7 @@ def merge(frame: Frame, node: Node, a: Branch, b: Branch) -> None:
             after[name] = left
         elif name != DEAD:
             merger.merge_name(name, after)
+            name_value(after.get(name), name)
     if frame.unit.objects:
         for name in (*a.scope, *b.scope):
             if name.endswith(LIVE) and name not in after:  # became an object while merging

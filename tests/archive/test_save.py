@@ -586,11 +586,31 @@ def test_code_of_a_function() -> None:
         "def clamps(x: Tensor,\n"
         "    n: int) -> Tensor:\n"
         "  if torch.gt(n, 2):\n"
-        "    _0 = torch.add(x, n)\n"
+        "    y = torch.add(x, n)\n"
         "  else:\n"
-        "    _0 = torch.neg(x)\n"
-        "  return torch.relu(_0)\n"
+        "    y = torch.neg(x)\n"
+        "  return torch.relu(y)\n"
     )
+
+
+def named(x: torch.Tensor, n: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, int, int]:
+    scaled = x * n
+    total = 0
+    for i in range(n):
+        step = i * 2
+        total = total + step
+    if n > 2:
+        out = scaled + total
+    else:
+        out = scaled
+    a, b = out.split(1)
+    k = 3
+    d = {"x": a}
+    return d, b, total, k
+
+
+def test_variables_are_called_what_users_and_torch_call_them() -> None:
+    assert jit.script(named).code == torch.jit.script(named).code
 
 
 def test_code_of_a_module() -> None:
