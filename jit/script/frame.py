@@ -489,8 +489,9 @@ def name_value(operand: Binding | None, variable: str) -> None:
     """Call a value what the first variable of the user that holds it is called; constants, which
     many share, have no names.
     """
-    is_unnamed = isinstance(operand, Value) and operand.name is None and variable.isidentifier()
-    if is_unnamed and (operand.node is None or operand.node.name != "prim::Constant"):
+    if not isinstance(operand, Value) or operand.name is not None or not variable.isidentifier():
+        return
+    if operand.node is None or operand.node.name != "prim::Constant":
         operand.name = variable
 
 
