@@ -25,6 +25,7 @@ from jit.script import (
     expressions,
     functions,
     matching,
+    recursion,
     rules_autograd,
     rules_containers,
     rules_jit,
@@ -72,7 +73,7 @@ SERVICES = Services(
     check_bound=check_bound,
     call=calls.call,
     call_function=functions.call_function,
-    call_closure=functions.call_closure,
+    call_closure=recursion.call_closure,
 )
 
 
@@ -109,12 +110,19 @@ def compile_function(
             with paused():
                 return _compile(unit, fn, arg_types, name, known, untyped or {}, binding)
         except Restart as again:
+            assigned = {*unit.assigned, again.key}
             unit = Unit(
-                SERVICES, reads_state, assigned={*unit.assigned, again.key}, frozen=unit.frozen
+                SERVICES, reads_state, unit.calls_back, assigned=assigned, frozen=unit.frozen
             )
         except Freeze as again:
             more = {(id(obj), name): obj for obj, name in again.attributes}
-            unit = Unit(SERVICES, reads_state, assigned=unit.assigned, frozen=unit.frozen | more)
+            unit = Unit(
+                SERVICES,
+                reads_state,
+                unit.calls_back,
+                assigned=unit.assigned,
+                frozen=unit.frozen | more,
+            )
 
 
 def _compile(

@@ -73,7 +73,7 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
         return undefined_global(frame, node.id)
     holder = frame.resolver.holder(node.id)
     if (id(holder), node.id) in frame.unit.assigned:
-        return live_object(frame, obj)
+        return live_object(frame, obj, holder, node.id)
     return frame.capture(lift(frame, obj, node.id), holder, node.id)
 
 

@@ -173,6 +173,7 @@ class Unit:
 
     services: Services
     reads_state: bool = False  # attributes of modules are read when the code runs
+    calls_back: bool = False  # the code calls functions of users in Python
     captures: dict[tuple[int, str], Capture] = field(default_factory=dict)
     callees: dict[Any, Callee] = field(default_factory=dict)
     active: list[FunctionType] = field(
@@ -456,10 +457,20 @@ class Frame:
         return binding
 
     def capture(self, operand: Operand, holder: object, name: str) -> Operand:
-        """Remember where a captured list or dict came from."""
+        """Remember where a captured list or dict came from; one that functions in Python may
+        change meanwhile must not be a copy.
+        """
         if isinstance(operand, Value) and isinstance(operand.type, ListType | DictType):
             self.unit.captured[operand] = (holder, name)
+            if self.unit.calls_back:
+                raise Restart(holder, name)
         return operand
+
+    def call_back(self) -> None:
+        """The code calls a function in Python that may change whatever was captured."""
+        self.unit.calls_back = True
+        for place in self.unit.captured.values():
+            raise Restart(*place)
 
     def change(self, value: Value) -> None:
         """The code changes a list or dict in place, which therefore must not be a copy."""

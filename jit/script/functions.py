@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
@@ -157,7 +157,7 @@ def declared_types(
     spec = node.args
     annotations = annotations_of(fn)
     found = {
-        arg.arg: _annotation(annotations[arg.arg], frame, arg)
+        arg.arg: annotation_type(annotations[arg.arg], frame, arg)
         for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)
         if arg.arg in annotations
     }
@@ -169,10 +169,11 @@ def _result_annotation(fn: FunctionType, source: FunctionSource, frame: Frame) -
     annotations = annotations_of(fn)
     if returns is None or "return" not in annotations:
         return None
-    return _annotation(annotations["return"], frame, returns)
+    return annotation_type(annotations["return"], frame, returns)
 
 
-def _annotation(annotation: object, frame: Frame, node: ast.AST) -> Type:
+def annotation_type(annotation: object, frame: Frame, node: ast.AST) -> Type:
+    """The type that an annotation means, or its text, which stands at `node`."""
     with frame.at(node):
         if isinstance(annotation, typing.ForwardRef):
             annotation = annotation.__forward_arg__
@@ -237,10 +238,16 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     if _is_constant(callee):
         return frame.constant(constant_of(callee.graph.returns[0]))
     inputs = [o for o in operands if isinstance(o, Value) and _is_runtime(o, is_recursive)]
-    attrs = {"graph": callee.graph, "name": fn.__name__, "function": fn}
-    if receiver := receiver_of(fn, given):
-        attrs["receiver"] = receiver.obj
-    result = frame.node("prim::CallFunction", inputs, [callee.result], **attrs).output
+    receiver = receiver_of(fn, given)
+    attrs = {"receiver": receiver.obj} if receiver else {}
+    return call_graph(frame, callee, inputs, name=fn.__name__, function=fn, **attrs)
+
+
+def call_graph(frame: Frame, callee: Callee, inputs: list[Value], **attrs: Any) -> Value:
+    """The node that calls a function of its own."""
+    assert callee.result is not None
+    given = {"graph": callee.graph, **attrs}
+    result = frame.node("prim::CallFunction", inputs, [callee.result], **given).output
     if callee.never_returns:
         _end_path(frame)
     return result
@@ -294,6 +301,7 @@ def _refuse_unused(frame: Frame, fn: FunctionType) -> Operand:
 
 def _call_back(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Call a function in Python; the types of its result come from its annotation."""
+    frame.call_back()
     inner = function_frame(frame, fn, frame.builder)
     spec = inner.source.node.args
     bound = bind_arguments(frame, fn.__name__, spec, given, function_defaults(frame, fn, spec))
@@ -352,11 +360,22 @@ def _compile_callee(
     )
     inner.declared = None if inner.is_library else declared_return(fn, inner.source, inner)
     callee.result = inner.declared
-    result = run_function(inner, fn, args)
+    with _entered(inner, fn, args):
+        run_callee(inner, callee, lambda: declared_return(fn, inner.source, inner))
+
+
+def run_callee(
+    inner: Frame, callee: Callee, declared: Callable[[], Type | None] = lambda: None
+) -> None:
+    """Compile the body of a function of its own in its frame; `declared` is the type of the result
+    where there is none.
+    """
+    inner.run(inner.source.body)
+    result = declared_result(inner, function_result(inner))
     callee.is_done = True
     if inner.scope[DEAD] is True:
         callee.never_returns = True
-        result = inner.uninitialized(declared_return(fn, inner.source, inner) or NONE)
+        result = inner.uninitialized(inner.declared or declared() or NONE)
     presumed = callee.result if callee.is_recursive else None
     if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
         raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
@@ -434,13 +453,6 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     """
     outer: Frame = closure.frame
     node: FunctionNode = closure.node
-    depth, walk = 0, frame
-    while walk.parent is not None:
-        depth, walk = depth + 1, walk.parent
-    if depth > _DEPTH:
-        raise frame.unsupported(
-            "a nested function calls itself; move it to module level and annotate its result"
-        )
     source = FunctionSource(node, outer.source.file)
     if yields(node):
         return GeneratorOf(closure, node, given)

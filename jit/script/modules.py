@@ -26,6 +26,7 @@ from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
+from jit.script.resolve import Capture
 from jit.script.scope import conditional, raise_exception
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
@@ -53,10 +54,15 @@ def object_value(frame: Frame, obj: Any) -> Value:
     return value
 
 
-def live_object(frame: Frame, obj: Any) -> Value:
-    """A captured list or dict that the code changes: the object itself."""
-    value = frame.constant(obj)
-    value.type = erased_type_of(obj)
+def live_object(frame: Frame, obj: Any, holder: Any, name: str) -> Value:
+    """A captured list or dict that the code changes: the object itself; where functions in Python
+    may change it, as it is when the code comes here.
+    """
+    if frame.unit.calls_back:
+        value = frame.python(Capture(name, holder, name, obj).read, [], erased_type_of(obj), name)
+    else:
+        value = frame.constant(obj)
+        value.type = erased_type_of(obj)
     if isinstance(obj, list | dict) and not obj:
         frame.unit.untyped.add(value)
     return value

@@ -41,6 +41,13 @@ def reassigned(n: int):
     return f
 
 
+def endless_calls(n: int) -> int:
+    def product(k: int):
+        return 1 if k < 2 else k * product(k - 1)  # error: needs the type of its result
+
+    return product(n)
+
+
 def grows(n: int):
     items = {n}
     items.add("s")  # error: a str cannot be added to a Set[int]; annotate it with a Union
@@ -99,6 +106,7 @@ REFUSED = [
     (defines_class, UnsupportedError),
     (endless, UnsupportedError),
     (reassigned, UnsupportedError),
+    (endless_calls, UnsupportedError),
     (grows, TypeMismatch),
     (unknown_class, UnsupportedError),
     (unknown_method, TypeMismatch),

@@ -194,7 +194,27 @@ def factorial(n: int) -> int:
     return 1 if n < 2 else n * factorial(n - 1)
 
 
+def nested_recursion(x: torch.Tensor, n: int) -> tuple[torch.Tensor, bool]:
+    scale, steps = x * 2, [3]
+
+    def even(k: int) -> bool:
+        return k == 0 or odd(k - 1)
+
+    def odd(k: int, least: int = 0) -> bool:
+        return k != least and even(k - 1)
+
+    def power(y: torch.Tensor, k: int) -> torch.Tensor:
+        if k <= 0:
+            return y + len(steps)
+        return power(y * scale, k - 1)
+
+    steps.append(n)
+    return power(x, n), even(n)
+
+
 CASES = [
+    (nested_recursion, (torch.ones(2), 3)),
+    (nested_recursion, (torch.ones(2), 0)),
     (arithmetic, (7, 2.75)),
     (arithmetic, (-3, -0.5)),
     (strings, ("a,b", 42)),
@@ -322,6 +342,26 @@ def test_wrappers_are_compiled_as_they_are() -> None:
 
 def test_ignored_functions_are_called_back() -> None:
     agree(with_callback, torch.ones(2))
+
+
+LOG = [1, 2]
+
+
+@torch.jit.ignore
+def log(n: int) -> int:
+    LOG.append(n)
+    return n
+
+
+def logged(n: int) -> tuple[int, int]:
+    before = len(LOG)
+    return log(n) + before, len(LOG)
+
+
+def test_captured_lists_are_read_anew_where_python_may_change_them() -> None:
+    scripted = jit.script(logged)
+    found = [scripted(n) for n in (5, 6, 7)]
+    assert found == [(5 + 2, 3), (6 + 3, 4), (7 + 4, 5)] and LOG == [1, 2, 5, 6, 7]
 
 
 def test_type_comments_give_types() -> None:

@@ -1,0 +1,182 @@
+"""Nested functions that call themselves are functions of their own.
+
+    def power(n: int) -> int:                 graph power(%n, %base)
+        return 1 if n == 0 else base * power(n - 1)
+
+A call in place, as other nested functions are compiled, would hold the next one, and so on. What
+such a function reads of enclosing ones, itself or through nested functions that it calls, are
+further parameters of its graph. Only the annotation says of what type its result is.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+
+from ir import Builder, Graph, Type, Value, is_subtype
+from jit.script import functions
+from jit.script.constants import UNKNOWN, constant_of
+from jit.script.frame import Callee, Frame
+from jit.script.names import loaded_names, local_names, shared_names, yields
+from jit.script.pysource import FunctionSource
+from jit.script.values import Arguments, Closure, Operand, PyObject, Unbound
+
+
+def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
+    """Compile a call of a lambda or nested function."""
+    try:
+        if _is_recursive(closure):
+            return _call(frame, closure, given)
+        return functions.call_closure(frame, closure, given)
+    except RecursionError:
+        raise frame.unsupported(
+            "calls of nested functions are nested too deep; one that calls itself needs the type "
+            "of its result: `def f(...) -> int`"
+        ) from None
+
+
+def _is_recursive(closure: Closure) -> bool:
+    node = closure.node
+    if not isinstance(node, ast.FunctionDef) or node.returns is None or yields(node):
+        return False
+    return any(isinstance(o, Closure) and o.node is node for o in _outer_names(closure).values())
+
+
+def _outer_names(closure: Closure) -> dict[str, Operand]:
+    """What a nested function and those that it calls read of enclosing ones, not yet loaded."""
+    found: dict[str, Operand] = {}
+    pending = [closure]
+    while pending:
+        node, home = pending[-1].node, pending.pop().frame
+        for name in sorted(loaded_names(node, node.args) - local_names(node)):
+            holder = _holder(home, name)
+            if holder is None or name in found:
+                continue
+            operand = holder.scope[name]
+            assert not isinstance(operand, bool)
+            found[name] = operand
+            if isinstance(operand, Closure):
+                pending.append(operand)
+    return found
+
+
+def _holder(frame: Frame | None, name: str) -> Frame | None:
+    """The innermost of a frame and those that enclose it in which a name is a variable."""
+    while frame is not None and name not in frame.scope:
+        frame = frame.parent
+    return frame
+
+
+def _call(frame: Frame, closure: Closure, given: Arguments) -> Operand:
+    unit, node = frame.unit, closure.node
+    assert isinstance(node, ast.FunctionDef)
+    outer = {n: _readable(frame, closure.frame, n, o) for n, o in _outer_names(closure).items()}
+    bound = functions.bind_arguments(frame, node.name, node.args, given, closure.defaults)
+    passed = {n: o if isinstance(o, PyObject) else frame.require(o) for n, o in bound.items()}
+    types = _parameter_types(closure, passed)
+    operands = [*passed.values(), *outer.values()]
+    objects = [_key(o) for o in passed.values() if not isinstance(o, Value)]
+    key = (node, *types.values(), *map(_key, outer.values()), *objects)
+    callee = unit.callees.get(key)
+    if callee is None:
+        assert node.returns is not None
+        declared = functions.annotation_type(ast.unparse(node.returns), closure.frame, node.returns)
+        callee = unit.callees[key] = Callee(Graph(node.name), tuple(operands), declared)
+        with frame.at(node):
+            _compile(frame, closure, callee, passed, types, outer)
+    callee.is_recursive = callee.is_recursive or not callee.is_done
+    return functions.call_graph(
+        frame, callee, [o for o in operands if isinstance(o, Value)], name=node.name
+    )
+
+
+def _readable(frame: Frame, home: Frame, name: str, operand: Operand) -> Operand:
+    """An operand of an enclosing function, as it is at the call."""
+    holder = _holder(home, name)
+    assert holder is not None
+    if name in holder.lent | shared_names(holder.source.node):
+        raise frame.unsupported(
+            f"a nested function that calls itself shares {name!r} by nonlocal; pass the value and "
+            "return it"
+        )
+    if isinstance(operand, Value | Unbound):
+        return holder.load(name)
+    if isinstance(operand, Closure | PyObject):
+        return operand
+    raise frame.unsupported(
+        f"a nested function that calls itself reads {name!r}, which is {operand.describe()}; pass "
+        "it as an argument"
+    )
+
+
+def _parameter_types(closure: Closure, passed: Mapping[str, Operand]) -> dict[str, Type]:
+    """The types of the parameters: as annotated where that fits, or of what is passed."""
+    types = {n: o.type for n, o in passed.items() if isinstance(o, Value)}
+    spec = closure.node.args
+    for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
+        if arg.annotation is not None and arg.arg in types:
+            text = ast.unparse(arg.annotation)
+            declared = functions.annotation_type(text, closure.frame, arg.annotation)
+            if is_subtype(types[arg.arg], declared):
+                types[arg.arg] = declared
+    return types
+
+
+def _key(operand: Operand) -> object:
+    """What a graph is made for: besides types, which objects and nested functions are met."""
+    match operand:
+        case Value(type=type_):
+            return type_
+        case Closure(node=node):
+            return node
+        case PyObject(obj=obj):
+            return id(obj)
+    raise AssertionError(operand)
+
+
+def _compile(
+    frame: Frame,
+    closure: Closure,
+    callee: Callee,
+    passed: Mapping[str, Operand],
+    types: Mapping[str, Type],
+    outer: Mapping[str, Operand],
+) -> None:
+    """Compile the body. Its parent is a frame in which what it reads of enclosing functions are
+    parameters, too.
+    """
+    builder, defining = Builder(callee.graph.block), closure.frame
+    source = FunctionSource(closure.node, defining.source.file)
+    home = Frame(frame.unit, defining.source, defining.resolver, builder, None, frame.caller_span)
+    inner = Frame(frame.unit, source, defining.resolver, builder, home, frame.caller_span)
+    for name, operand in passed.items():
+        is_value = isinstance(operand, Value)
+        inner.scope[name] = builder.block.add_param(types[name], name) if is_value else operand
+    for name, operand in outer.items():
+        home.scope[name] = _at_home(home, name, operand)
+    inner.declared = callee.result
+    with functions.freezing(inner):
+        functions.run_callee(inner, callee)
+
+
+def _at_home(home: Frame, name: str, operand: Operand) -> Operand:
+    if isinstance(operand, Value):
+        return home.builder.block.add_param(operand.type, name)
+    if isinstance(operand, Closure):
+        return Closure(operand.node, home, dict(_constants(home, operand.defaults.items())))
+    return operand
+
+
+def _constants(
+    home: Frame, defaults: Iterable[tuple[str, Operand]]
+) -> Iterator[tuple[str, Operand]]:
+    """Default values, none of which may be a value of the graph where the function is defined."""
+    for name, operand in defaults:
+        if not isinstance(operand, Value):
+            yield name, operand
+        elif constant_of(operand) is UNKNOWN:
+            raise home.unsupported(
+                f"the default of {name!r}, in a nested function that calls itself, is no constant"
+            )
+        else:
+            yield name, home.constant(constant_of(operand))
