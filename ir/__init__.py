@@ -1,7 +1,11 @@
 """The intermediate representation: types, op table, graphs, passes, the reference interpreter.
 
-Imports no other package of ours.
+Imports no other package of ours. The passes are loaded when they are used for the first time: where
+loading should wait, reach them as `ir.optimize`, not by `from ir import ...`.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ir import dtypes, ops, registry, strides, typerules
 from ir.abstract import Known
@@ -61,7 +65,6 @@ from ir.ops.gradient import autograd_nodes
 from ir.ops.methods import LISTS, RESIZING
 from ir.ops.python import BOUNDS, POSITION
 from ir.passes.infer import infer
-from ir.pipeline import PASSES, Dump, optimize, run_pipeline
 from ir.printer import type_text
 from ir.records import field, is_record, record, replace
 from ir.registry import lookup, overloads
@@ -115,6 +118,11 @@ from ir.types import (
     same_each,
 )
 from ir.writes import compute_then_copy, target_of
+
+if TYPE_CHECKING:
+    from ir.pipeline import PASSES, Dump, optimize, run_pipeline
+
+_PIPELINE = ("PASSES", "Dump", "optimize", "run_pipeline")
 
 __all__ = [
     "ANY",
@@ -257,3 +265,10 @@ __all__ = [
     "view_strides",
     "wait",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PIPELINE:
+        raise AttributeError(f"module 'ir' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module("ir.pipeline"), name)
+    return found

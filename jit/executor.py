@@ -37,6 +37,7 @@ from jit.captures import Extra, are_current, guards
 from jit.collector import paused
 from jit.config import Config
 from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_strict, note_compiled
+from jit.given import Given
 from jit.job import Job
 from jit.plainness import bailout_reason
 from jit.profile import History, Kind, Measured, observe
@@ -44,7 +45,6 @@ from jit.reasons import REASONS, Counters, JitWarning
 from jit.remembered import find, make
 from jit.roles import Role
 from jit.script.resolve import Capture
-from jit.specialize import Given
 
 _KINDS = 256  # kinds that a site remembers
 _FINAL = (

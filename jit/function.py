@@ -20,9 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import codegen
+import ir
 from codegen import NativeCallable, set_entry
 from ir import (
-    PASSES,
     TENSOR,
     CompileError,
     Graph,
@@ -282,7 +282,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
 
     def _new_site(self, source: CompiledSource, key: Key, arity: int) -> Site:
         graph = source.graph.copy()
-        PASSES["inline"].run(graph)  # called graphs hold tensors, too
+        ir.PASSES["inline"].run(graph)  # called graphs hold tensors, too
         state = bind_state(graph, self._varying)
         extras, captures = split(graph, source.captures, state.extras, self._is_frozen)
         is_held = [isinstance(k, _Identity) for k in key[:arity]] if key else [False] * arity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,8 +13,14 @@ from codegen import Captured
 from ir import Dim, Facts, Graph, field, record, replace
 from jit.call import Source
 from jit.captures import Extra
+from jit.given import Given
+from jit.lazy import LazyModule
 from jit.profile import History, Kind, Measured
-from jit.specialize import Given, Specialized, specialize
+
+if TYPE_CHECKING:
+    from jit.specialize import Specialized
+
+_SPECIALIZE = LazyModule("jit.specialize")
 
 
 @record(frozen=False, eq=False)
@@ -48,7 +54,9 @@ class Job:
         """The graph for calls like this one, made once. Raises what `specialize` does."""
         if self.made is None:
             with torch.set_grad_enabled(self.has_grad):
-                self.made = specialize(self.graph, self.sources, self.given, self.extras, self.dims)
+                self.made = _SPECIALIZE.specialize(
+                    self.graph, self.sources, self.given, self.extras, self.dims
+                )
             self.made.captured.extend(self.guards)
         return self.made
 

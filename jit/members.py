@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ir import PASSES, Graph, Schema, parse_schema, record, type_text
+import ir
+from ir import Graph, Schema, parse_schema, record, type_text
 from jit.executor import Executor
 
 
@@ -62,7 +63,7 @@ class Members:
     def inlined_graph(self) -> Graph:
         """The graph with the functions that it calls inside."""
         graph = self.graph.copy()
-        PASSES["inline"].run(graph)
+        ir.PASSES["inline"].run(graph)
         return graph
 
     def graph_for(self, *args: Any, **kwargs: Any) -> Graph:

@@ -11,7 +11,7 @@ constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,25 +31,18 @@ from codegen import (
     TensorParam,
 )
 from ir import (
-    ANY,
     BOOL,
     FLOAT,
     INT,
     Builder,
-    DictType,
     Dim,
-    Effect,
     Facts,
     Graph,
     Known,
     ListType,
     Node,
     ObjectType,
-    OptionalType,
     TensorType,
-    TupleType,
-    Type,
-    UnionType,
     Value,
     autograd_nodes,
     constant_of,
@@ -61,20 +54,11 @@ from ir import (
 )
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
+from jit.given import Given
+from jit.only_read import holds_list, is_only_read
 from jit.packing import pack_weights
 from jit.profile import is_constant
 from jit.roles import Role
-
-# A list is as good as its items, unless someone changes it or hands the object itself on.
-_HOLDERS = (
-    "prim::Return",
-    "prim::TupleConstruct",
-    "prim::ListConstruct",
-    "prim::DictConstruct",
-    "prim::CallFunction",
-    "prim::PythonOp",
-)
-
 
 _ELEMENTS = {Role.INTS: INT, Role.FLOATS: FLOAT, Role.BOOLS: BOOL}
 
@@ -92,18 +76,6 @@ class Specialized:
     facts: Facts
     taken: dict[Node, list[Node]]
     """Nodes that others of the graph do besides."""
-
-
-@record
-class Given:
-    """The values of a call in its own order, with their names and roles, and the positions of
-    objects that the graph was made for.
-    """
-
-    values: Sequence[Any]
-    names: Sequence[str]
-    roles: Sequence[Role]
-    held: Set[int]
 
 
 def specialize(
@@ -183,7 +155,7 @@ class _Specializer:
             self.params.append(param)
         for parameter, source in zip(old, sources, strict=True):
             found = self.from_source(source, operands)
-            is_items = found.node is not None and _holds_list(found.type)
+            is_items = found.node is not None and holds_list(found.type)
             if is_items and not is_only_read(parameter):
                 raise Refused(
                     "argument type",
@@ -293,31 +265,3 @@ def _name_values(graph: Graph) -> None:
         for value in node.outputs:
             if value.name is None:
                 value.name = node.name.partition("::")[2].lower()
-
-
-def is_only_read(value: Value) -> bool:
-    """Whether nobody changes a list or dict, keeps it, or does so to one that it holds."""
-    match value.type:
-        case ListType(element=item) | DictType(value=item):
-            pass
-        case item:
-            pass
-    taken = [v for n, _ in value.uses for v in n.outputs if _holds_list(item)]
-    return all(is_only_read(v) for v in taken if _holds_list(v.type)) and all(
-        (user.op.is_pure or user.op.effect is Effect.RANDOM)
-        and not user.blocks
-        and user.name not in _HOLDERS
-        for user, _ in value.uses
-    )
-
-
-def _holds_list(type_: Type) -> bool:
-    """Whether a value may be a list or dict, or a tuple that holds one."""
-    match type_:
-        case ListType() | DictType():
-            return True
-        case OptionalType(element=element):
-            return _holds_list(element)
-        case TupleType(elements=types) | UnionType(members=types):
-            return any(map(_holds_list, types))
-    return type_ == ANY

@@ -14,9 +14,9 @@ import enum
 from collections.abc import Iterator, Set
 from typing import Any
 
+import ir
 from ir import (
     FLOAT,
-    PASSES,
     TENSOR,
     Block,
     Builder,
@@ -31,10 +31,10 @@ from ir import (
     record,
 )
 from jit.captures import Extra, place_of
+from jit.only_read import is_only_read
 from jit.plainness import is_tensor
 from jit.profile import is_constant
 from jit.script.resolve import Capture
-from jit.specialize import is_only_read
 
 Place = tuple[int, str]
 
@@ -56,7 +56,7 @@ def bind_state(graph: Graph, varying: Set[Place] = frozenset()) -> BoundState:
     work = _Binding(graph, varying)
     if work.run(tensors=False):
         for name in ("fold", "dce"):
-            PASSES[name].run(graph)
+            ir.PASSES[name].run(graph)
     work.run(tensors=True)
     return work.bound
 

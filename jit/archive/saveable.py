@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ir import PASSES, Graph
+import ir
+from ir import Graph
 from jit.archive.form import Form
 from jit.lazy import LazyModule
 
@@ -54,5 +55,5 @@ class Saveable:
     def inlined_graph(self) -> Graph:
         """The graph with what it calls in place of the calls."""
         graph: Graph = self.graph.copy()  # type: ignore[attr-defined]
-        PASSES["inline"].run(graph)
+        ir.PASSES["inline"].run(graph)
         return graph

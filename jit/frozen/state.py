@@ -26,7 +26,7 @@ from ir import (
     type_of,
 )
 from jit.captures import place_of
-from jit.specialize import is_only_read
+from jit.only_read import is_only_read
 from jit.state import Place, bind_state
 
 

@@ -15,11 +15,15 @@ OURS = (
     "jit.comparison",
     "jit.explanation",
     "jit.frozen",
+    "jit.packing",
     "jit.report",
     "jit.script.compile",
+    "jit.specialize",
     "codegen.lower",
     "codegen.mathlib",
     "codegen.plan",
+    "ir.pipeline",
+    "ir.passes.fold",
 )
 HEAVY = (*OURS, "llvmlite", "matplotlib", "numba", "rich", "torch._dynamo")
 
