@@ -348,8 +348,7 @@ class Body:
         elif node in self.plan.calls:
             emit_call(self, self.plan.calls[node], self.plan.known, self.plan.buffers)
         elif node in self.plan.stores:
-            for nest in self.plan.stores[node]:
-                self.nest(nest)
+            self._store(node)
         elif node.name in CONTROL:
             (control.emit_if if node.name == "prim::If" else control.emit_loop)(self, node)
         elif node.name == "prim::Uninitialized" and node.output in self.chosen.handles:
@@ -364,6 +363,14 @@ class Body:
             raise Refused("not native", node)
         elif node.name == "prim::ListConstruct" and self.plan.aliases.is_written(node.output):
             self.object(node.output)  # one object from the start: whoever changes it changes this
+
+    def _store(self, node: Node) -> None:
+        """Write a tensor: of the caller's, where the value is not there already, or of the plan."""
+        for nest in self.plan.stores[node]:
+            self.nest(nest)
+        if node in self.plan.facts.last_writes:
+            self.entry.mark_written(self.objects[node.inputs[0]])
+            self.can_leave = False
 
     def _raise(self, node: Node) -> None:
         """Python raises: in the interpreter that starts over, or called back."""

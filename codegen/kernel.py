@@ -202,9 +202,13 @@ class KernelEmitter(SplitEmitter):
                     [r for r in inside if r.phase == self.phase],
                 )
             self.phase = nest.phase_count
-        for root in nest.roots:
-            if root not in full or not nest.reduced:
-                self.store(root)
+        lone = [root for root in nest.roots if root not in full or not nest.reduced]
+        if nest.reads() & nest.writes():  # all is read before anything is written
+            for root, lane in [(root, self.lane(root.value, root.index)) for root in lone]:
+                self.store_lane(root, lane)
+            return
+        for root in lone:
+            self.store(root)
 
     # scans ----------------------------------------------------------------------------------------
     def _scan(self, node: Node) -> None:

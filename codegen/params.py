@@ -8,7 +8,10 @@ which the guards enforce.
 
 from __future__ import annotations
 
-from ir import Dim, DType, record
+from collections.abc import Collection, Iterator, Sequence
+from itertools import count
+
+from ir import Dim, DType, record, replace
 
 
 @record
@@ -158,3 +161,24 @@ class Captured:
 
 def _list(dims: tuple[Dim | None, ...]) -> str:
     return f"[{', '.join('*' if d is None else str(d) for d in dims)}]"
+
+
+def with_writes(params: Sequence[Param], written: Collection[int]) -> list[Param]:
+    """The same, tensors marked that are written: these positions among what varies."""
+    positions = count()
+    return [_with_writes(param, positions, written) for param in params]
+
+
+def _with_writes(param: Param, positions: Iterator[int], written: Collection[int]) -> Param:
+    match param:
+        case ConstParam():
+            return param
+        case SequenceParam(items=items):
+            made = tuple(_with_writes(item, positions, written) for item in items)
+            return replace(param, items=made)
+        case DictParam(items=pairs):
+            named = tuple((key, _with_writes(p, positions, written)) for key, p in pairs)
+            return replace(param, items=named)
+    if next(positions) in written and isinstance(param, TensorParam):
+        return replace(param, is_mutated=True)
+    return param

@@ -113,6 +113,12 @@ class Facts:
     """Control flow around callbacks."""
     puts: set[Node] = field(default_factory=set)
     """What a loop's own memory can serve (`codegen.prepare`)."""
+    last_writes: Sequence[Node] = ()
+    """Copies to the caller's tensors (`codegen.last_writes`)."""
+
+    def is_store(self, node: Node) -> bool:
+        """Whether a write is native."""
+        return node in self.stores.nodes or node in self.last_writes
 
     def objects(self, values: Iterable[Value]) -> Iterator[Value]:
         """Those that are objects where callbacks or mixed control flow give them."""
@@ -228,7 +234,7 @@ def _stands_alone(node: Node, facts: Facts) -> bool:
 def is_native(node: Node, facts: Facts) -> bool:
     """Whether the body itself has a form for a node that no loop nest computes."""
     known = facts.known
-    if _stands_alone(node, facts) or node in facts.stores.nodes:
+    if _stands_alone(node, facts) or facts.is_store(node):
         return True
     if isinstance(node.op.rule, Scalar):
         return all(v in known or v.type in REGISTERS for v in (*node.inputs, *node.outputs))

@@ -20,13 +20,13 @@ from codegen.callback import Compile
 from codegen.engine import Source
 from codegen.entry import EntryBuilder
 from codegen.linked import ENTRY, Emitted, Plan
-from codegen.params import Captured, Param
+from codegen.params import Captured, Param, with_writes
 from codegen.partition import STRUCTURE, Callback
 from codegen.prepare import Prepared, prepare
 from codegen.refuse import Refused
 from codegen.runtime import engine
 from codegen.target import host
-from ir import Aliases, Facts, Graph, Known, Node, Opaque
+from ir import Aliases, Facts, Graph, Known, Node, Opaque, replace
 
 
 def compile_plan(made: Emitted) -> Plan:
@@ -58,15 +58,16 @@ def emit(
     prepared.positions.verify(facts)
     if _is_idle(prepared):
         raise Refused("nothing native")
-    module = ll.Module()
+    module, written = ll.Module(), _written(graph)
+    expected = with_writes([*params, *(c.param for c in captured)], written)
     entry = EntryBuilder(
         module,
         ENTRY,
-        params,
+        expected[: len(params)],
         keywords=keywords,
-        captured=captured,
+        captured=list(map(_expecting, captured, expected[len(params) :])),
         assumptions=list(facts.assumptions),
-        written=_written(graph),
+        written=written,
     )
     body = Body(entry, prepared, compile_later)
     body.emit()
@@ -82,6 +83,10 @@ def emit(
         body.parts,
         body.callbacks,
     )
+
+
+def _expecting(captured: Captured, param: Param) -> Captured:
+    return replace(captured, param=param)
 
 
 def _written(graph: Graph) -> list[int]:

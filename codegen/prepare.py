@@ -16,6 +16,7 @@ from itertools import zip_longest
 
 from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
+from codegen.last_writes import conflicts, find_last_writes, places_of
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, lower, lower_copy
 from codegen.nest import Buffer, Nest
@@ -99,7 +100,8 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
     lists = find_lists(graph, aliases, known)
     ranges = ranges_of(graph, known)
     while True:
-        facts = Facts(known, aliases, lists, stores, puts=set(_puts(graph, known)))
+        puts, last = set(_puts(graph, known)), find_last_writes(graph, aliases)
+        facts = Facts(known, aliases, lists, stores, puts=puts, last_writes=last)
         plan = Prepared(graph, known, positions, aliases, lists, ranges, facts, register_bytes)
         _prepare_block(plan, graph.block, [])
         needed, shown = _lists_as_objects(plan), _tensors_called_with(plan)
@@ -138,9 +140,7 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
         if isinstance(item, Group):
             if isinstance(following, Node) and following in plan.facts.stores.nodes:
                 _compute_in_place(plan, item, following, stored[id(item)])
-            plan.lowered[item] = found = lower(
-                item.nodes, stored[id(item)], plan.known, plan.buffers
-            )
+            plan.lowered[item] = found = _lower_group(plan, item, stored[id(item)])
             plan.schedule(found.nests)
             _prepare_held(plan, item)
         elif isinstance(item, Node) and isinstance(item.op.rule, Structured | Composite):
@@ -148,7 +148,7 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
             plan.schedule(ready.copies)
         elif isinstance(item, Node) and isinstance(item.op.rule, Element):
             readable(item.inputs[0], plan.buffers, plan.known)
-        elif item in plan.facts.stores.nodes:
+        elif isinstance(item, Node) and plan.facts.is_store(item):
             plan.stores[item] = _prepare_store(plan, item)
             plan.schedule(plan.stores[item])
         elif isinstance(item, Node) and item.name == "prim::If":
@@ -157,6 +157,23 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
             _prepare_loop(plan, item)
     plan.copies[block] = [lower_copy(v, t, plan.buffers, plan.known) for v, t in copies]
     plan.schedule(plan.copies[block])
+
+
+def _lower_group(plan: Prepared, group: Group, stored: Sequence[Value]) -> Lowered:
+    """The loop nests of a group; what only the caller's tensors take is computed there, where that
+    can be.
+    """
+    before = dict(plan.buffers)
+    places = places_of(group, plan.facts.last_writes, plan.buffers, plan.known)
+    while True:
+        plan.buffers.update(places)
+        found = lower(group.nodes, stored, plan.known, plan.buffers)
+        refused = conflicts(found.nests, places)
+        if not refused:
+            return found
+        places = {v: buffer for v, buffer in places.items() if v not in refused}
+        plan.buffers.clear()
+        plan.buffers.update(before)
 
 
 def _write_there(

@@ -71,6 +71,22 @@ def is_dense(layout: Layout) -> bool:
     return is_ordered(layout, _by_stride(layout)) if not layout.is_empty else is_contiguous(layout)
 
 
+def is_apart(layout: Layout) -> bool:
+    """Whether each element surely has a place of its own."""
+    if is_dense(layout):
+        return True
+    pairs = [(s, d) for d, s in zip(layout.dims, layout.strides, strict=True)]
+    known = [(s, d) for s, d in pairs if isinstance(s, int) and isinstance(d, int)]
+    if len(known) < len(pairs):
+        return False
+    reach = 0
+    for stride, size in sorted((s, d) for s, d in known if d != 1):
+        if stride <= reach:
+            return False
+        reach += (size - 1) * stride
+    return True
+
+
 def _by_stride(layout: Layout) -> list[int]:
     """Dims from the innermost outward; those of size 1 last."""
     order: list[int] = []
