@@ -55,10 +55,14 @@ def _is_plain(node: Node, graph: Graph) -> bool:
 
 
 def places_of(
-    group: Group, writes: Sequence[Node], buffers: dict[Value, Buffer], known: Known
+    group: Group,
+    stored: Sequence[Value],
+    writes: Sequence[Node],
+    buffers: dict[Value, Buffer],
+    known: Known,
 ) -> dict[Value, Buffer]:
-    """Where values of a group may be computed that only the given writes read, but for the group
-    itself.
+    """Where values that a group stores may be computed, of which nobody outside but the given
+    writes reads.
     """
     if any(_may_fault(node) for node in group.nodes):
         return {}
@@ -66,7 +70,7 @@ def places_of(
     for write in writes:
         target, value = write.inputs[:2]
         outside = [user for user, _ in value.uses if user not in inside]
-        if value.node in inside and value not in buffers and outside == [write]:
+        if value in stored and value not in buffers and outside == [write]:
             found[value] = readable(target, buffers, known)
     return found
 
@@ -79,17 +83,22 @@ def _may_fault(node: Node) -> bool:
 
 def conflicts(nests: Sequence[Nest], places: dict[Value, Buffer]) -> Collection[Value]:
     """Values that cannot be computed in their places, given the nests that would do so."""
-    return [value for value, buffer in places.items() if not _is_alone(nests, value, buffer.base)]
+    return [value for value, buffer in places.items() if not _is_alone(nests, buffer.base)]
 
 
-def _is_alone(nests: Sequence[Nest], value: Value, base: Value) -> bool:
-    """Whether what is read of a value's place is read before it is written."""
-    (writer,) = (k for k, nest in enumerate(nests) for r in nest.roots if r.value is value)
-    if any(base in nest.reads() for nest in nests[writer + 1 :]) or nests[writer].sources:
+def _is_alone(nests: Sequence[Nest], base: Value) -> bool:
+    """Whether no element is read after it was written, nor anything written that may fault."""
+    writers = [nest for nest in nests if base in nest.writes()]
+    if any(nest.sources for nest in writers):
         return False
-    nest = nests[writer]
-    (root,) = (r for r in nest.roots if r.value is value)
+    first, *others = nests[nests.index(writers[0]) :]
+    if any(base in nest.reads() for nest in others):
+        return False
+    return base not in first.reads() or _reads_what_it_writes(first, base)
+
+
+def _reads_what_it_writes(nest: Nest, base: Value) -> bool:
+    """Whether every iteration of a nest reads of some memory no more than it writes there."""
     own = [a for a in nest.accesses if a.buffer is not None and a.buffer.base is base]
     is_simple = not nest.reduces and nest.scan is None
-    is_same = all(a.address.key() == root.address.key() for a in own)
-    return base not in nest.reads() or (is_simple and is_same)
+    return is_simple and len({a.address.key() for a in own}) == 1

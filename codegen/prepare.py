@@ -164,7 +164,8 @@ def _lower_group(plan: Prepared, group: Group, stored: Sequence[Value]) -> Lower
     can be.
     """
     before = dict(plan.buffers)
-    places = places_of(group, plan.facts.last_writes, plan.buffers, plan.known)
+    writes = plan.facts.last_writes
+    places = places_of(group, stored, writes, plan.buffers, plan.known)
     while True:
         plan.buffers.update(places)
         found = lower(group.nodes, stored, plan.known, plan.buffers)
