@@ -69,9 +69,7 @@ define ptr @relume_result(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %
 def text(at: TensorLayout, seen: Snapshot) -> str:
     """The functions, where the fields of tensors are known."""
     hooks = range(at.impl + POINTER, seen.object_bytes, POINTER)
-    return (
-        _MAKE
-        + f"""
+    return f"""{_MAKE}
 %Kept = type {{ ptr, [{seen.impl_bytes} x i8], [{seen.storage_bytes} x i8] }}
 %Set = type {{ i64, [{WAYS} x %Kept] }}        ; the way to be replaced next
 @relume_recycle_limit = global i64 {LIMIT}
@@ -251,6 +249,7 @@ count:
   %is_unwritten = icmp eq i32 %version, 0
   br i1 %is_unwritten, label %hooks, label %no
 hooks:                                                 ; and weak references
+  %any0 = add i64 0, 0
 {"".join(_word(k, offset) for k, offset in enumerate(hooks))}
   %is_bare = icmp eq i64 %any{len(hooks)}, 0
   br i1 %is_bare, label %attributes, label %no
@@ -277,7 +276,6 @@ no:
   ret ptr null
 }}
 """
-    ).replace("%any0", "0", 1)
 
 
 def _word(k: int, offset: int) -> str:
