@@ -64,7 +64,7 @@ _MEMORY_FORMATS = (
 def opaque_overloads(name: str) -> tuple[Op, ...]:
     """Torch's overloads of a name such as `aten::add`, in its order; empty for an unknown name."""
     schemas = torch._C._jit_get_schemas_for_operator(name)
-    return tuple(_Opaque(_marked(name, str(schema))) for schema in schemas)
+    return tuple(_Overload(_marked(name, str(schema))) for schema in schemas)
 
 
 def _marked(name: str, text: str) -> str:
@@ -73,7 +73,7 @@ def _marked(name: str, text: str) -> str:
     return _RUNNING_STATISTICS.sub(r"Tensor(\1!)? \1", text)
 
 
-class _Opaque(Op):
+class _Overload(Op):
     """An overload of torch's; its schema is parsed when its columns are first asked for."""
 
     def __init__(self, text: str) -> None:

@@ -72,7 +72,7 @@ SERVICES = Services(
     materialize=_materialize,
     check_bound=check_bound,
     call=calls.call,
-    call_function=functions.call_function,
+    call_function=recursion.call_function,
     call_closure=recursion.call_closure,
 )
 

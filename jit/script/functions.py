@@ -59,7 +59,6 @@ from jit.script.values import (
     values_of,
 )
 
-_DEPTH = 200
 _MANAGER = contextmanager(lambda: iter(())).__code__  # of every function that it makes
 
 
@@ -407,10 +406,6 @@ def run_function(inner: Frame, fn: FunctionType, given: Arguments) -> Operand:
 def _entered(inner: Frame, fn: FunctionType, given: Arguments) -> Iterator[None]:
     """The parameters of a function bound in its frame, for the time of its body."""
     unit = inner.unit
-    if len(unit.active) >= _DEPTH:
-        raise inner.unsupported(
-            f"calls are nested more than {_DEPTH} deep; is {fn.__name__!r} recursive on constants?"
-        )
     spec = inner.source.node.args
     bound = bind_arguments(inner, fn.__name__, spec, given, function_defaults(inner, fn, spec))
     for name, operand in bound.items():

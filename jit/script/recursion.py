@@ -1,4 +1,5 @@
-"""Nested functions that call themselves are functions of their own.
+"""Calls that may never end: nested functions that call themselves are functions of their own, other
+calls that are nested too deep are refused.
 
     def power(n: int) -> int:                 graph power(%n, %base)
         return 1 if n == 0 else base * power(n - 1)
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType
 
 from ir import Builder, Graph, Type, Value, is_subtype
 from jit.script import functions
@@ -20,6 +22,17 @@ from jit.script.frame import Callee, Frame
 from jit.script.names import loaded_names, local_names, shared_names, yields
 from jit.script.pysource import FunctionSource
 from jit.script.values import Arguments, Closure, Operand, PyObject, Unbound
+
+
+def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
+    """Compile a call of a Python function."""
+    try:
+        return functions.call_function(frame, fn, given)
+    except RecursionError:
+        raise frame.unsupported(
+            f"calls are nested too deep; does {fn.__name__!r} call itself with constants or "
+            "functions among its arguments?"
+        ) from None
 
 
 def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:

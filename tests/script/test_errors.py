@@ -56,7 +56,7 @@ def grows(n: int):
 
 def unknown_class(n: int) -> int:
     try:
-        return n
+        return 10 // n
     except OPAQUE:  # error: except takes exception classes
         return 0
 
@@ -128,6 +128,20 @@ def test_refused_at_its_line(fn: Any, error: type[CompileError]) -> None:
     assert wanted in caught.value.message
     assert caught.value.span is not None
     assert caught.value.span.line == first + offset and caught.value.span.file == __file__
+
+
+def walk(visit, n: int):
+    return n if n < 1 else walk(visit, n - 1)
+
+
+def test_calls_that_never_end_are_refused() -> None:
+    def walked(n: int):
+        return walk(lambda k: k, n)
+
+    with pytest.raises(UnsupportedError, match="does 'walk' call itself") as caught:
+        compile_function(walked)
+    assert caught.value.span is not None
+    assert caught.value.span.line == walk.__code__.co_firstlineno + 1
 
 
 def test_an_undefined_name_is_an_error_of_the_run_that_reads_it() -> None:
