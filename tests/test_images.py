@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import jit
 from codegen import assembly, convolution, generated, target
-from codegen.convolution_form import Form, form_of, vectors_for
+from codegen.convolution_form import Form, KernelRow, form_of, vectors_for
 from codegen.convolve import CONVOLVE
 from codegen.liveness import dying
 from codegen.partition import Callback
@@ -216,7 +216,9 @@ def test_functions_for_other_machines(cpu: str) -> None:
     triple = "aarch64-unknown-linux-gnu" if "neo" in cpu else "x86_64-unknown-linux-gnu"
     features = {"skylake": "+avx2,+fma", "znver4": "+avx512f"}.get(cpu, "+neon")
     machine = target.describe(triple, cpu, features)
-    for name in (Form(5, 2).symbol, Form(0, 2).panels):
+    mixed = Form(4, 2, row=KernelRow(3, 2, 1, 4))
+    forms = Form(5, 2).symbol, Form(0, 2).panels, Form(3, 1, activation="silu").symbol, mixed.symbol
+    for name in forms:
         assert generated.is_generated(name)
         module = convolution.module_of(name, machine)
         assert name in assembly(str(module), machine)
