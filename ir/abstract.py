@@ -142,9 +142,17 @@ def _by_python(op: Op, inputs: Sequence[Any]) -> tuple[Any, ...] | None:
 def _may_run(op: Op, inputs: Sequence[Any]) -> bool:
     if any(isinstance(v, Sym) for v in inputs) and op.name not in SYMBOLIC:
         return False
+    if names_dtypes(op, inputs):
+        return False
     if op.name in STRUCTURAL and isinstance(inputs[0], list | tuple):
         return all(map(is_literal, inputs[1:])) or all(isinstance(v, list | tuple) for v in inputs)
     return all(map(is_literal, inputs))
+
+
+def names_dtypes(op: Op, inputs: Sequence[Any]) -> bool:
+    """Whether an op makes a text of a dtype, whose name only torch's own says."""
+    makes_text = any(r.type == T.STR for r in op.schema.returns)
+    return makes_text and any(isinstance(v, DType) for v in inputs)
 
 
 class Known(Mapping[Value, Any]):
@@ -163,6 +171,11 @@ class Known(Mapping[Value, Any]):
         """Set the abstract value, and the type that follows from it."""
         self._table[value] = abstract
         value.type = refined(abstract, value.type)
+
+    def forget(self, value: Value, type_: T.Type) -> None:
+        """Know no more of a value than its type."""
+        self._table[value] = unknown(type_)
+        value.type = type_
 
     def abstract(self, value: Value) -> Any:
         """The abstract value of any value; a list that may change is not known."""

@@ -50,7 +50,7 @@ from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.members import Members
 from jit.misfit import misfit
-from jit.numpy_bridge import as_given, as_torch, has_numpy, names_numpy
+from jit.numpy_bridge import as_given, as_torch, has_numpy, makes_tensors, names_numpy
 from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
 from jit.roles import roles
@@ -154,7 +154,10 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         if isinstance(site, str) and self._function is not None:
             self.executor.count(site)
             return self._function(*args, **kwargs)
-        return as_given(self(*made, **named), (*args, *kwargs.values()))
+        result = self(*made, **named)
+        if makes_tensors(self._function):
+            return result
+        return as_given(result, (*args, *kwargs.values()))
 
     def _bind(self, shape: Shape, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Binding:
         """The binding of a call's shape; the TypeError of Python itself when it does not fit."""
@@ -204,7 +207,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             text = misfit(formal.type, value, parameter.name)
             if text is None:
                 continue
-            if self._function is None or parameter.annotation is not parameter.empty:
+            is_open = parameter.annotation in (parameter.empty, None)  # None: a broadcasting list
+            if self._function is None or not is_open:
                 raise TypeError(f"{self.__name__}() expected {text}")
             fits = False
         return fits

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+_MAKERS = frozenset(("as_tensor", "asarray", "from_numpy", "tensor"))
+
 
 def has_numpy(values: Iterable[Any]) -> bool:
     """Whether any value is NumPy's, or a list or tuple that holds one."""
@@ -28,6 +30,12 @@ def as_torch(
 def as_given(result: Any, given: Iterable[Any]) -> Any:
     """A result as arrays when arrays were given."""
     return _to_array(result) if _holds(given, (np.ndarray,)) else result
+
+
+def makes_tensors(function: Callable[..., Any] | None) -> bool:
+    """Whether a function makes tensors of arrays itself: then its results are tensors."""
+    names = function.__code__.co_names if isinstance(function, FunctionType) else ()
+    return not _MAKERS.isdisjoint(names)
 
 
 def names_numpy(function: Callable[..., Any] | None) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ir.abstract import Known, is_frozen, is_literal
+from ir.abstract import Known, is_frozen, is_literal, names_dtypes
 from ir.alias import has_memory
 from ir.builder import Builder, evaluate_call
 from ir.dims import Sym
@@ -92,7 +92,8 @@ def _evaluate(node: Node, known: Known) -> Sequence[Any]:
             return (IDENTITY[node.name],)
     inputs = [known.abstract(v) for v in node.inputs]
     results = evaluate_call(node.op, inputs, [v.type for v in node.outputs])
-    if all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
+    is_open = names_dtypes(node.op, inputs)
+    if is_open or all(map(_is_constant, results)) or not all(map(_is_constant, inputs)):
         return results
     return _by_reference(node, inputs) or results
 

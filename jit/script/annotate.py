@@ -192,10 +192,21 @@ def _unknown(annotation: Any, span: Span | None) -> UnsupportedError:
 def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) -> Any:
     """The Python object that an annotation's text stands for."""
     try:
-        return eval(text, dict(names))
+        return resolved(eval(text, dict(names)), names)
     except Exception as error:
         message = f"the annotation {text!r} cannot be evaluated: {error}"
         raise UnsupportedError(message, span) from error
+
+
+def resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
+    """An annotation whose parts may be names in quotes, with what these stand for."""
+    if "ForwardRef" not in repr(annotation):
+        return annotation
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    try:
+        return typing.get_type_hints(holder, dict(names), include_extras=True)["it"]
+    except NameError:
+        return annotation
 
 
 def annotated_types(fn: Callable[..., Any]) -> dict[str, Type]:

@@ -30,8 +30,8 @@ from ir import (
     Value,
     registry,
 )
-from jit.script.classes import get_field, super_attribute
-from jit.script.constants import unpack
+from jit.script.classes import find_method, get_field, is_written, super_attribute
+from jit.script.constants import lift, unpack
 from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
@@ -85,6 +85,8 @@ def get_attribute(
     frame: Frame, owner: Operand, name: str, *, is_called: bool = False
 ) -> Operand:
     """`owner.name`, perhaps about to be called."""
+    if isinstance(owner, Value) and name == "__class__":
+        return frame.call(PyObject(type, "type"), owner)
     if isinstance(owner, Value):
         return _value_attribute(frame, owner, name, is_called)
     if isinstance(owner, Instance):
@@ -129,6 +131,8 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
             return unpack(frame, owner)[fields.index(name)]
         case TupleType(fields=fields) if name == "_fields" and fields:
             return Items(tuple(frame.constant(field) for field in fields))
+        case TupleType(cls=cls) if cls is not None and is_written(cls, name):
+            return _of_class(frame, owner, cls, name)
         case ObjectType(cls=cls) if is_enum(cls) and name in ("name", "value"):
             return _enum_attribute(frame, owner, name)
         case type_ if type_ == DEVICE and name in ("type", "index"):
@@ -150,6 +154,18 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
                 f"the value may be None, which has no attribute {name!r}; test `is not None` first"
             )
     return Method(owner, name)
+
+
+def _of_class(frame: Frame, owner: Value, cls: type, name: str) -> Operand:
+    """What the user's class of named tuples defines: methods, properties, constants."""
+    method = find_method(owner, name)
+    if method is not None:
+        return method
+    found = vars(cls)[name]
+    if isinstance(found, property):
+        return frame.call(PyObject(found.fget, name), owner)
+    frame.reads_outside(found)
+    return lift(frame, found, f"{cls.__name__}.{name}")
 
 
 def _tensor_attribute(frame: Frame, owner: Value, name: str) -> Operand:

@@ -63,11 +63,13 @@ from jit.script.values import (
     PartialOf,
     Perhaps,
     PyObject,
+    ReversedOf,
     StarOf,
     is_lazy,
 )
 
 _LAZY = (enumerate, zip, list)
+_OF_ARGUMENTS = (max, min, print, range, divmod, pow, slice, map, set)
 
 
 @expression(ast.Call)
@@ -176,15 +178,16 @@ def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
     """Generators among the arguments: lists for functions of Python's own, which go over them
     once; iterators for functions of users, which may do anything; as they are for `zip`.
     """
-    if not any(map(is_lazy, (*given.args, *given.kwargs.values()))):
+    if not any(map(_is_passing, (*given.args, *given.kwargs.values()))):
         return given
     obj = function.obj if isinstance(function, PyObject) else None
     if obj in _LAZY:
         return given
     is_users = isinstance(function, Closure) or isinstance(obj, types.FunctionType)
+    is_method = isinstance(function, Method)
 
     def keep(operand: Operand) -> Operand:
-        if not is_lazy(operand):
+        if not (is_lazy(operand) or (is_method and isinstance(operand, ReversedOf))):
             return operand
         return frame.require(operand) if is_users else collect(frame, operand)
 
@@ -193,11 +196,17 @@ def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
     )
 
 
+def _is_passing(operand: Operand) -> bool:
+    return is_lazy(operand) or isinstance(operand, ReversedOf)
+
+
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     """Call a live Python object."""
     given_as, obj = obj, original_of(obj)
     rule = rule_of(given_as) or rule_of(obj)
     if rule is not None:
+        if obj in _OF_ARGUMENTS and any(isinstance(a, StarOf) for a in given.args):
+            return _spread_call(frame, obj, name, given)
         return rule(frame, given)
     op = op_of(obj)
     if op is not None:
@@ -343,6 +352,7 @@ def _dtype(frame: Frame, operand: Operand) -> Operand:
 _CHANGING = frozenset(
     ("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "popitem")
 )
+_READING = frozenset(("pop", "popitem", "items", "values", "keys", "get"))
 
 
 def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operand:
@@ -359,9 +369,15 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
             if name in _CHANGING:
                 frame.change(owner)
             methods.adopt_types(frame, owner, name, given)
+            if name in _READING and frame.unit.untyped.is_read_open(owner):
+                return call_on(frame, owner, name, given)
     if is_dynamic(owner.type):
         return call_on(frame, owner, name, given)
-    return methods.call_builtin(frame, owner, name, given)
+    result = methods.call_builtin(frame, owner, name, given)
+    if isinstance(owner.type, DictType) and name in ("keys", "items"):
+        assert isinstance(result, Value)
+        frame.unit.views.add(result)
+    return result
 
 
 # Tensor methods without an op, and what they give.

@@ -11,12 +11,13 @@ from and written to from then on.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import inspect
 from types import FunctionType
 from typing import Any
 
-from ir import NONE, ObjectType, Value
+from ir import NONE, ObjectType, TupleType, Value
 from jit.script.constants import lift
 from jit.script.dynamic import attribute_of
 from jit.script.frame import LIVE, OBJECT, Frame
@@ -25,6 +26,8 @@ from jit.script.structure import class_attribute
 from jit.script.values import Arguments, Instance, Operand, PartialOf, PyObject, SuperOf, Unbound
 
 _PLAIN_SET = vars(object)["__setattr__"]  # a frozen dataclass has another one
+
+_NAMED_TUPLE = collections.namedtuple("_NAMED_TUPLE", "")  # what all of them have
 
 # What makes objects more than their fields: Python makes them, and operates on them.
 _SPECIAL = ("__new__", "__slots__", "__getattr__", "__getattribute__", "__delattr__")
@@ -45,6 +48,7 @@ def is_compiled_class(cls: type) -> bool:
 def construct(frame: Frame, cls: type, given: Arguments) -> Operand:
     """Make an object: run `__init__`, whose assignments create the fields."""
     instance = Instance(cls, frame.unit.next_object())
+    frame.unit.instances[field_key(instance, LIVE)] = instance
     if dataclasses.is_dataclass(cls):
         _init_dataclass(frame, instance, given)
     elif isinstance(class_attribute(cls, "__init__"), FunctionType):
@@ -153,18 +157,32 @@ def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
 
 
 def find_method(operand: Operand, name: str) -> Operand | None:
-    """A method of an instance, bound; None when its class does not define it."""
-    if not isinstance(operand, Instance):
+    """A method of an instance or a named tuple, bound; None when its class does not define it."""
+    cls = operand.cls if isinstance(operand, Instance) else _tuple_class(operand)
+    if cls is None or not (isinstance(operand, Instance) or is_written(cls, name)):
         return None
-    found = class_attribute(operand.cls, name)
+    found = class_attribute(cls, name)
     if isinstance(found, staticmethod):
         return PyObject(found.__func__, name)
     if isinstance(found, classmethod):
-        owner = PyObject(operand.cls, operand.cls.__name__)
-        return PartialOf(PyObject(found.__func__, name), (owner,))
+        return PartialOf(PyObject(found.__func__, name), (PyObject(cls, cls.__name__),))
     if not isinstance(found, FunctionType) or not has_source(found):
         return None
-    return PartialOf(PyObject(found, f"{operand.cls.__name__}.{name}"), (operand,))
+    return PartialOf(PyObject(found, f"{cls.__name__}.{name}"), (operand,))
+
+
+def _tuple_class(operand: Operand) -> type | None:
+    """The class of a named tuple."""
+    type_ = operand.type if isinstance(operand, Value) else None
+    return type_.cls if isinstance(type_, TupleType) else None
+
+
+def is_written(cls: type, name: str) -> bool:
+    """Whether the user wrote this attribute of a class of named tuples."""
+    found = class_attribute(cls, name)
+    if isinstance(found, FunctionType):
+        return found.__code__.co_filename != collections.__file__ and has_source(found)
+    return found is not None and not hasattr(_NAMED_TUPLE, name) and name not in cls._fields  # type: ignore[attr-defined]
 
 
 def super_attribute(frame: Frame, owner: SuperOf, name: str) -> Operand:

@@ -10,6 +10,7 @@ longer holds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any
@@ -42,11 +43,13 @@ from jit.script.closures import materialize_closure
 from jit.script.compiled import CompiledSource
 from jit.script.constants import lift, materialize
 from jit.script.frame import Callee, Frame, Freeze, Restart, Services, Unit
+from jit.script.presumed import Presume, as_presumed
 from jit.script.prune import prune
 from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import check_bound
 from jit.script.state import freeze
+from jit.script.untyped import Site, Untyped, Widen, of_any
 from jit.script.values import Arguments, Closure, Instance, Operand, PyObject, Static
 
 # Importing these files registers their handlers and rules.
@@ -57,6 +60,8 @@ RULES = (
     rules_autograd, rules_containers, rules_jit, rules_legacy, rules_numbers, rules_numpy,
     rules_objects, rules_torch,
 )  # fmt: skip
+
+_MOST_TYPES = 6  # of one display, each wider than the last; then it holds Any
 
 
 def _materialize(frame: Frame, operand: Static) -> Value:
@@ -105,24 +110,33 @@ def compile_function(
             f"only Python functions can be scripted, not a {type(fn).__qualname__}"
         )
     unit = Unit(SERVICES, reads_state)
+    rounds: Counter[Site] = Counter()
     while True:
         try:
             with paused():
                 return _compile(unit, fn, arg_types, name, known, untyped or {}, binding)
         except Restart as again:
-            assigned = {*unit.assigned, again.key}
-            unit = Unit(
-                SERVICES, reads_state, unit.calls_back, assigned=assigned, frozen=unit.frozen
-            )
+            unit = _renewed(unit, assigned={*unit.assigned, again.key})
         except Freeze as again:
             more = {(id(obj), name): obj for obj, name in again.attributes}
-            unit = Unit(
-                SERVICES,
-                reads_state,
-                unit.calls_back,
-                assigned=unit.assigned,
-                frozen=unit.frozen | more,
-            )
+            unit = _renewed(unit, frozen=unit.frozen | more)
+        except Presume as again:
+            unit = _renewed(unit, presumed=unit.presumed | {again.place: again.type})
+        except Widen as again:
+            rounds[again.site] += 1
+            if rounds[again.site] > 2 * _MOST_TYPES:
+                raise UnsupportedError(
+                    "what this holds has no type that can be found; annotate it", again.site[0]
+                ) from None
+            type_ = again.type if rounds[again.site] < _MOST_TYPES else of_any(again.type)
+            unit = _renewed(unit, untyped=Untyped(unit.untyped.found | {again.site: type_}))
+
+
+def _renewed(unit: Unit, **learned: Any) -> Unit:
+    """A new compilation, which knows what the last one found out and this."""
+    known: dict[str, Any] = {"assigned": unit.assigned, "frozen": unit.frozen}
+    known |= {"untyped": Untyped(unit.untyped.found), "presumed": unit.presumed}
+    return Unit(SERVICES, unit.reads_state, unit.calls_back, **known | learned)
 
 
 def _compile(
@@ -148,7 +162,10 @@ def _compile(
     with functions.freezing(frame):
         frame.run(frame.source.body)
         result = statements.declared_result(frame, statements.function_result(frame))
-    value = frame.sealed(frame.require(result))
+    value = frame.require(result)
+    if root.is_recursive and frame.declared is None and root.result is not None:
+        value = as_presumed(frame, value, root.result)
+    value = frame.sealed(value)
     graph.block.add_return(value)
     root.result, root.is_done = value.type, True
     prune(graph)

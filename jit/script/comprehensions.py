@@ -8,7 +8,7 @@ import ast
 import operator
 from collections.abc import Callable, Sequence
 
-from ir import NONE, STR, TENSOR, DictType, ListType, Value
+from ir import NONE, STR, TENSOR, DictType, ListType, Type, Value, is_subtype
 from jit.script import operators
 from jit.script.conditions import condition, refine
 from jit.script.constants import constant_of, make_list
@@ -30,11 +30,11 @@ Emit = Callable[[], None]
 @expression(ast.ListComp, ast.GeneratorExp)
 def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
     """A list; a generator is computed at once, which only its side effects could tell."""
+    element = frame.hint.element if isinstance(frame.hint, ListType) else None
     source = opened(frame, frame.evaluate(node.generators[0].iter))
-    unrolled = _unrolled(frame, node, source)
+    unrolled = _unrolled(frame, node, source, element)
     if unrolled is not None:
         return unrolled
-    element = frame.hint.element if isinstance(frame.hint, ListType) else None
     result = make_list(frame, [], element or TENSOR)
     assert result is not None
     if element is None:
@@ -42,8 +42,7 @@ def _list(frame: Frame, node: ast.ListComp | ast.GeneratorExp) -> Operand:
 
     def emit() -> None:
         item = frame.value(node.elt, element)
-        if result in frame.unit.untyped:
-            frame.unit.untyped.settle(result, ListType(item.type))
+        frame.unit.untyped.admit(result, ListType(item.type), item)
         frame.op("aten::append", result, item)
 
     _generate(frame, node, node.generators, emit, source)
@@ -65,8 +64,7 @@ def _dict(frame: Frame, node: ast.DictComp) -> Operand:
 
     def emit() -> None:
         key, item = frame.value(node.key), frame.value(node.value)
-        if result in frame.unit.untyped:
-            frame.unit.untyped.settle(result, DictType(key.type, item.type))
+        frame.unit.untyped.admit(result, DictType(key.type, item.type), item)
         frame.op_or_python("aten::_set_item", operator.setitem, NONE, result, key, item)
 
     _generate(frame, node, node.generators, emit)
@@ -74,7 +72,7 @@ def _dict(frame: Frame, node: ast.DictComp) -> Operand:
 
 
 def _unrolled(
-    frame: Frame, node: ast.ListComp | ast.GeneratorExp, source: Operand
+    frame: Frame, node: ast.ListComp | ast.GeneratorExp, source: Operand, wanted: Type | None
 ) -> Operand | None:
     """One generator without test over a sequence of known length."""
     (generator, *more) = node.generators
@@ -87,14 +85,16 @@ def _unrolled(
     items: list[Operand] = []
     for element in over:
         assign(frame, generator.target, element)
-        items.append(frame.evaluate(node.elt))
+        items.append(frame.evaluate(node.elt, wanted))
     for name, binding in hidden.items():
         frame.scope.pop(name, None)
         if binding is not None:
             frame.scope[name] = binding
     items = [frame.require(i) if isinstance(i, Instance) else i for i in items]
     values = values_of(items)
-    made = make_list(frame, values) if values is not None else None
+    if wanted is not None and not all(is_subtype(v.type, wanted) for v in values or ()):
+        wanted = None
+    made = make_list(frame, values, wanted) if values is not None else None
     return made if made is not None else operators.rebuild(frame, items)
 
 

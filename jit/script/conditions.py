@@ -10,7 +10,8 @@ cannot be reached is then never compiled.
 from __future__ import annotations
 
 import ast
-from typing import Any
+import types
+from typing import Any, get_args
 
 from ir import (
     ANY,
@@ -252,7 +253,9 @@ def _classes(frame: Frame, operand: Operand) -> tuple[Any, ...]:
     if isinstance(operand, Items):
         return tuple(c for item in operand.items for c in _classes(frame, item))
     if isinstance(operand, PyObject):
-        return operand.obj if isinstance(operand.obj, tuple) else (operand.obj,)
+        obj = operand.obj
+        is_several = isinstance(obj, tuple | types.UnionType)
+        return (*(get_args(obj) or obj),) if is_several else (obj,)
     if constant_of(operand) is None:
         return (type(None),)
     raise frame.unsupported(
@@ -300,7 +303,7 @@ def _runtime_truth(frame: Frame, value: Value) -> bool | Value:
         case type_ if type_ in (INT, FLOAT, COMPLEX, NUMBER):
             return frame.op("aten::ne", value, 0)
         case ListType() | DictType():
-            return frame.op("aten::ne", frame.op("aten::len", value), 0)
+            return frame.op("aten::ne", frame.op_or_python("aten::len", len, INT, value), 0)
         case SetType():
             return frame.python(bool, [value], BOOL)
         case type_ if type_ == STR:

@@ -13,21 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from ir import NONE, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
+from ir import ANY, NONE, STR, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
+from jit.script import library
 from jit.script.annotate import named_tuple_type
 from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import iterator
-from jit.script.scope import merge_types
+from jit.script.merging import merge_types
 from jit.script.templates import comprehend
 from jit.script.values import (
     GeneratorOf,
+    Instance,
     Items,
     Method,
     Operand,
     PartialOf,
     PyObject,
     RangeOf,
+    ReversedOf,
     Static,
     ZipOf,
     is_lazy,
@@ -154,14 +157,32 @@ def materialize(frame: Frame, operand: Static) -> Value:
             return make_tuple(frame, [frame.require(i) for i in items])
         case GeneratorOf() | ZipOf() if is_lazy(operand):
             return iterator(frame, operand)
+        case ReversedOf():
+            listed = frame.require(comprehend(frame, "[x for x in source]", operand))
+            return frame.python(iter, [listed], ANY)
         case RangeOf():
             return frame.require(comprehend(frame, "[x for x in source]", operand))
         case PyObject(obj, name):
             lifted = lift(frame, obj, name)
             return lifted if isinstance(lifted, Value) else object_value(frame, obj)
+        case PartialOf():
+            return _partial(frame, operand)
         case Method(owner=Value() as owner, name=name) if is_dynamic(owner.type):
             return attribute_of(frame, owner, name)
     raise frame.unsupported(f"{operand.describe()} cannot be used as a value in compiled code")
+
+
+def _partial(frame: Frame, operand: PartialOf) -> Value:
+    """A bound method or a partial function, as Python has it."""
+    function, first = operand.function, operand.args[0] if operand.args else None
+    name = getattr(function.obj, "__name__", "") if isinstance(function, PyObject) else ""
+    if isinstance(first, Instance) and name in dir(first.cls) and len(operand.args) == 1:
+        return attribute_of(frame, frame.require(first), name)
+    keys = [frame.constant(k) for k, _ in operand.kwargs]
+    given = [function, *operand.args, *(v for _, v in operand.kwargs)]
+    values = [frame.require(o) for o in given]
+    target = object_value(frame, functools.partial)
+    return frame.python(library.call, [target, make_list(frame, keys, STR), *values], ANY)
 
 
 def object_value(frame: Frame, obj: Any) -> Value:

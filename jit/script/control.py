@@ -35,8 +35,9 @@ from jit.script.frame import (
 from jit.script.generators import consume
 from jit.script.growth import may_resize
 from jit.script.iteration import Indexed, iteration, opened
+from jit.script.merging import merge_types
 from jit.script.names import loaded_names, shared_names, stored_names
-from jit.script.scope import conditional, extend_branch, merge, merge_types, run_branch
+from jit.script.scope import conditional, extend_branch, merge, run_branch
 from jit.script.targets import assign
 from jit.script.values import Instance, Operand, Unbound, is_lazy
 
@@ -358,9 +359,10 @@ class Loop:
         if end[DEAD] is True:
             return False
         names = [RETURNED, RESULT, *(n for n in self.before if n.startswith(OBJECT))]
-        for name in [n for n in end if n.endswith(LIVE) and n not in start]:
-            if self._existed(name):
-                return self._conflict(name, "it leaves compiled code in the loop")
+        left = [n for n in end if n.endswith(LIVE) and n not in start and self._existed(n)]
+        if left:
+            self._leave(left)
+            return True
         lasting = [n for n in self.stored if end[RETURNED] is not True or n in self.frame.lent]
         names += [key for name in lasting for key in (name, f"{name}?")]
         changes = [self._settle_name(name, end.get(name), start) for name in names]
@@ -376,6 +378,20 @@ class Loop:
     def _existed(self, live: str) -> bool:
         """Whether the object whose Python object this is was made before the loop."""
         return any(n.startswith(live.removesuffix(LIVE)) for n in self.before)
+
+    def _leave(self, lives: Sequence[str]) -> None:
+        """Objects that leave compiled code in the loop leave it in front of the loop."""
+        for live in lives:
+            self._in_front(self.frame.unit.instances[live])
+            for name in [n for n in self.carried if n.startswith(live.removesuffix(LIVE))]:
+                del self.carried[name]
+
+    def _in_front(self, instance: Instance) -> Value:
+        """The Python object of an instance, made in front of the loop."""
+        end, self.frame.scope = self.frame.scope, self.before
+        made = self.frame.require(instance)
+        self.frame.scope = end
+        return made
 
     def _materialize_objects(self, starts: Scope) -> None:
         """Objects that the body puts into carried variables are Python objects from then on."""
@@ -407,6 +423,10 @@ class Loop:
             if name.startswith(OBJECT) and isinstance(begin, Value):
                 self.carried[name] = begin.type
                 return self._widen(name, type_) or True
+        if isinstance(begin, Instance) and isinstance(end, Value):
+            self.before[name] = made = self._in_front(begin)
+            self.carried[name] = made.type
+            return self._widen(name, end.type) or True
         return self._conflict(name, "what it holds changes in the loop")
 
     def _adopt(self, name: str, type_: Type) -> bool:

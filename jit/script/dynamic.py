@@ -34,7 +34,7 @@ from ir import (
 )
 from jit.script.frame import Frame
 from jit.script.library import WithKeywords, call_method, call_named, get_slice, object_at
-from jit.script.scope import merge_types
+from jit.script.merging import merge_types
 from jit.script.values import Arguments, Operand
 
 _TOWER = (BOOL, INT, FLOAT, COMPLEX)
@@ -126,7 +126,8 @@ def _names(frame: Frame, kwargs: Mapping[str, Operand]) -> Value:
 
 def attribute_of(frame: Frame, owner: Value, name: str) -> Value:
     """`owner.name`, read at run time."""
-    return frame.python(getattr, [owner, frame.constant(name)], ANY)
+    result = STR if name in ("__name__", "__qualname__", "__module__") else ANY
+    return frame.python(getattr, [owner, frame.constant(name)], result)
 
 
 def slice_of(frame: Frame, owner: Value, ends: Sequence[Value], result: Type = ANY) -> Value:

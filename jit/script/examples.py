@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ir import Type, erased_type_of
-from jit.script.scope import merge_types
+from jit.script.merging import merge_types
 
 
 def example_types(

@@ -20,6 +20,7 @@ from ir import (
     TupleType,
     Type,
     Value,
+    is_subtype,
 )
 from jit.script import operators
 from jit.script.conditions import Condition, condition, identity, path_of, refine, truth
@@ -32,6 +33,7 @@ from jit.script.constants import (
     make_list,
     make_tuple,
 )
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame, expression
 from jit.script.indexing import getitem, read_index
 from jit.script.modules import live_object
@@ -158,9 +160,20 @@ def _list(frame: Frame, node: ast.List) -> Operand:
     values = values_of(items)
     if values is None:
         return Items(tuple(items))
-    if values or element:
-        return make_list(frame, values, element)
-    return empty_list(frame)
+    if element is not None and not all(_may_be(v, element) for v in values):
+        element = None
+    if not values and element is None:
+        return empty_list(frame)
+    made = make_list(frame, values, element)
+    if element is not None:
+        frame.unit.untyped.declare(made)
+    return made
+
+
+def _may_be(value: Value, type_: Type) -> bool:
+    """Whether a value may stand where a type was declared, for which a number is like another."""
+    are_numbers = value.type in operators.NUMBERS and type_ in operators.NUMBERS
+    return are_numbers or is_dynamic(value.type) or is_subtype(value.type, type_)
 
 
 @expression(ast.Dict)
@@ -178,6 +191,8 @@ def _dict(frame: Frame, node: ast.Dict) -> Operand:
     result = frame.node("prim::DictConstruct", flat, [declared or DictType(STR, TENSOR)]).output
     if declared is None:
         frame.unit.untyped.add(result)
+    else:
+        frame.unit.untyped.declare(result)
     return result
 
 
@@ -215,7 +230,9 @@ def _unary(frame: Frame, node: ast.UnaryOp) -> Operand:
 
 @expression(ast.BinOp)
 def _binary(frame: Frame, node: ast.BinOp) -> Operand:
-    left, right = frame.evaluate(node.left), frame.evaluate(node.right)
+    hint = frame.hint if isinstance(node.op, ast.Add | ast.Mult) else None
+    left = frame.evaluate(node.left, hint if isinstance(hint, ListType) else None)
+    right = frame.evaluate(node.right)
     return operators.binary(frame, node.op, left, right)
 
 

@@ -24,6 +24,7 @@ from types import FunctionType
 from typing import Any, NoReturn
 
 from ir import (
+    LISTS,
     TENSOR,
     Block,
     Builder,
@@ -49,8 +50,8 @@ from jit.script.library import library_name
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
 from jit.script.structure import Structure, is_inert
-from jit.script.untyped import Untyped
-from jit.script.values import Arguments, Closure, Operand, Static, Unbound, is_lazy
+from jit.script.untyped import DISPLAYS, Untyped
+from jit.script.values import Arguments, Closure, Instance, Operand, Static, Unbound, is_lazy
 
 Binding = Operand | bool
 Scope = dict[str, Binding]
@@ -71,6 +72,8 @@ _KEEPING_OPS = frozenset(
     for name in ("append", "insert", "_set_item", "setdefault", "format", "percentFormat",
                  "__contains__", "__getitem__", "get", "index", "count", "remove")
 )  # fmt: skip
+
+_SHOWING = ("get", "copy", "slice", "repeat", "join")  # what lists hold shows in the result
 
 ExpressionHandler = Callable[["Frame", Any], Operand]
 StatementHandler = Callable[["Frame", Any], None]
@@ -185,12 +188,16 @@ class Unit:
     captured: dict[Value, tuple[object, str]] = field(default_factory=dict)  # where lists came from
     watches: list[Watch] = field(default_factory=list)  # of try bodies, the innermost last
     objects: int = 0  # objects of user classes made so far
+    instances: dict[str, Instance] = field(default_factory=dict)  # by the name of their LIVE field
     structures: dict[int, Structure] = field(default_factory=dict)  # of modules, by identity
     shared: dict[Hashable, tuple[Callee, tuple[Any, ...]]] = field(
         default_factory=dict
     )  # methods that serve modules that are alike
     free: dict[Graph, bool] = field(default_factory=dict)  # graphs without any part of a module
     outside: int = 0  # how often something was read that may lead to a module other than by self
+    presumed: dict[Hashable, Type] = field(default_factory=dict)  # results of functions that call
+    # themselves, by where they stand
+    views: set[Value] = field(default_factory=set)  # `d.keys()` and `d.items()`, lists here
     undefined: set[tuple[str, int, str]] = field(default_factory=set)  # file, line, global name
     refined: dict[Value, Value] = field(
         default_factory=dict
@@ -315,7 +322,22 @@ class Frame:
             result = self.builder.call(name, made, named)
         except CompileError as error:
             raise type(error)(self._placed(error.message), self.span) from None
-        return result if isinstance(result, Value) else self._several(result)
+        if not isinstance(result, Value):
+            return self._several(result)
+        self._generalize(LISTS.get(name), result, made)
+        return result
+
+    def _generalize(self, verb: str | None, result: Value, inputs: Sequence[Value]) -> None:
+        """What is read from a list is no more than an element of its type: the list may change, in
+        a loop even before it is read.
+        """
+        owner = inputs[0].type if verb in _SHOWING else None
+        if not isinstance(owner, ListType):
+            return
+        if verb == "get":
+            self.builder.known.forget(result, owner.element)
+        elif verb != "join" or inputs[1].type == owner:
+            result.type = ListType(owner.element)
 
     def _several(self, results: tuple[Value, ...]) -> Value:
         """The results of an op that has not one: None, or a tuple whose fields have the names of
@@ -348,6 +370,8 @@ class Frame:
         """Append a node of a structural op."""
         if op in _KEEPING:
             inputs = [self.sealed(v) for v in inputs]
+        if op in DISPLAYS and (self.span, op) in self.unit.untyped.found:
+            types = [self.unit.untyped.found[self.span, op]]
         return self.builder.node(op, inputs, types, attrs, span=self.span)
 
     def sealed(self, value: Value) -> Value:

@@ -35,12 +35,18 @@ from ir import (
     replace,
 )
 from jit.declared import annotations_of
-from jit.script.annotate import evaluate_annotation, parse_type_comment, type_of_annotation
+from jit.script.annotate import (
+    evaluate_annotation,
+    parse_type_comment,
+    resolved,
+    type_of_annotation,
+)
 from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
 from jit.script.names import yields
+from jit.script.presumed import as_presumed, presumed_result
 from jit.script.prune import prune
 from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
@@ -178,6 +184,7 @@ def annotation_type(annotation: object, frame: Frame, node: ast.AST) -> Type:
             annotation = annotation.__forward_arg__
         while isinstance(annotation, str):
             annotation = evaluate_annotation(annotation, frame.annotation_names(), frame.span)
+        annotation = resolved(annotation, frame.annotation_names())
         if annotation is None and isinstance(node, ast.arg):
             return _broadcasting(node.annotation, frame)
         return type_of_annotation(annotation, frame.span)
@@ -227,12 +234,9 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     callee.is_recursive = callee.is_recursive or not callee.is_done
     if callee.result is None and not callee.is_done:
         inner = function_frame(frame, fn, frame.builder)
-        callee.result = declared_return(fn, inner.source, inner)
+        declared = declared_return(fn, inner.source, inner)
+        callee.result = declared or presumed_result(inner)
     if callee.result is None:
-        if not callee.is_done:
-            raise frame.unsupported(
-                f"{fn.__name__!r} calls itself: annotate the type of its result"
-            )
         return inline_function(frame, fn, given)
     if _is_constant(callee):
         return frame.constant(constant_of(callee.graph.returns[0]))
@@ -351,7 +355,9 @@ def _compile_callee(
         if not isinstance(operand, Value):
             return operand
         if _is_runtime(operand, is_recursive):
-            return callee.graph.block.add_param(operand.type)
+            param = callee.graph.block.add_param(operand.type)
+            frame.unit.untyped.passed[param] = operand
+            return param
         return inner.constant(constant_of(operand))
 
     args = Arguments(
@@ -376,6 +382,8 @@ def run_callee(
         callee.never_returns = True
         result = inner.uninitialized(inner.declared or declared() or NONE)
     presumed = callee.result if callee.is_recursive else None
+    if presumed is not None and inner.declared is None:
+        result = as_presumed(inner, inner.require(result), presumed)
     if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
         raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
     if isinstance(result, Value):

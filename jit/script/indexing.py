@@ -66,6 +66,8 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
         case PyObject():
             return _object_item(frame, owner, part)
     value = frame.require(owner)
+    if not isinstance(part, Slice) and frame.unit.untyped.is_read_open(value):
+        return frame.python(operator.getitem, [value, frame.require(part)], ANY)
     if isinstance(part, Value) and is_dynamic(part.type) and not isinstance(value.type, DictType):
         return frame.python(operator.getitem, [value, part], ANY)  # a slice, say
     if isinstance(value.type, TupleType):
@@ -183,7 +185,10 @@ def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
 
 
 def _adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> None:
-    """An empty dict whose types were left open takes those of its first entry."""
-    if container in frame.unit.untyped and isinstance(container.type, DictType):
-        types = DictType(frame.require(key).type, frame.require(item).type)
-        frame.unit.untyped.settle(container, types)
+    """An entry decides the type of an empty dict, and may widen that of any list or dict."""
+    value = frame.require(item)
+    type_ = value.type.erased() if isinstance(value.type, TensorType) else value.type
+    if isinstance(container.type, DictType):
+        frame.unit.untyped.admit(container, DictType(frame.require(key).type, type_), value)
+    elif isinstance(container.type, ListType):
+        frame.unit.untyped.admit(container, ListType(type_), value)

@@ -50,6 +50,9 @@ _CLASSES: dict[Type, type] = {
     DTYPE: torch.dtype,
 }
 
+# What values of no known type are that are instances of a class without parameters.
+_BARE: dict[Any, Type] = {list: ListType(ANY), dict: DictType(ANY, ANY)}
+
 
 @record
 class Verdict:
@@ -73,7 +76,8 @@ def isinstance_of(type_: Type, classes: tuple[Any, ...], span: Span | None) -> b
         return False
     tested = tuple(type_of_annotation(c, span) for c in classes)
     if members == [type_] and type_ in (ANY, NUMBER):
-        return Verdict(tested, classes, tested[0] if len(tested) == 1 else None, None)
+        shown = _BARE.get(classes[0], tested[0]) if len(tested) == 1 else None
+        return Verdict(tested, classes, shown, None)
     yes = [m for m, a in zip(members, answers, strict=True) if a is not False]
     no = [m for m, a in zip(members, answers, strict=True) if a is not True]
     return Verdict(tested, classes, union_of(yes), union_of(no))

@@ -5,6 +5,7 @@ element by index.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
 
@@ -123,7 +124,7 @@ def _value(frame: Frame, value: Value) -> Indexed:
         case ListType():
             return Indexed(
                 frame.op("aten::len", value),
-                lambda i: frame.op("aten::__getitem__", value, i),
+                lambda i: _item(frame, value, i),
                 [value],
                 lambda: frame.op("aten::len", value),
             )
@@ -131,8 +132,8 @@ def _value(frame: Frame, value: Value) -> Indexed:
             return Indexed(
                 frame.op("aten::len", value), lambda i: frame.op("aten::select", value, 0, i)
             )
-        case DictType():
-            return _value(frame, frame.op("aten::keys", value))
+        case DictType(key=key):
+            return _value(frame, frame.op_or_python("aten::keys", list, ListType(key), value))
         case SetType(element=element):
             return _value(frame, frame.python(list, [value], ListType(element)))
         case type_ if type_ == STR:
@@ -142,6 +143,13 @@ def _value(frame: Frame, value: Value) -> Indexed:
     if is_dynamic(value.type):
         return _value(frame, frame.require(settled(frame, value)))
     raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
+
+
+def _item(frame: Frame, value: Value, index: Value) -> Value:
+    """An element of a list; one whose type is open may hold anything."""
+    if frame.unit.untyped.is_read_open(value):
+        return frame.python(operator.getitem, [value, index], ANY)
+    return frame.op("aten::__getitem__", value, index)
 
 
 def _object(frame: Frame, obj: object, name: str) -> list[Operand]:

@@ -45,7 +45,7 @@ from jit.script.functions import bind_named
 from jit.script.keywords import call_keywords
 from jit.script.known import known_value
 from jit.script.library import set_slice
-from jit.script.scope import merge_types
+from jit.script.merging import merge_types
 from jit.script.values import Arguments, Keywords, Operand, PyObject, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
@@ -175,9 +175,8 @@ def _adopt_members(frame: Frame, owner: Value, name: str, args: Sequence[Operand
     assert isinstance(owner.type, SetType)
     for operand in args:
         added = frame.require(operand).type if name == "add" else _member(operand)
-        if owner in frame.unit.untyped:
-            frame.unit.untyped.settle(owner, SetType(added))
-        elif not is_subtype(added, owner.type.element):
+        frame.unit.untyped.admit(owner, SetType(added))
+        if not is_subtype(added, owner.type.element):
             raise frame.mismatch(
                 f"a {added} cannot be added to a {owner.type}; annotate it with a Union"
             )
@@ -245,8 +244,8 @@ def _update(frame: Frame, owner: Value, given: Arguments) -> Operand:
     """`d.update(...)` with a dict, pairs or keywords."""
     frame.change(owner)
     addition = frame.require(frame.call(PyObject(dict, "dict"), *given.args, **given.kwargs))
-    if owner in frame.unit.untyped and addition not in frame.unit.untyped:
-        frame.unit.untyped.settle(owner, addition.type)
+    if addition not in frame.unit.untyped:
+        frame.unit.untyped.admit(owner, addition.type)
     return frame.op("aten::update", owner, addition)
 
 
@@ -304,9 +303,35 @@ def call_builtin(frame: Frame, owner: Value, name: str, given: Arguments) -> Ope
     try:
         return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
     except TypeMismatch:
+        if isinstance(owner.type, DictType):
+            return _dict_method(frame, owner, owner.type, name, given)
         if name in _CHANGES:
             raise
         return call_on(frame, owner, name, given, result)
+
+
+def _dict_method(
+    frame: Frame, owner: Value, type_: DictType, name: str, given: Arguments
+) -> Operand:
+    """Python's method of a dict whose keys no op takes."""
+    key, value = type_.key, type_.value
+    views: dict[str, Type] = {"keys": key, "values": value, "items": TupleType((key, value))}
+    if name in views:
+        view = call_on(frame, owner, name, given)
+        return frame.python(list, [view], ListType(views[name]))
+    default = frame.require(given.args[1]).type if len(given.args) > 1 else NONE
+    results: dict[str, Type] = {
+        "get": merge_types(value, default),
+        "pop": merge_types(value, default) if len(given.args) > 1 else value,
+        "setdefault": value,
+        "popitem": TupleType((key, value)),
+        "copy": type_,
+        "clear": NONE,
+        "update": NONE,
+    }
+    if name in _CHANGES and len(given.args) > 1 and not is_subtype(default, value):
+        raise frame.mismatch(f"a {default} cannot be put into a {type_}")
+    return call_on(frame, owner, name, given, results.get(name, ANY))
 
 
 def _fold_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand | None:
@@ -343,18 +368,17 @@ def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None
     position = _ITEM.get((type(owner.type), name))
     if position is None or len(given.args) <= position:
         return
-    item_value = frame.require(given.args[position])
-    if owner not in frame.unit.untyped:
+    item, untyped = frame.require(given.args[position]), frame.unit.untyped
+    if owner not in untyped:
         element = _element(owner.type)
-        if item_value in frame.unit.untyped and type(item_value.type) is type(element):
-            frame.unit.untyped.settle(item_value, element)
-        return
-    item = item_value.type
+        if item in untyped and type(item.type) is type(element) and not untyped.is_deep(owner):
+            untyped.settle(item, element)
+            return
+    type_ = item.type.erased() if isinstance(item.type, TensorType) else item.type
     if isinstance(owner.type, ListType):
-        element = item.erased() if isinstance(item, TensorType) else item
-        frame.unit.untyped.settle(owner, ListType(element))
-    elif isinstance(owner.type, DictType):
-        frame.unit.untyped.settle(owner, DictType(frame.require(given.args[0]).type, item))
+        untyped.admit(owner, ListType(type_), item)
+    elif owner in untyped or name == "setdefault":
+        untyped.admit(owner, DictType(frame.require(given.args[0]).type, type_), item)
 
 
 def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:

@@ -46,7 +46,7 @@ from jit.script.constants import (
 from jit.script.dynamic import binary_result, comparison_result, is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import collect
-from jit.script.scope import merge_types
+from jit.script.merging import merge_types
 from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf, is_lazy
 
 NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
@@ -169,6 +169,8 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     special = special or call_special(frame, f"__r{dunder}__", right, left)
     if special is not None:
         return special
+    if row.symbol == "|" and isinstance(left, PyObject) and isinstance(right, PyObject):
+        return PyObject(left.obj | right.obj, f"{left.name} | {right.name}")
     sequence = _on_sequences(frame, row, left, right)
     if sequence is not None:
         return sequence
@@ -176,6 +178,8 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     if folded is not None:
         return folded
     a, b = frame.require(left), frame.require(right)
+    if row.symbol in "&|^-":
+        a, b = viewed(frame, a, b)
     if _is_loose(a) or _is_loose(b):
         return frame.python(row.python, [a, b], binary_result(row.symbol, a.type, b.type))
     if is_tensor(b) and a.type in NUMBERS:
@@ -243,11 +247,11 @@ def augmented(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> 
 
 
 def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
-    """An empty list whose element type was left open takes that of the first list added to it."""
+    """The elements of a list are put into another one."""
     if not isinstance(addition, Value) or not isinstance(addition.type, ListType):
         return
-    if container in frame.unit.untyped and addition not in frame.unit.untyped:
-        frame.unit.untyped.settle(container, addition.type)
+    if addition not in frame.unit.untyped:
+        frame.unit.untyped.admit(container, addition.type)
 
 
 def as_list(frame: Frame, operand: Operand) -> Value:
@@ -290,6 +294,18 @@ def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) ->
     return None
 
 
+def viewed(frame: Frame, *values: Value) -> tuple[Value, ...]:
+    """Operands of set operations and comparisons: views of dicts are sets there."""
+
+    def as_set(value: Value) -> Value:
+        if value not in frame.unit.views:
+            return value
+        assert isinstance(value.type, ListType)
+        return frame.python(set, [value], SetType(value.type.element))
+
+    return tuple(map(as_set, values))
+
+
 def is_sequence(operand: Operand) -> bool:
     """Whether an operand is a tuple of a length known at run time."""
     return isinstance(operand, Value) and isinstance(operand.type, SequenceType)
@@ -312,8 +328,10 @@ def _join_tuples(frame: Frame, left: Operand, right: Operand) -> Value:
 
 
 def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
-    adopt_element(frame, left, right)
-    adopt_element(frame, right, left)
+    untyped = frame.unit.untyped
+    for one, other in ((left, right), (right, left)):
+        if one in untyped and other not in untyped:
+            untyped.settle(one, other.type)
     assert isinstance(left.type, ListType) and isinstance(right.type, ListType)
     if left.type == right.type:
         return frame.op("aten::add", left, right)
@@ -365,7 +383,7 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         if not all(kinds):
             return _compare_kinds(frame, op, function, left, right)
         left, right = plain(frame, left), plain(frame, right)
-    a, b = frame.require(left), frame.require(right)
+    a, b = viewed(frame, frame.require(left), frame.require(right))
     if isinstance(op, ast.Eq | ast.NotEq) and (a.type == NONE) != (b.type == NONE):
         return _compare_none(frame, op, a if b.type == NONE else b)
     if is_tensor(b) and a.type in NUMBERS:

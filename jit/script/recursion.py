@@ -6,7 +6,8 @@ calls that are nested too deep are refused.
 
 A call in place, as other nested functions are compiled, would hold the next one, and so on. What
 such a function reads of enclosing ones, itself or through nested functions that it calls, are
-further parameters of its graph. Only the annotation says of what type its result is.
+further parameters of its graph. The type of its result is that of the annotation, or found by a
+first try.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from jit.script import functions
 from jit.script.constants import UNKNOWN, constant_of
 from jit.script.frame import Callee, Frame
 from jit.script.names import loaded_names, local_names, shared_names, yields
+from jit.script.presumed import presumed_result
 from jit.script.pysource import FunctionSource
 from jit.script.values import Arguments, Closure, Operand, PyObject, Unbound
 
@@ -50,7 +52,7 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
 
 def _is_recursive(closure: Closure) -> bool:
     node = closure.node
-    if not isinstance(node, ast.FunctionDef) or node.returns is None or yields(node):
+    if not isinstance(node, ast.FunctionDef) or yields(node):
         return False
     return any(isinstance(o, Closure) and o.node is node for o in _outer_names(closure).values())
 
@@ -86,14 +88,13 @@ def _call(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     outer = {n: _readable(frame, closure.frame, n, o) for n, o in _outer_names(closure).items()}
     bound = functions.bind_arguments(frame, node.name, node.args, given, closure.defaults)
     passed = {n: o if isinstance(o, PyObject) else frame.require(o) for n, o in bound.items()}
-    types = _parameter_types(closure, passed)
+    types = _parameter_types(frame, closure, passed)
     operands = [*passed.values(), *outer.values()]
     objects = [_key(o) for o in passed.values() if not isinstance(o, Value)]
     key = (node, *types.values(), *map(_key, outer.values()), *objects)
     callee = unit.callees.get(key)
     if callee is None:
-        assert node.returns is not None
-        declared = functions.annotation_type(ast.unparse(node.returns), closure.frame, node.returns)
+        declared = _declared_result(closure)
         callee = unit.callees[key] = Callee(Graph(node.name), tuple(operands), declared)
         with frame.at(node):
             _compile(frame, closure, callee, passed, types, outer)
@@ -101,6 +102,13 @@ def _call(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     return functions.call_graph(
         frame, callee, [o for o in operands if isinstance(o, Value)], name=node.name
     )
+
+
+def _declared_result(closure: Closure) -> Type | None:
+    returns = closure.node.returns if isinstance(closure.node, ast.FunctionDef) else None
+    if returns is None:
+        return None
+    return functions.annotation_type(ast.unparse(returns), closure.frame, returns)
 
 
 def _readable(frame: Frame, home: Frame, name: str, operand: Operand) -> Operand:
@@ -122,15 +130,20 @@ def _readable(frame: Frame, home: Frame, name: str, operand: Operand) -> Operand
     )
 
 
-def _parameter_types(closure: Closure, passed: Mapping[str, Operand]) -> dict[str, Type]:
+def _parameter_types(
+    frame: Frame, closure: Closure, passed: Mapping[str, Operand]
+) -> dict[str, Type]:
     """The types of the parameters: as annotated where that fits, or of what is passed."""
-    types = {n: o.type for n, o in passed.items() if isinstance(o, Value)}
+    values = {n: o for n, o in passed.items() if isinstance(o, Value)}
+    types = {n: v.type for n, v in values.items()}
     spec = closure.node.args
     for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
         if arg.annotation is not None and arg.arg in types:
             text = ast.unparse(arg.annotation)
             declared = functions.annotation_type(text, closure.frame, arg.annotation)
-            if is_subtype(types[arg.arg], declared):
+            if values[arg.arg] in frame.unit.untyped:
+                frame.unit.untyped.settle(values[arg.arg], declared)
+            if is_subtype(values[arg.arg].type, declared):
                 types[arg.arg] = declared
     return types
 
@@ -163,18 +176,23 @@ def _compile(
     home = Frame(frame.unit, defining.source, defining.resolver, builder, None, frame.caller_span)
     inner = Frame(frame.unit, source, defining.resolver, builder, home, frame.caller_span)
     for name, operand in passed.items():
-        is_value = isinstance(operand, Value)
-        inner.scope[name] = builder.block.add_param(types[name], name) if is_value else operand
+        inner.scope[name] = operand
+        if isinstance(operand, Value):
+            inner.scope[name] = param = builder.block.add_param(types[name], name)
+            frame.unit.untyped.passed[param] = operand
     for name, operand in outer.items():
         home.scope[name] = _at_home(home, name, operand)
     inner.declared = callee.result
+    callee.result = callee.result or presumed_result(inner)
     with functions.freezing(inner):
         functions.run_callee(inner, callee)
 
 
 def _at_home(home: Frame, name: str, operand: Operand) -> Operand:
     if isinstance(operand, Value):
-        return home.builder.block.add_param(operand.type, name)
+        param = home.builder.block.add_param(operand.type, name)
+        home.unit.untyped.passed[param] = operand
+        return param
     if isinstance(operand, Closure):
         return Closure(operand.node, home, dict(_constants(home, operand.defaults.items())))
     return operand

@@ -36,8 +36,8 @@ from jit.script.frame import Frame
 from jit.script.generators import first_item, lazily
 from jit.script.iteration import Indexed, iteration, opened, settled
 from jit.script.library import sorted_by, sorted_plain, transposed
+from jit.script.merging import merge_types
 from jit.script.rules import RULES, Rule, form, rule
-from jit.script.scope import merge_types
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
     Arguments,
@@ -223,7 +223,10 @@ def _frozenset(frame: Frame, given: Arguments) -> Operand:
 def _as_set(frame: Frame, given: Arguments, function: type) -> Operand:
     hint = frame.hint
     if not given.args and isinstance(hint, SetType):
-        return frame.python(function, [make_list(frame, [], hint.element)], hint)
+        made = make_list(frame, [], hint.element)
+        frame.unit.untyped.declare(made)
+        assert isinstance(made.type, ListType)
+        return frame.python(function, [made], SetType(made.type.element))
     items = frame.require(_list(frame, Arguments(given.args, {})))
     assert isinstance(items.type, ListType)
     made = frame.python(function, [items], SetType(items.type.element))
@@ -245,7 +248,7 @@ def _list(frame: Frame, given: Arguments) -> Operand:
     if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
         return frame.op("aten::list", operand)
     if isinstance(operand, Value) and isinstance(operand.type, DictType):
-        return frame.op("aten::keys", operand)
+        return frame.op_or_python("aten::keys", list, ListType(operand.type.key), operand)
     over = iteration(frame, operand)
     if isinstance(over, Indexed):
         return collect(frame, operand)

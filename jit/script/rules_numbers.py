@@ -37,8 +37,9 @@ from jit.script.expressions import join_lists
 from jit.script.frame import Frame
 from jit.script.known import known_value
 from jit.script.library import extreme_by
+from jit.script.merging import merge_types
 from jit.script.rules import RULES, Rule, finder, rule
-from jit.script.scope import merge_types, select
+from jit.script.scope import select
 from jit.script.templates import comprehend
 from jit.script.values import Arguments, Operand, PyObject, StarOf
 

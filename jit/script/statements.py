@@ -27,7 +27,8 @@ from jit.script.dynamic import is_dynamic
 from jit.script.expressions import closure_defaults
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
 from jit.script.indexing import delitem, getitem, read_index, setitem
-from jit.script.scope import conditional, merge_types, raise_exception
+from jit.script.merging import merge_types
+from jit.script.scope import conditional, raise_exception
 from jit.script.targets import assign, forget_items
 from jit.script.tensor_index import update_item
 from jit.script.values import Closure, Operand, PartialOf, PyObject, Unbound
@@ -104,6 +105,8 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
     actual = operand.type
     if actual == type_ or (actual in operators.NUMBERS and type_ in operators.NUMBERS):
         return operand
+    if frame.unit.untyped.is_found(operand):
+        return operand  # it was seen to hold more than was declared
     if is_subtype(actual, type_):
         return _widened(frame, operand, type_)
     if operand.node is not None and operand.node.name == "aten::tolist":

@@ -9,15 +9,27 @@ tensor, which may be a mask of unknown rank, the whole subscript is Python's, ca
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from types import EllipsisType
 from typing import Any, TypeGuard
 
-from ir import INT, NONE, NUMBER, TENSOR, ListType, TensorType, Value, optional, record
+from ir import (
+    INT,
+    NONE,
+    NUMBER,
+    TENSOR,
+    ListType,
+    SequenceType,
+    TensorType,
+    Value,
+    optional,
+    record,
+)
 from jit.script.constants import constant_of, make_list, unpack
 from jit.script.frame import Frame
 from jit.script.library import tensor_getitem, tensor_setitem
-from jit.script.operators import NUMBERS, is_tuple
+from jit.script.operators import NUMBERS, as_list, is_tuple
 from jit.script.values import Items, Operand
 
 
@@ -57,6 +69,8 @@ class _Place:
 
 def read_item(frame: Frame, tensor: Value, index: Sequence[Index]) -> Value:
     """`tensor[index]`."""
+    if (whole := _whole(index)) is not None:
+        return frame.python(operator.getitem, [tensor, whole], TENSOR)
     parts = _parts(frame, tensor, index)
     place = _place(frame, tensor, parts)
     if place is None:
@@ -68,6 +82,9 @@ def read_item(frame: Frame, tensor: Value, index: Sequence[Index]) -> Value:
 
 def write_item(frame: Frame, tensor: Value, index: Sequence[Index], item: Value) -> None:
     """`tensor[index] = item`."""
+    if (whole := _whole(index)) is not None:
+        frame.python(operator.setitem, [tensor, whole, item], NONE)
+        return
     parts = _parts(frame, tensor, index)
     place = _place(frame, tensor, parts)
     if place is None:
@@ -78,7 +95,8 @@ def write_item(frame: Frame, tensor: Value, index: Sequence[Index], item: Value)
 
 def update_item(frame: Frame, tensor: Value, index: Sequence[Index], update: Update) -> None:
     """`tensor[index] op= ...`: a view is changed in place, a gathered copy is stored again."""
-    place = _place(frame, tensor, _parts(frame, tensor, index))
+    is_whole = _whole(index) is not None
+    place = None if is_whole else _place(frame, tensor, _parts(frame, tensor, index))
     if place is None:
         item = frame.require(update(read_item(frame, tensor, index)))
         write_item(frame, tensor, index, item)
@@ -107,12 +125,25 @@ def _write(frame: Frame, place: _Place, item: Value) -> None:
 # places -------------------------------------------------------------------------------------------
 
 
+def _whole(index: Sequence[Index]) -> Value | None:
+    """A subscript that is a list of tensors or a tuple of a length known at run time: Python's."""
+    part = index[0] if len(index) == 1 else None
+    type_ = part.type if isinstance(part, Value) else None
+    is_open = isinstance(type_, SequenceType) or type_ == ListType(TENSOR)
+    return part if is_open and isinstance(part, Value) else None
+
+
 def _parts(frame: Frame, tensor: Value, index: Sequence[Index]) -> list[Index]:
-    """The indices one by one: a tuple counts as its elements, a list of numbers is a tensor."""
+    """The indices one by one: a tuple alone counts as its elements, one among others and a list of
+    numbers are tensors.
+    """
     parts: list[Index] = []
     for part in index:
         if isinstance(part, Slice | EllipsisType):
             parts.append(part)
+        elif is_tuple(part) and len(index) > 1:
+            listed = as_list(frame, part)
+            parts.append(frame.op("aten::tensor", listed, device=frame.op("prim::device", tensor)))
         elif is_tuple(part):
             parts += part.items if isinstance(part, Items) else unpack(frame, frame.require(part))
         elif isinstance(part, Value) and isinstance(part.type, ListType):

@@ -315,6 +315,7 @@ def _outline(frame: Frame, block: Block) -> list[Value]:
                     inputs.append(_outside(frame, value) if is_tensor else value)
                     params[value] = block.add_param(value.type, value.name)
                     frame.unit.untyped.follow(params[value], value)
+                    frame.unit.untyped.passed[params[value]] = value
                 reader.replace(position, params[value])
     return inputs
 

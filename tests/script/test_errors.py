@@ -41,15 +41,7 @@ def reassigned(n: int):
     return f
 
 
-def endless_calls(n: int) -> int:
-    def product(k: int):
-        return 1 if k < 2 else k * product(k - 1)  # error: needs the type of its result
-
-    return product(n)
-
-
-def grows(n: int):
-    items = {n}
+def grows(items: set[int]):
     items.add("s")  # error: a str cannot be added to a Set[int]; annotate it with a Union
     return items
 
@@ -106,7 +98,6 @@ REFUSED = [
     (defines_class, UnsupportedError),
     (endless, UnsupportedError),
     (reassigned, UnsupportedError),
-    (endless_calls, UnsupportedError),
     (grows, TypeMismatch),
     (unknown_class, UnsupportedError),
     (unknown_method, TypeMismatch),
