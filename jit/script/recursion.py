@@ -45,8 +45,8 @@ def call_closure(frame: Frame, closure: Closure, given: Arguments) -> Operand:
         return functions.call_closure(frame, closure, given)
     except RecursionError:
         raise frame.unsupported(
-            "calls of nested functions are nested too deep; one that calls itself needs the type "
-            "of its result: `def f(...) -> int`"
+            "calls of nested functions are nested too deep; does one call itself with functions "
+            "among its arguments?"
         ) from None
 
 
