@@ -133,6 +133,23 @@ def test_layers_that_stay_calls(options: dict[str, Any], steps: int) -> None:
     assert jit.stats(type(native)._jit_forward).native
 
 
+def test_states_in_lists_that_change() -> None:
+    def step(x: Tensor, h: Tensor, w: Tensor, v: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        state = [h, h + 1]
+        for k in range(count):
+            state[k % 2] = state[k % 2] * 2
+        h, c = torch.lstm_cell(x, state, w, v)
+        y, h, _ = torch.lstm(x[None], [s[None] for s in (h, c)], [w, v], False, 1, 0.0, False,
+                             False, False)  # fmt: skip
+        return y, h
+
+    native = jit.jit(step)
+    for count in (3, 3, 4):
+        args = torch.randn(3, 5), torch.randn(3, 4), torch.randn(16, 5), torch.randn(16, 4), count
+        torch.testing.assert_close(native(*args), step(*args))
+    assert "compiler error" not in jit.stats(native).bailouts
+
+
 def test_layers_refuse_what_eager_refuses() -> None:
     native = jit.jit(nn.GRU(5, 4))
     with torch.no_grad():

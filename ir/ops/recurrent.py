@@ -43,9 +43,10 @@ State = Sequence[Tensor]
 @record
 class Cell:
     """`step(b, given, recurrent, state)`: the next state from the input's and the state's part of
-    the gates, which are lists of tensors like those of the state."""
+    the gates, which are lists of tensors like those of the state; of these there are `states`."""
 
     gates: int
+    states: int
     step: Callable[[Any, Sequence[Tensor], Sequence[Tensor], State], State]
 
 
@@ -79,8 +80,8 @@ def _plain(activation: str) -> Callable[..., State]:
     return step
 
 
-LSTM, GRU = Cell(4, _lstm), Cell(3, _gru)
-TANH, RELU = Cell(1, _plain("aten::tanh")), Cell(1, _plain("aten::relu"))
+LSTM, GRU = Cell(4, 2, _lstm), Cell(3, 1, _gru)
+TANH, RELU = Cell(1, 1, _plain("aten::tanh")), Cell(1, 1, _plain("aten::relu"))
 
 
 def _advance(b: Any, cell: Cell, given: Tensor, state: State, weights: _Weights) -> State:
@@ -93,6 +94,13 @@ def _advance(b: Any, cell: Cell, given: Tensor, state: State, weights: _Weights)
         return [b.slice(x, -1, k * size, (k + 1) * size) for k in range(cell.gates)]
 
     return cell.step(b, gates(given), gates(recurrent), state)
+
+
+def _state(hx: Any, rank: int) -> State | None:
+    """The tensors of a state; None where a list that the run changes holds them."""
+    found = hx if isinstance(hx, list) else [hx]
+    has_rank = all(isinstance(v.type, TensorType) and v.type.rank == rank for v in found)
+    return found if has_rank else None
 
 
 def _fits(cell: Cell, x: Tensor, state: State, weights: _Weights) -> bool:
@@ -113,9 +121,8 @@ def _fits(cell: Cell, x: Tensor, state: State, weights: _Weights) -> bool:
 
 def _cell(cell: Cell) -> Callable[..., Any]:
     def decompose(b: Any, x: Tensor, hx: Any, *weights: Tensor | None) -> Any:
-        state, of_cell = hx if isinstance(hx, list) else [hx], _Weights(*weights)
-        ranks = {v.type.rank for v in (x, *state)}
-        if ranks != {2} or not _fits(cell, x, state, of_cell):
+        state, of_cell = _state(hx, 2), _Weights(*weights)
+        if state is None or x.type.rank != 2 or not _fits(cell, x, state, of_cell):
             return None
         if x.type.shape[0] != state[0].type.shape[0]:
             return None
@@ -158,12 +165,14 @@ def _walk(b: Any, cell: Cell, x: Tensor, state: State, weights: _Weights, time: 
 def _layers(cell: Cell) -> Callable[..., Any]:
     def decompose(b: Any, x: Tensor, hx: Any, params: Any, has_biases: Any, num_layers: Any,
                   dropout: Any, train: Any, bidirectional: Any, batch_first: Any) -> Any:
-        states = hx if isinstance(hx, list) else [hx]
+        states = _state(hx, 3)
         options = (has_biases, num_layers, train, bidirectional, batch_first)
         if not all(isinstance(v, int) for v in options) or not isinstance(params, list):
             return None
         ways, each = 1 + bidirectional, 4 if has_biases else 2
-        if len(params) != num_layers * ways * each or {v.type.rank for v in (x, *states)} != {3}:
+        if states is None or x.type.rank != 3 or len(params) != num_layers * ways * each:
+            return None
+        if not is_known_tensor(x.type, *(s.type for s in states)):
             return None
         if (train and num_layers > 1 and dropout != 0) or 0 in x.type.shape:
             return None
@@ -198,21 +207,24 @@ def _has_rows(x: Tensor, time: int, state: State) -> bool:
     return bool(x.type.shape[1 - time] == state[0].type.shape[0])
 
 
-def _layer_types(input: TensorType, hx: Any, bidirectional: Any, batch_first: Any,
-                 **_: Any) -> Any:
-    states = hx if isinstance(hx, list) else [hx]
-    if not is_known(bidirectional, batch_first) or not is_known_tensor(input, *states):
-        return (TENSOR,) * (1 + len(states))
-    if any(len(t.shape) != 3 for t in (input, *states)):
-        return (TENSOR,) * (1 + len(states))
-    width = states[0].shape[-1] * (1 + bidirectional)
-    first, second, _features = input.shape
-    steps, rows = (second, first) if batch_first else (first, second)
-    results = filled((steps, rows, width), input.dtype)
-    if batch_first:
-        strides = (width, rows * width, 1)
-        results = TensorType(input.dtype, (rows, steps, width), strides, device="cpu")
-    return results, *(filled(t.shape, t.dtype) for t in states)
+def _layer_types(cell: Cell) -> Callable[..., Any]:
+    def infer(input: TensorType, hx: Any, bidirectional: Any, batch_first: Any, **_: Any) -> Any:
+        states = hx if isinstance(hx, list) else [hx]
+        nothing = (TENSOR,) * (1 + cell.states)
+        if not is_known(bidirectional, batch_first) or not is_known_tensor(input, *states):
+            return nothing
+        if any(len(t.shape) != 3 for t in (input, *states)) or len(states) != cell.states:
+            return nothing
+        width = states[0].shape[-1] * (1 + bidirectional)
+        first, second, _features = input.shape
+        steps, rows = (second, first) if batch_first else (first, second)
+        results = filled((steps, rows, width), input.dtype)
+        if batch_first:
+            strides = (width, rows * width, 1)
+            results = TensorType(input.dtype, (rows, steps, width), strides, device="cpu")
+        return results, *(filled(t.shape, t.dtype) for t in states)
+
+    return infer
 
 
 _LAYERS = ("Tensor[] params, bool has_biases, int num_layers, float dropout, bool train, "
@@ -224,4 +236,4 @@ for _schema, _of in ((f"lstm.input(Tensor input, Tensor[] hx, {_LAYERS}) "
                       TANH),
                      (f"rnn_relu.input(Tensor input, Tensor hx, {_LAYERS}) -> (Tensor, Tensor)",
                       RELU)):
-    structured(_schema, _layer_types, _layers(_of), Effect.RANDOM)
+    structured(_schema, _layer_types(_of), _layers(_of), Effect.RANDOM)
