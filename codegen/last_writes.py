@@ -16,10 +16,11 @@ Laws
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from codegen.buffers import readable
-from codegen.nest import Buffer, Nest
+from codegen.index import Affine, address
+from codegen.nest import Access, Buffer, Nest, Root
 from codegen.partition import Group
 from ir import Aliases, Graph, Known, Node, TensorType, Value, same_each, strides
 
@@ -54,51 +55,52 @@ def _is_plain(node: Node, graph: Graph) -> bool:
     )
 
 
-def places_of(
+def compute_in_place(
     group: Group,
-    stored: Sequence[Value],
+    nests: Sequence[Nest],
     writes: Sequence[Node],
     buffers: dict[Value, Buffer],
     known: Known,
-) -> dict[Value, Buffer]:
-    """Where values that a group stores may be computed, of which nobody outside but the given
-    writes reads.
+) -> None:
+    """Let the loop nests of a group, given in order, compute values where the given writes put
+    them: values that nothing else reads, in memory that nothing reads any more.
     """
     if any(_may_fault(node) for node in group.nodes):
-        return {}
-    inside, found = set(group.nodes), {}
+        return
+    inside = set(group.nodes)
     for write in writes:
         target, value = write.inputs[:2]
-        outside = [user for user, _ in value.uses if user not in inside]
-        if value in stored and value not in buffers and outside == [write]:
-            found[value] = readable(target, buffers, known)
-    return found
+        if [user for user, _ in value.uses if user not in inside] != [write]:
+            continue
+        places = [(k, r) for k, n in enumerate(nests) for r in n.roots if r.buffer.base is value]
+        if len(places) == 1 and places[0][1].value is value:
+            place, (at, root) = readable(target, buffers, known), places[0]
+            _retarget(root, place, nests[at], nests[at + 1 :], buffers)
+
+
+def _retarget(
+    root: Root, place: Buffer, nest: Nest, later: Sequence[Nest], buffers: dict[Value, Buffer]
+) -> None:
+    """Let a nest store a root in another place, if it and the later ones allow."""
+    where, own = address(root.index, place.strides, place.offset), root.buffer.base
+    if any({place.base, own} & other.reads() for other in later) or own in nest.reads():
+        return
+    if place.base in nest.reads() and not _reads_only(nest, place.base, where):
+        return
+    nest.accesses = [a for a in nest.accesses if a.buffer is None or a.buffer.base is not own]
+    nest.accesses.append(Access(place, where, True))
+    root.buffer = buffers[own] = place
+    root.address = where
+
+
+def _reads_only(nest: Nest, base: Value, where: Affine) -> bool:
+    """Whether every iteration of a nest reads of some memory no more than one element."""
+    own = [a for a in nest.accesses if a.buffer is not None and a.buffer.base is base]
+    is_simple = not nest.reduces and nest.scan is None and not nest.sources
+    return is_simple and all(a.address.key() == where.key() for a in own)
 
 
 def _may_fault(node: Node) -> bool:
     """Whether elements can be out of range or divisors zero: among ints only."""
     tensors = [v.type for v in node.outputs if isinstance(v.type, TensorType)]
     return any(t.dtype is None or not (t.dtype.is_float or t.dtype.is_bool) for t in tensors)
-
-
-def conflicts(nests: Sequence[Nest], places: dict[Value, Buffer]) -> Collection[Value]:
-    """Values that cannot be computed in their places, given the nests that would do so."""
-    return [value for value, buffer in places.items() if not _is_alone(nests, buffer.base)]
-
-
-def _is_alone(nests: Sequence[Nest], base: Value) -> bool:
-    """Whether no element is read after it was written, nor anything written that may fault."""
-    writers = [nest for nest in nests if base in nest.writes()]
-    if any(nest.sources for nest in writers):
-        return False
-    first, *others = nests[nests.index(writers[0]) :]
-    if any(base in nest.reads() for nest in others):
-        return False
-    return base not in first.reads() or _reads_what_it_writes(first, base)
-
-
-def _reads_what_it_writes(nest: Nest, base: Value) -> bool:
-    """Whether every iteration of a nest reads of some memory no more than it writes there."""
-    own = [a for a in nest.accesses if a.buffer is not None and a.buffer.base is base]
-    is_simple = not nest.reduces and nest.scan is None
-    return is_simple and len({a.address.key() for a in own}) == 1

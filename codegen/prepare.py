@@ -16,7 +16,7 @@ from itertools import zip_longest
 
 from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
-from codegen.last_writes import conflicts, find_last_writes, places_of
+from codegen.last_writes import compute_in_place, find_last_writes
 from codegen.lists import Lists, find_lists
 from codegen.lower import Lowered, lower, lower_copy
 from codegen.nest import Buffer, Nest
@@ -140,7 +140,11 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
         if isinstance(item, Group):
             if isinstance(following, Node) and following in plan.facts.stores.nodes:
                 _compute_in_place(plan, item, following, stored[id(item)])
-            plan.lowered[item] = found = _lower_group(plan, item, stored[id(item)])
+            plan.lowered[item] = found = lower(
+                item.nodes, stored[id(item)], plan.known, plan.buffers
+            )
+            writes = plan.facts.last_writes
+            compute_in_place(item, found.nests, writes, plan.buffers, plan.known)
             plan.schedule(found.nests)
             _prepare_held(plan, item)
         elif isinstance(item, Node) and isinstance(item.op.rule, Structured | Composite):
@@ -157,24 +161,6 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
             _prepare_loop(plan, item)
     plan.copies[block] = [lower_copy(v, t, plan.buffers, plan.known) for v, t in copies]
     plan.schedule(plan.copies[block])
-
-
-def _lower_group(plan: Prepared, group: Group, stored: Sequence[Value]) -> Lowered:
-    """The loop nests of a group; what only the caller's tensors take is computed there, where that
-    can be.
-    """
-    before = dict(plan.buffers)
-    writes = plan.facts.last_writes
-    places = places_of(group, stored, writes, plan.buffers, plan.known)
-    while True:
-        plan.buffers.update(places)
-        found = lower(group.nodes, stored, plan.known, plan.buffers)
-        refused = conflicts(found.nests, places)
-        if not refused:
-            return found
-        places = {v: buffer for v, buffer in places.items() if v not in refused}
-        plan.buffers.clear()
-        plan.buffers.update(before)
 
 
 def _write_there(

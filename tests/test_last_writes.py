@@ -85,6 +85,14 @@ def both(x: T) -> tuple[T, T]:
     return x, y
 
 
+def in_turn(x: T, y: T) -> T:
+    """What is read after another nest needs the old elements."""
+    total = (x * y).sum(0)
+    x.mul_(0.5).add_(total)
+    y.copy_(x.flip(0) + total)
+    return total
+
+
 def converted(x: T, y: T) -> T:
     x.copy_(y)
     return x
@@ -104,6 +112,7 @@ CASES: dict[str, tuple[Callable[..., Any], Arguments]] = {
     "until": (until, lambda: [torch.rand(5) + 1]),
     "divided": (divided, lambda: [torch.arange(9), torch.arange(1, 10)]),
     "both": (both, lambda: [R(6)]),
+    "in_turn": (in_turn, lambda: [R(6, 5), R(6, 5)]),
     "converted": (converted, lambda: [R(3, 4), torch.arange(4)]),
     "large": (momentum, lambda: [R(1 << 20), R(1 << 20), R(1 << 20)]),
     "empty": (momentum, lambda: [R(0), R(0), R(0)]),
