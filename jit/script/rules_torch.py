@@ -14,7 +14,7 @@ import torch
 import torch.utils.checkpoint
 from torch.nn.modules import utils as _utils
 
-from ir import BOOL, GENERATOR, SIZE, TENSOR, SequenceType, Value
+from ir import BOOL, DTYPE, GENERATOR, SIZE, TENSOR, SequenceType, Value
 from jit.script import operators
 from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN, constant_of
@@ -59,6 +59,12 @@ def _computed_or_called(function: Any) -> Rule:
 
 RULES.update(dict.fromkeys(FALSE, _known(False)))
 RULES.update({f: _computed_or_called(f) for f in COMPUTED})
+
+
+@rule(torch.result_type)
+def _result_type(frame: Frame, given: Arguments) -> Operand:
+    """The op gives a dtype's number."""
+    return frame.python(torch.result_type, [frame.require(a) for a in given.args], DTYPE)
 
 
 @rule(torch.Size)

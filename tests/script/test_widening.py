@@ -243,7 +243,8 @@ def test_a_declared_list_says_what_does_not_fit() -> None:
 def views(d: dict[str, int], e: dict[str, int], x: torch.Tensor):
     shared = d.keys() & e.keys()
     ends = d.items() <= e.items(), list(d) == list(e), d.keys() == e.keys()
-    return shared, sorted(d.keys() - e.keys()), ends, str(x.dtype), f"{x.dtype}"
+    dtypes = str(x.dtype), f"{x.dtype}", torch.result_type(x, 2)
+    return shared, sorted(d.keys() - e.keys()), ends, dtypes
 
 
 def test_views_are_sets_and_dtypes_have_names() -> None:
