@@ -22,16 +22,14 @@ from codegen.buffers import readable
 from codegen.index import Affine, address
 from codegen.nest import Access, Buffer, Nest, Root
 from codegen.partition import Group
-from ir import Aliases, Graph, Known, Node, TensorType, Value, same_each, strides
-
-COPY = "aten::copy_"
+from ir import Aliases, Graph, Known, Node, TensorType, Value, is_copy, same_each, strides
 
 
 def find_last_writes(graph: Graph, aliases: Aliases) -> list[Node]:
     """The copies at the end of a graph that loop nests can do, each to another parameter."""
     found: list[Node] = []
     for node in reversed(graph.block.nodes):
-        if node.name != COPY or not _is_plain(node, graph):
+        if not is_copy(node) or not _is_plain(node, graph):
             break
         if not any(aliases.may_alias(node.inputs[0], v) for n in found for v in n.inputs):
             found.append(node)

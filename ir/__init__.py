@@ -117,7 +117,7 @@ from ir.types import (
     optional,
     same_each,
 )
-from ir.writes import compute_then_copy, target_of
+from ir.writes import compute_then_copy, is_copy, target_of
 
 if TYPE_CHECKING:
     from ir.pipeline import PASSES, Dump, optimize, run_pipeline
@@ -232,6 +232,7 @@ __all__ = [
     "hint",
     "images",
     "infer",
+    "is_copy",
     "is_instance",
     "is_passing",
     "is_record",

@@ -140,6 +140,11 @@ def compute_then_copy(node: Node, known: Known) -> Node | None:
     return made.node
 
 
+def is_copy(node: Node) -> bool:
+    """Whether a node writes one tensor into another as it is."""
+    return node.op.inplace_of is copy
+
+
 def functional_inputs(node: Node, inputs: Sequence[Value]) -> list[Value]:
     """The operands of the functional row: without `out`."""
     formals = node.op.schema.arguments
