@@ -197,8 +197,24 @@ def _origins(
             found.append(places.pop(id(source.actual)))
         elif isinstance(source, Fixed):
             found.append(source)
-    is_plain = len(found) == len(result.inputs) and not places
+    has_classes = any(map(_has_class, result.returns))  # which are more than their names
+    is_plain = len(found) == len(result.inputs) and not places and not has_classes
     return (tuple(found), result.returns) if is_plain else None
+
+
+def _has_class(type_: T.Type) -> bool:
+    match type_:
+        case T.ObjectType(cls=cls) | T.TupleType(cls=cls) if cls is not None:
+            return True
+        case T.TupleType(elements=parts) | T.UnionType(members=parts):
+            return any(map(_has_class, parts))
+        case T.ListType(element=element) | T.OptionalType(element=element):
+            return _has_class(element)
+        case T.SetType(element=element) | T.FutureType(element=element):
+            return _has_class(element)
+        case T.DictType(key=key, value=value):
+            return _has_class(key) or _has_class(value)
+    return False
 
 
 _MOST_CHOICES = 4096

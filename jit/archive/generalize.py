@@ -229,6 +229,9 @@ class Generalizer:
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)
+        for node in list(graph.walk()):
+            if node.name == "prim::PythonOp":  # of formats
+                self._rewrite_python(node)
         prune(graph)
 
     def _value_type(self, value: Value) -> Type:
@@ -287,26 +290,27 @@ class Generalizer:
             node.erase()
             return
         resolve_text_method(node)
-        graph = self._callee(node)
-        if graph is None or len(graph.params) != len(node.inputs):
+        graph, inputs = self._callee(node) or (None, [])
+        if graph is None or len(graph.params) != len(inputs):
             lower_call(node, _is_enum)
             return
         name = self.function(graph, f"{ROOT}.relume.{graph.name}")
         call = Builder.before(node).node(
-            "prim::CallFunction", node.inputs, [v.type for v in node.outputs], {"name": name}
+            "prim::CallFunction", inputs, [v.type for v in node.outputs], {"name": name}
         )
         for old, new in zip(node.outputs, call.outputs, strict=True):
             old.replace_all_uses_with(new)
         node.erase()
 
 
-    def _callee(self, call: Node) -> Graph | None:
-        """A graph with the meaning of a callback, None without one."""
+    def _callee(self, call: Node) -> tuple[Graph, list[Value]] | None:
+        """A graph with the meaning of a callback and its inputs, None without one."""
         function = call.attrs["function"]
         if isinstance(function, Savable):
             form = function.archive_form()
-            return form.graph if isinstance(form, FunctionForm) else None
-        return foreign_graph(function) or lookup_graph(call) or substitute(call)
+            return (form.graph, call.inputs) if isinstance(form, FunctionForm) else None
+        known = foreign_graph(function) or lookup_graph(call)
+        return (known, call.inputs) if known else substitute(call, self.generic_type)
 
 
 def _tested_types(given: Type, attrs: dict[str, Any]) -> list[Type]:

@@ -149,6 +149,8 @@ def resolve_text_method(node: Node) -> None:
 _SPECIAL: dict[str, Callable[[Node], None]] = {
     "as_size": _as_list,
     "tuple": _as_list,
+    "size_items": _as_list,
+    "tuple_items": _as_list,
     "dtype_of": _as_int,
     "tolist": _to_list,
     "sorted_plain": _sorted,

@@ -36,12 +36,12 @@ from ir import (
     replace,
     to_torch,
 )
-from jit.script.library import as_size, library
+from jit.script.library import LIBRARY, as_size, library
 
 MEMBER = "relume/results.json"
 PARAMETERS = "relume/parameters.json"
 MAX_BYTES = 1 << 20
-Kind = str | list["Kind"] | None  # what a value is; of a tuple, what its elements are
+Kind = str | list["Kind"] | dict[str, "Kind"] | None  # of a tuple, what its elements are; of a list
 
 
 @library
@@ -60,6 +60,18 @@ def members_of(items: Any) -> Any:
 def set_of(items: dict[Any, bool]) -> set[Any]:
     """The set that archives have as a dict."""
     return set(items)
+
+
+@library
+def size_items(items: list[Any]) -> list[Any]:
+    """Each of a list's items as a size."""
+    return [as_size(item) for item in items]
+
+
+@library
+def tuple_items(items: list[Any]) -> list[Any]:
+    """Each of a list's items as a tuple."""
+    return [tuple(item) for item in items]
 
 
 @library
@@ -113,6 +125,9 @@ def _kind(type_: Type) -> Kind:
         case TupleType(elements=elements):
             kinds = list(map(_kind, elements))
             return kinds if any(kinds) else None
+        case ListType(element=element):
+            kind = _kind(element)
+            return None if kind is None else {"items": kind}
     return "dtype" if type_ == DTYPE else None
 
 
@@ -180,11 +195,18 @@ def _restored(builder: Builder, value: Value, kind: Any) -> Value:
             return _call(builder, dtype_of, [value], DTYPE)
         case "set" if isinstance(type_, DictType) and _is_set(type_):
             return _call(builder, set_of, [value], SetType(type_.key))
+        case {"items": "size" | "tuple" as each} if _holds_lists(type_):
+            result = SIZE if each == "size" else SequenceType(type_.element.element)  # type: ignore[attr-defined]
+            return _call(builder, LIBRARY[f"{each}_items"], [value], ListType(result))
         case list() if isinstance(type_, TupleType) and len(kind) == len(type_.elements):
             parts = builder.node("prim::TupleUnpack", [value], type_.elements).outputs
             made = [_restored(builder, p, k) for p, k in zip(parts, kind, strict=True)]
             return builder.tuple_(made, replace(type_, elements=tuple(v.type for v in made)))
     raise CompileError(f"{MEMBER}: a {type_} is no {str(kind)[:100]}")
+
+
+def _holds_lists(type_: Type) -> bool:
+    return isinstance(type_, ListType) and isinstance(type_.element, ListType)
 
 
 def _call(

@@ -28,7 +28,7 @@ from ir import (
     Type,
     Value,
 )
-from jit.archive import set_functions as do
+from jit.archive.torchscript import sets as do
 from jit.script.library import library_name
 
 _MEMBERS = (INT, FLOAT, COMPLEX, STR, BOOL, TENSOR)
@@ -52,6 +52,7 @@ _BOUNDARIES = ("members_of", "set_of", "put_back")  # of `jit.archive.results`
 _OF_ITEMS = frozenset(("sum", "min", "max", "any", "all", "sorted_plain", "tuple", "extreme_by"))
 _OF_DICTS = frozenset(("len", "operator_contains"))  # as for sets
 _STORES = frozenset(("aten::append", "aten::insert", "aten::_set_item"))  # in lists and dicts
+_IN_TURN = (do.union, do.intersection, do.difference)  # with several others
 _TAKE_KEYS = (do.add, do.discard, do.remove)
 FUNCTIONS = frozenset((*_METHODS.values(), *_OPERATORS.values(), *_TESTS.values(), do.members))
 
@@ -125,24 +126,28 @@ def _lower_method(node: Node, sets: set[Value]) -> None:
     owner, name, _, *args = node.inputs
     known = name.node.attrs.get("value") if name.node is not None else None
     function = _METHODS.get(str(known))
+    while function in _IN_TURN and len(args) > 1:
+        owner = _make(node, function, [owner, _as_set_of(node, args.pop(0), sets)], owner.type)
     if function is None or len(args) != function.__code__.co_argcount - 1:
         raise _refused(node, str(known))
     if function not in _TAKE_KEYS:
-        args = [v if v in sets else _as_set(node, v) for v in args]
+        args = [_as_set_of(node, v, sets) for v in args]
     _call(node, function, [owner, *args])
 
 
-def _as_set(node: Node, items: Value) -> Value:
+def _make(node: Node, function: Callable[..., Any], inputs: list[Value], type_: Type) -> Value:
+    attrs = {"function": function, "name": function.__name__}
+    return Builder.before(node).node("prim::PythonOp", inputs, [type_], attrs).output
+
+
+def _as_set_of(node: Node, items: Value, sets: set[Value]) -> Value:
     """The dict of what another iterable gives."""
+    if items in sets:
+        return items
     element = getattr(items.type, "element", None)
     if element is None:
         raise _refused(node, f"an operation with a {items.type}")
-    attrs = {"function": do.members, "name": "members"}
-    return (
-        Builder.before(node)
-        .node("prim::PythonOp", [items], [DictType(element, BOOL)], attrs)
-        .output
-    )
+    return _make(node, do.members, [items], DictType(element, BOOL))
 
 
 def _items(node: Node, value: Value) -> Value:

@@ -141,7 +141,7 @@ def quoted(text: str) -> str:
 
 
 _ESCAPES = {chr(code): f"\\{code:03o}" for code in (*range(32), 127)}
-_ESCAPES |= dict(zip("\\\"'\a\b\f\n\r\t\v", (f"\\{char}" for char in "\\\"'abfnrtv"), strict=True))
+_ESCAPES |= dict(zip("\\\"'\a\b\f\n\t\v", (f"\\{char}" for char in "\\\"'abfntv"), strict=True))
 
 
 def float_literal(value: float) -> str:

@@ -1,135 +1,166 @@
-"""Library functions that TorchScript has no operator for, in its own language: archives hold them
-as functions, compiled for the types of the call.
+"""Library functions that TorchScript has no operator for, in its own language (see
+`jit.archive.torchscript`): archives hold them as functions, compiled for the types of the call.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
-from ir import BOOL, INT, NONE, STR, CompileError, DictType, Graph, ListType, Node, Type
+from ir import (
+    ANY,
+    BOOL,
+    COMPLEX,
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    Builder,
+    CompileError,
+    DictType,
+    Graph,
+    ListType,
+    Node,
+    TupleType,
+    Type,
+    Value,
+)
+from jit.archive.script_classes import python_type
 from jit.archive.sets import FUNCTIONS
+from jit.archive.torchscript import dicts, numbers, sequences, text
 from jit.script import compile_function
 from jit.script.library import library_name
 
-# The types are those of the call, and the code is for the compiler:
-# ruff: noqa: ANN001, ANN201, ANN202, SIM110
-# mypy: allow-untyped-defs, allow-untyped-calls
+Function = Callable[..., Any]
+Fits = Callable[[Sequence[Type]], bool]
+Call = tuple[Function, list[Value]]
 
 
-def set_slice(items, start, stop, step, new):
-    low, high = _bounds(len(items), start, stop)
-    rest = items[high:]
-    while len(items) > low:
-        items.pop()
-    items.extend(new)
-    items.extend(rest)
+def _are(*types: Type) -> Fits:
+    return lambda given: list(given) == list(types)
 
 
-def delete_slice(items, start, stop, step):
-    low, high = _bounds(len(items), start, stop)
-    rest = items[high:]
-    while len(items) > low:
-        items.pop()
-    items.extend(rest)
+def _are_dicts(given: Sequence[Type]) -> bool:
+    return all(isinstance(t, DictType) for t in given)
 
 
-def _bounds(size, start, stop):
-    low = 0 if start is None else start
-    high = size if stop is None else stop
-    low = max(0, low + size) if low < 0 else min(low, size)
-    high = max(0, high + size) if high < 0 else min(high, size)
-    return low, max(low, high)
+def _are_ordered(given: Sequence[Type]) -> bool:
+    return given[0] == given[1] and isinstance(given[0], ListType | TupleType)
 
 
-def sorted_by(items, keys, reverse):
-    made, order = items[:0], keys[:0]
-    for i in range(len(items)):
-        place = len(made)
-        while place > 0 and (keys[i] > order[place - 1] if reverse else keys[i] < order[place - 1]):
-            place -= 1
-        made.insert(place, items[i])
-        order.insert(place, keys[i])
-    return made
+def _are_sorted_in_turn(given: Sequence[Type]) -> bool:
+    return isinstance(given[0], ListType) and isinstance(given[0].element, ListType | TupleType)
 
 
-def repeat(text, count):
-    made = ""
-    for _ in range(count):
-        made += text
-    return made
+def _are_of_text(given: Sequence[Type]) -> bool:
+    return isinstance(given[1], TupleType) and set(given[1].elements) == {STR}
 
 
-def equal_dicts(a, b):
-    if len(a) != len(b):
-        return False
-    for key in a:
-        if key not in b or a[key] != b[key]:
-            return False
-    return True
-
-
-def contains_text(text, part):
-    return text.find(part) != -1
-
-
-def product(items):
-    made = 1
-    for item in items:
-        made *= item
-    return made
-
-
-def broadcast_two(a, b):
-    made = a[:0]
-    for i in range(max(len(a), len(b))):
-        m = a[i - max(len(a), len(b)) + len(a)] if i >= len(b) - len(a) else 1
-        n = b[i - max(len(a), len(b)) + len(b)] if i >= len(a) - len(b) else 1
-        if m != n and m != 1 and n != 1:
-            raise RuntimeError(
-                "Shape mismatch: objects cannot be broadcast to a single shape: "
-                f"{a} and {b}"
-            )
-        made.append(n if m == 1 else m)
-    return made
-
-
-def removeprefix(text, part):
-    return text[len(part) :] if text.startswith(part) else text
-
-
-def removesuffix(text, part):
-    return text[: len(text) - len(part)] if part != "" and text.endswith(part) else text
-
-
-Test = Callable[[Sequence[Type]], bool]
-_SUBSTITUTES: dict[str, tuple[Callable[..., Any], Test]] = {
-    "set_slice": (set_slice, lambda types: types[3] == NONE),
-    "delete_slice": (delete_slice, lambda types: types[3] == NONE),
-    "sorted_by": (sorted_by, lambda types: types[2] == BOOL),
-    "operator_mul": (repeat, lambda types: list(types) == [STR, INT]),
-    "operator_eq": (equal_dicts, lambda types: all(isinstance(t, DictType) for t in types)),
-    "operator_contains": (contains_text, lambda types: list(types) == [STR, STR]),
-    "str_removeprefix": (removeprefix, lambda types: list(types) == [STR, STR]),
-    "str_removesuffix": (removesuffix, lambda types: list(types) == [STR, STR]),
-    "broadcast_shapes": (broadcast_two, lambda types: list(types) == [ListType(INT)] * 2),
-    "math_prod": (product, lambda types: list(types) == [ListType(INT)]),
+_SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
+    "set_slice": [
+        (sequences.set_slice, lambda given: given[3] == NONE),
+        (sequences.set_slice_by, lambda given: given[3] == INT),
+    ],
+    "delete_slice": [(sequences.delete_slice, lambda given: given[3] == NONE)],
+    "sorted_by": [(sequences.sorted_by, lambda given: given[2] == BOOL)],
+    "sorted_plain": [(sequences.sorted_plain, _are_sorted_in_turn)],
+    "extreme_by": [(sequences.extreme_by, lambda given: len(given) == 3)],
+    "transposed": [(sequences.transposed, lambda given: given[0] != ListType(STR))],
+    "broadcast_shapes": [(sequences.broadcast_two, _are(ListType(INT), ListType(INT)))],
+    "math_prod": [(sequences.product, _are(ListType(INT)))],
+    "operator_lt": [(sequences.less, _are_ordered)],
+    "operator_le": [(sequences.less_or_equal, _are_ordered)],
+    "operator_gt": [(sequences.greater, _are_ordered)],
+    "operator_ge": [(sequences.greater_or_equal, _are_ordered)],
+    "operator_eq": [(dicts.equal, _are_dicts)],
+    "operator_mul": [(text.repeat, _are(STR, INT))],
+    "operator_contains": [(text.contains, _are(STR, STR))],
+    "str_removeprefix": [(text.remove_prefix, _are(STR, STR))],
+    "str_removesuffix": [(text.remove_suffix, _are(STR, STR))],
+    "repr": [(text.representation, _are(STR))],
+    "pow": [(numbers.power_modulo, _are(INT, INT, INT))],
+    "round": [(numbers.rounded, _are(FLOAT, INT))],
+    "math_trunc": [(numbers.truncated, _are(FLOAT))],
+    "math_log2": [(numbers.log2, _are(FLOAT)), (numbers.log2, _are(INT))],
+    "str.startswith": [(text.starts_with_any, _are_of_text)],
+    "str.endswith": [(text.ends_with_any, _are_of_text)],
+    "int.bit_length": [(numbers.bit_length, _are(INT))],
+    "complex.real": [(numbers.real, _are(COMPLEX))],
+    "complex.imag": [(numbers.imaginary, _are(COMPLEX))],
+    "complex.conjugate": [(numbers.conjugate, _are(COMPLEX))],
+    "sizes.numel": [(sequences.product, _are(ListType(INT)))],
 }
+_OWNERS: dict[Type, str] = {STR: "str", INT: "int", COMPLEX: "complex", ListType(INT): "sizes"}
 
 
-def substitute(node: Node) -> Graph | None:
-    """A graph with the meaning of a call of the library, None when there is none."""
-    called = node.attrs["function"]
-    types = [v.type for v in node.inputs]
-    function, fits = _SUBSTITUTES.get(library_name(called) or "", (None, None))
-    if isinstance(called, FunctionType) and called in FUNCTIONS:
-        function = called
-    elif fits is None or not fits(types):
+def substitute(node: Node, generic: Callable[[Type], Type]) -> tuple[Graph, list[Value]] | None:
+    """A graph with the meaning of a call of the library, and what it is called with; None when
+    there is none. `generic` gives the types of archives.
+    """
+    found = _call(node)
+    if found is None:
         return None
-    assert function is not None
+    function, inputs = found
     try:
+        types = [python_type(v.type) for v in inputs]
         graph: Graph = compile_function(function, types).graph
     except CompileError:
         return None
-    return graph if [v.type for v in graph.returns] == [v.type for v in node.outputs] else None
+    wanted = [v.type for v in node.outputs]
+    return (graph, inputs) if wanted in ([ANY], [generic(v.type) for v in graph.returns]) else None
+
+
+def _call(node: Node) -> Call | None:
+    called = node.attrs["function"]
+    if isinstance(called, FunctionType) and called in FUNCTIONS:
+        return called, node.inputs
+    name, inputs = library_name(called) or "", node.inputs
+    if name == "format":
+        return _format(node)
+    if name in ("getattr", "call_method") and inputs[0].type in _OWNERS:
+        name = f"{_OWNERS[inputs[0].type]}.{_known(inputs[1])}"
+        inputs = [inputs[0], *inputs[3:]]
+    types = [v.type for v in inputs]
+    for function, fits in _SUBSTITUTES.get(name, ()):
+        if fits(types):
+            return function, inputs
+    return None
+
+
+# formats ------------------------------------------------------------------------------------------
+_SPEC = re.compile(
+    r"(?:(?P<fill>.)?(?P<align>[<>=^]))?(?P<sign>[-+ ])?(?P<alternate>#)?(?P<zero>0)?"
+    r"(?P<width>\d+)?(?P<mark>[,_])?(?:\.(?P<digits>\d+))?(?P<kind>[bcdeEfFgGnosxX%])?"
+)
+_PREFIXES = {"x": "0x", "X": "0X", "b": "0b", "o": "0o"}
+
+
+def _format(node: Node) -> Call | None:
+    """`format(value, "...")`, the parts of the specification as arguments."""
+    value, form = node.inputs
+    spec = _SPEC.fullmatch(str(_known(form)))
+    if spec is None or (spec["zero"] and (spec["mark"] or spec["align"])):
+        return None
+    kind, zero = spec["kind"] or "", bool(spec["zero"])
+    b = Builder.before(node)
+    number = value.type != STR
+    fill = "0" if zero else spec["fill"] or " "
+    align = "=" if zero else spec["align"] or (">" if number else "<")
+    layout = [b.const(fill), b.const(align), b.const(int(spec["width"] or 0))]
+    sign, mark = b.const(spec["sign"] or "-"), b.const(spec["mark"] or "")
+    if value.type == STR and kind in ("", "s") and spec["digits"] is None:
+        return text.format_text, [value, *layout]
+    if value.type == INT and kind in ("", "d", *_PREFIXES) and spec["digits"] is None:
+        prefix = _PREFIXES.get(kind, "") if spec["alternate"] else ""
+        return text.format_int, [value, b.const(kind), b.const(prefix), sign, *layout, mark]
+    if value.type in (INT, FLOAT) and kind in ("f", "F", "%") and not spec["alternate"]:
+        digits, unit = b.const(int(spec["digits"] or 6)), b.const("%" if kind == "%" else "")
+        real = value if value.type == FLOAT else b.op("aten::Float", value)
+        return text.format_fixed, [real, digits, unit, sign, *layout, mark]
+    return None
+
+
+def _known(value: Value) -> Any:
+    return value.node.attrs.get("value") if value.node is not None else None

@@ -1,0 +1,83 @@
+"""Ints, floats and complex numbers."""
+
+from __future__ import annotations
+
+import torch
+
+# The types are those of the call, and the code is for the compiler:
+# ruff: noqa: ANN001, ANN201
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+
+def power_modulo(base, exponent, modulus):
+    if exponent < 0:
+        raise ValueError("archives have no inverse of an int modulo another")
+    made, factor = 1 % modulus, base % modulus
+    while exponent > 0:
+        if exponent % 2 == 1:
+            made = made * factor % modulus
+        factor = factor * factor % modulus
+        exponent //= 2
+    return made
+
+
+def bit_length(value):
+    rest, count = abs(value), 0
+    while rest > 0:
+        rest //= 2
+        count += 1
+    return count
+
+
+def truncated(value):
+    return int(value)
+
+
+def log2(value):
+    if value <= 0:
+        raise ValueError("math domain error")
+    return torch.log2(torch.tensor(value, dtype=torch.float64)).item()
+
+
+def real(value: complex) -> float:
+    return float(torch.view_as_real(torch.tensor(value, dtype=torch.complex128))[0])
+
+
+def imaginary(value: complex) -> float:
+    return float(torch.view_as_real(torch.tensor(value, dtype=torch.complex128))[1])
+
+
+def conjugate(value: complex) -> complex:
+    return complex(real(value), -imaginary(value))
+
+
+def rounded(value: float, digits: int) -> float:
+    """The nearest decimal of so many digits, the even one of two: the product with the power of
+    ten is exact where it is a tie, as its error is known (Dekker's).
+    """
+    scale = 10.0 ** min(abs(digits), 22)
+    if digits < 0:
+        return float(round(value / scale)) * scale
+    scaled = value * scale
+    if abs(scaled) >= 4503599627370496.0:
+        return value
+    return _to_nearest(value, scale, scaled) / scale
+
+
+def _to_nearest(value: float, scale: float, scaled: float) -> float:
+    whole = float(round(scaled))
+    tie = abs(scaled - whole) == 0.5
+    if not tie:
+        return whole
+    error = _product_error(value, scale, scaled)
+    low = scaled - 0.5
+    if error == 0.0:
+        return whole
+    return low + 1.0 if error > 0.0 else low
+
+
+def _product_error(a: float, b: float, product: float) -> float:
+    c, d = a * 134217729.0, b * 134217729.0
+    high_a, high_b = c - (c - a), d - (d - b)
+    low_a, low_b = a - high_a, b - high_b
+    return ((high_a * high_b - product) + high_a * low_b + low_a * high_b) + low_a * low_b
