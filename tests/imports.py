@@ -40,6 +40,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.archive.tensors",
         "jit.archive.shell",
         "jit.archive.torchbind",
+        "jit.archive.torchscript.numbers",
         "jit.archive.modules",
         "jit.archive.pickler",
         "jit.comparison",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 # The types are those of the call, and the code is for the compiler:
@@ -61,7 +63,7 @@ def rounded(value: float, digits: int) -> float:
     scaled = value * scale
     if abs(scaled) >= 4503599627370496.0:
         return value
-    return _to_nearest(value, scale, scaled) / scale
+    return math.copysign(_to_nearest(value, scale, scaled) / scale, value)
 
 
 def _to_nearest(value: float, scale: float, scaled: float) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from jit.archive.torchscript.numbers import _to_nearest
 
 # The types are those of the call, and the code is for the compiler:
 # ruff: noqa: ANN001, ANN201, SIM110
-# mypy: allow-untyped-defs, allow-untyped-calls
+# mypy: allow-untyped-defs, allow-untyped-calls, disable-error-code=no-any-return
 
 
 def repeat(text, count):
@@ -68,7 +70,7 @@ def format_int(
 def format_fixed(
     value: float, digits: int, unit: str, sign: str, fill: str, align: str, width: int, mark: str
 ) -> str:
-    is_negative = value < 0.0 or (value == 0.0 and str(value).startswith("-"))
+    is_negative = math.copysign(1.0, value) < 0.0
     if value != value:
         return _signed("", "nan" + unit, False, sign, fill, align, width)
     if abs(value) == float("inf"):

@@ -1,0 +1,121 @@
+"""Python's operations in TorchScript's own language: a grid against Python, in both readers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+
+import jit
+from tests.archive.test_language import saved
+
+FLOATS = [0.0, -0.0, 0.5, 1.5, 2.5, -2.675, 0.155, 0.045, 1.005, 1234567.891, -1e-7, 9.995, 1e9 / 3]
+INTS = [0, 1, -1, 7, 255, -1234, 1234567, 10**12]
+TEXTS = ["", "a", "abc", "a b", "it's", 'say "x"', "tab\tnew\nline\r", "back\\slash"]
+
+
+def floats(x: float) -> list[str]:
+    return [
+        f"{x:.2f}", f"{x:.0f}", f"{x:8.3f}", f"{x:<9.1f}|", f"{x:^12.2f}", f"{x:+.1f}", f"{x:f}",
+        f"{x:010.3f}", f"{x:.1%}", f"{x:,.2f}", f"{x:*>12.4f}", f"{x: .1f}",
+    ]  # fmt: skip
+
+
+def ints(n: int) -> list[str]:
+    return [
+        f"{n:d}", f"{n:5}", f"{n:<6}|", f"{n:^7d}", f"{n:06d}", f"{n:+d}", f"{n:,}", f"{n:_d}",
+        f"{n:x}", f"{n:#x}", f"{n:X}", f"{n:#010b}", f"{n:o}", f"{n: d}", f"{n:*>12,}", f"{n:.1f}",
+    ]  # fmt: skip
+
+
+def texts(s: str) -> list[str]:
+    return [f"{s:6}", f"{s:>6}|", f"{s:^7}", f"{s:.<8}", f"{s!r}", f"{s:s}", f"{s!r:>12}"]
+
+
+def rounds(x: float) -> list[float]:
+    return [round(x, 0), round(x, 1), round(x, 2), round(x, 3), round(x, 5)]
+
+
+def powers(n: int) -> list[int]:
+    return [pow(n, 2, 5), pow(n, 0, 7), pow(3, 4, 1 + abs(n)), n.bit_length()]
+
+
+def parts(z: complex) -> tuple[float, float, complex]:
+    return z.real, z.imag, z.conjugate()
+
+
+def order(a: list[int], b: list[int]) -> list[bool]:
+    return [a < b, a <= b, a > b, a >= b]
+
+
+def order_of_tuples(a: tuple[int, str], b: tuple[int, str]) -> list[bool]:
+    return [a < b, a <= b, a > b, a >= b]
+
+
+def extremes(items: list[str]) -> tuple[str, str, list[str]]:
+    return (
+        max(items, key=len),
+        min(items, key=lambda s: (len(s), s)),
+        sorted(items, key=lambda s: (-len(s), s)),
+    )
+
+
+def affixes(s: str) -> tuple[bool, bool, str, str]:
+    ends = s.endswith(("b", "c"))
+    return s.startswith(("a", "it")), ends, s.removeprefix("a"), s.removesuffix("c")
+
+
+def strided(items: list[int], new: list[int]) -> list[int]:
+    items = list(items)
+    items[1:6:2] = new
+    return items
+
+
+def columns(rows: list[list[int]]) -> list[list[int]]:
+    return [list(r) for r in zip(*rows)]
+
+
+LISTS = [[], [1], [1, 2], [2, 1], [1, 2, 3]]
+CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
+    (floats, [(x,) for x in FLOATS]),
+    (ints, [(n,) for n in INTS]),
+    (texts, [(s,) for s in TEXTS]),
+    (rounds, [(x,) for x in FLOATS]),
+    (powers, [(n,) for n in INTS]),
+    (parts, [(z,) for z in (0j, 1 + 2j, -1.5 - 0.25j)]),
+    (order, list(product(LISTS, LISTS))),
+    (order_of_tuples, list(product([(1, "a"), (1, "b"), (0, "c")], repeat=2))),
+    (extremes, [(["b", "a"],), (["abc", "de", "f"],)]),
+    (affixes, [(s,) for s in TEXTS]),
+    (strided, [([0, 1, 2, 3, 4, 5], [7, 8, 9])]),
+    (columns, [([[1, 2], [3, 4]],), ([[1, 2, 3], [4]],), ([],)]),
+]
+
+
+@pytest.mark.parametrize(("function", "grid"), CALLS, ids=lambda c: getattr(c, "__name__", ""))
+def test_equal_in_both_readers(function: Callable[..., Any], grid: list[tuple[Any, ...]]) -> None:
+    data = saved(function)
+    for reader in (jit.load(io.BytesIO(data)), torch.jit.load(io.BytesIO(data))):
+        for args in grid:
+            assert repr(reader(*args)) == repr(function(*args)), args
+
+
+@pytest.mark.parametrize(("function", "grid"), CALLS, ids=lambda c: getattr(c, "__name__", ""))
+def test_bytes_are_stable(function: Callable[..., Any], grid: object) -> None:
+    first = jit.load(io.BytesIO(saved(function))).save_to_buffer()
+    assert jit.load(io.BytesIO(first)).save_to_buffer() == first
+
+
+def sizes(x: torch.Tensor) -> list[torch.Size]:
+    return [row.shape for row in x]
+
+
+def test_sizes_in_lists_come_back_as_sizes() -> None:
+    loaded = jit.load(io.BytesIO(saved(sizes)))
+    assert repr(loaded(torch.ones(2, 3))) == repr(sizes(torch.ones(2, 3)))
+    again = jit.load(io.BytesIO(loaded.save_to_buffer()))
+    assert repr(again(torch.ones(2, 3))) == repr(sizes(torch.ones(2, 3)))
