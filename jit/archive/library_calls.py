@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ir import INT, STR, Builder, CompileError, ListType, Node, TypeMismatch, Value, lookup
+from ir import (
+    INT,
+    STR,
+    Builder,
+    CompileError,
+    DictType,
+    ListType,
+    Node,
+    TypeMismatch,
+    Value,
+    lookup,
+)
 from jit.archive.portable import portable_function
 from jit.script.library import LIBRARY, library_name
 
@@ -146,7 +157,22 @@ def resolve_text_method(node: Node) -> None:
         node.set_inputs([owner, keys, *args] if known == "format" else [owner, *args])
 
 
+_EMPTY = {"prim::ListConstruct": ListType, "prim::DictConstruct": DictType}
+
+
+def _set_item(node: Node) -> None:
+    """An empty list or dict has the type that its new owner holds."""
+    owner, _, item = node.inputs
+    held = owner.type.value if isinstance(owner.type, DictType) else None
+    made = item.node
+    is_empty = made is not None and not made.inputs and len(item.uses) == 1
+    if made is not None and is_empty and isinstance(held, _EMPTY.get(made.name, ())):
+        item.type = held
+    _lower_to(node, _OPERATORS["operator_setitem"])
+
+
 _SPECIAL: dict[str, Callable[[Node], None]] = {
+    "operator_setitem": _set_item,
     "as_size": _as_list,
     "tuple": _as_list,
     "size_items": _as_list,

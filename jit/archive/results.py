@@ -137,7 +137,8 @@ def restore_results(definition: ClassDef, member: bytes) -> None:
     """
     for graph, kind in _methods_in(definition, MEMBER, member):
         (result,) = graph.returns
-        graph.block.set_returns([_restored(Builder(graph.block), result, kind)])
+        span = result.node.span if result.node is not None else None
+        graph.block.set_returns([_restored(Builder(graph.block, span), result, kind)])
 
 
 def restore_parameters(definition: ClassDef, member: bytes) -> None:
