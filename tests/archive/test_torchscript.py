@@ -79,7 +79,16 @@ def columns(rows: list[list[int]]) -> list[list[int]]:
     return [list(r) for r in zip(*rows)]
 
 
-LISTS = [[], [1], [1, 2], [2, 1], [1, 2, 3]]
+def grouped(items: list[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for item in items:
+        if item % 2 not in found:
+            found[item % 2] = []
+        found[item % 2].append(item)
+    return found
+
+
+LISTS: list[list[int]] = [[], [1], [1, 2], [2, 1], [1, 2, 3]]
 CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (floats, [(x,) for x in FLOATS]),
     (ints, [(n,) for n in INTS]),
@@ -92,6 +101,7 @@ CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (extremes, [(["b", "a"],), (["abc", "de", "f"],)]),
     (affixes, [(s,) for s in TEXTS]),
     (strided, [([0, 1, 2, 3, 4, 5], [7, 8, 9])]),
+    (grouped, [([1, 2, 3],), ([],)]),
     (columns, [([[1, 2], [3, 4]],), ([[1, 2, 3], [4]],), ([],)]),
 ]
 
