@@ -163,11 +163,10 @@ _EMPTY = {"prim::ListConstruct": ListType, "prim::DictConstruct": DictType}
 def _set_item(node: Node) -> None:
     """An empty list or dict has the type that its new owner holds."""
     owner, _, item = node.inputs
-    held = owner.type.value if isinstance(owner.type, DictType) else None
-    made = item.node
-    is_empty = made is not None and not made.inputs and len(item.uses) == 1
-    if made is not None and is_empty and isinstance(held, _EMPTY.get(made.name, ())):
-        item.type = held
+    made, held = item.node, owner.type
+    if made is not None and isinstance(held, DictType) and not made.inputs and len(item.uses) == 1:
+        if isinstance(held.value, _EMPTY.get(made.name, ())):
+            item.type = held.value
     _lower_to(node, _OPERATORS["operator_setitem"])
 
 
