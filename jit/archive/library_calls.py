@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ir import (
+    ANY,
     INT,
     STR,
     Builder,
@@ -163,10 +164,11 @@ _EMPTY = {"prim::ListConstruct": ListType, "prim::DictConstruct": DictType}
 def _set_item(node: Node) -> None:
     """An empty list or dict has the type that its new owner holds."""
     owner, _, item = node.inputs
-    made, held = item.node, owner.type
-    if made is not None and isinstance(held, DictType) and not made.inputs and len(item.uses) == 1:
-        if isinstance(held.value, _EMPTY.get(made.name, ())):
-            item.type = held.value
+    held = owner.type.value if isinstance(owner.type, DictType) else ANY
+    made = item.node
+    is_new = made is not None and not made.inputs and len(item.uses) == 1
+    if made is not None and is_new and isinstance(held, _EMPTY.get(made.name, ())):
+        item.type = held
     _lower_to(node, _OPERATORS["operator_setitem"])
 
 
