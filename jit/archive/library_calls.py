@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from ir import (
     ANY,
+    DTYPE,
     INT,
     STR,
     Builder,
@@ -61,6 +62,7 @@ _OPERATORS = {
     "hash": "aten::hash",
     "divmod": "aten::divmod",
     "manual_seed": "aten::manual_seed",
+    "result_type": "aten::result_type",
     "warn": "aten::warn",
     **{f"math_{name}": f"aten::{name}" for name in ("log2", "gcd", "factorial", "gamma")},
     **{f"cmath_{name}": f"aten::{name}" for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
@@ -101,6 +103,8 @@ def _lower_to(node: Node, operator: str) -> None:
         made = builder.op(operator, *node.inputs)
     except (CompileError, TypeMismatch):
         return
+    if isinstance(made, Value) and made.type == DTYPE:
+        made.type = INT  # as archives have it
     if isinstance(made, Value) and node.outputs and made.type == node.output.type:
         _replace(node, made)
     elif not isinstance(made, Value) and not any(v.uses for v in node.outputs):

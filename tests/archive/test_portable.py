@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from jit.archive import library_calls, portable, results, sets, substitutes
+from jit.archive import library_calls, portable, pythons, results, sets, substitutes
 from jit.archive.contexts import is_context
 from jit.script.library import LIBRARY
 
@@ -26,7 +26,6 @@ REASONS = {
     "bytes": "made by its path, `builtins:bytes`",
     "bytearray": "made by its path, `builtins:bytearray`",
     "raise_error": "an exception as a value",
-    "raise_named": "`prim::RaiseException` in its place",
     "str_format_map": "attributes of what it is given",
     "str_format": "`format_fields` in its place",
     "str_encode": "`call_method` in its place",
@@ -45,6 +44,7 @@ def has_form(name: str) -> bool:
         or name.removeprefix("set_") in sets._METHODS
         or name in ("set", "frozenset", "set_symmetric_difference_update")
         or (isinstance(function, type) and is_context(function))
+        or function is pythons.raise_named  # `prim::RaiseException`
         or getattr(function, "__module__", "") == results.__name__
     )
 
