@@ -155,11 +155,13 @@ def _settle_sizes(graph: Graph, known: Mapping[Value, Any]) -> None:
     """Lists that loops fill, one number per dim of a tensor, may decide the sizes of other tensors,
     whose dims then say how often the next such loop runs.
     """
+    names = _SETTLING
     while any(map(unroll.is_filling, graph.walk())):
-        changes = [PASSES[name].run(graph) for name in _SETTLING]
+        changes = [PASSES[name].run(graph) for name in names]
         if not any(changes):
             break
         infer(graph, known)
+        names = _SETTLING[1:]  # the calls that are left are of graphs that call themselves
 
 
 def _informed(step: Pass, known: Mapping[Value, Any]) -> Pass:
