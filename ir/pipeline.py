@@ -24,7 +24,7 @@ Every pass takes valid IR and leaves valid IR; `verify_between` checks that afte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ir.abstract import Known, is_literal
@@ -155,7 +155,7 @@ def _settle_sizes(graph: Graph, known: Mapping[Value, Any]) -> None:
     """Lists that loops fill, one number per dim of a tensor, may decide the sizes of other tensors,
     whose dims then say how often the next such loop runs.
     """
-    names = _SETTLING
+    names: Sequence[str] = _SETTLING
     while any(map(unroll.is_filling, graph.walk())):
         changes = [PASSES[name].run(graph) for name in names]
         if not any(changes):
