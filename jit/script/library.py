@@ -71,7 +71,7 @@ for _function in (
     len, set, frozenset, tuple, list, dict, round, id, repr, format, int, float, complex, str, bool,
     bytes, bytearray, pow, divmod, sum, min, max, any, all, sorted, ascii, iter, next, hash, slice,
     ord, chr, bin, hex, oct, type, isinstance, getattr, setattr, hasattr,
-    torch.broadcast_shapes,
+    torch.broadcast_shapes, torch.result_type,
 ):  # fmt: skip
     library(_function)
 
