@@ -26,17 +26,17 @@ from codegen.refuse import Refused
 from codegen.torch_abi import has_no_modes, is_plain
 
 if TYPE_CHECKING:
-    from codegen.attention import fuse_attention
+    from codegen.attention.fuse import fuse_attention
     from codegen.cache import fingerprint
     from codegen.engine import assembly, default_cache
-    from codegen.images import lay_out_images
+    from codegen.images.layout import lay_out_images
+    from codegen.images.winograd import winograd_matrices
     from codegen.linked import Emitted, Plan, relink_plan
     from codegen.plan import compile_plan, emit
     from codegen.record import Record, Stale, Unstorable
     from codegen.runtime import environment, forward_entry, slow_entry
     from codegen.survey import Place, places
     from codegen.target import host
-    from codegen.winograd import winograd_matrices
 
 _LATER = {
     "Emitted": "linked",
@@ -52,13 +52,13 @@ _LATER = {
     "environment": "runtime",
     "fingerprint": "cache",
     "forward_entry": "runtime",
-    "fuse_attention": "attention",
+    "fuse_attention": "attention.fuse",
     "host": "target",
-    "lay_out_images": "images",
+    "lay_out_images": "images.layout",
     "places": "survey",
     "relink_plan": "linked",
     "slow_entry": "runtime",
-    "winograd_matrices": "winograd",
+    "winograd_matrices": "images.winograd",
 }
 
 __all__ = [

@@ -106,7 +106,7 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_pool_delete": (VOID, (PTR, PTR)),
     # our parallel loops (codegen.parallel)
     "relume_parallel_for": (VOID, (I64, I64, I64, PTR, PTR)),
-    # our lists (codegen.list_runtime)
+    # our lists (codegen.lists.runtime)
     "relume_lists_free": (VOID, (PTR,)),
     "relume_list_new": (PTR, (PTR, I64, I64, I64)),
     "relume_list_clear": (VOID, (PTR, PTR)),

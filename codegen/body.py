@@ -7,7 +7,7 @@ Where a value lives
     argument, or a temporary
     view of an object              made by torch's own view operator, so that it shares storage
     tuple, list                    its elements; built when it is returned
-    list that is written or counted, of numbers or such lists: native memory (`codegen.list_ops`)
+    list that is written or counted, of numbers or such lists: native memory (`codegen.lists.ops`)
     anything else                  an object of the plan's, released on every way out
     constant                       nowhere: folded into code, or a Python object of the plan
 
@@ -28,16 +28,18 @@ from typing import Any
 
 import llvmlite.ir as ll
 
-from codegen import control, handles, list_ops
+from codegen import control
 from codegen.abi import call, offset
 from codegen.callback import Compile, Outlined, outline
 from codegen.entry import EntryBuilder, Output, Owned
 from codegen.fusible import REGISTERS
 from codegen.kernel import Kernel, emit_kernel
-from codegen.lanes import Lane, Lanes
+from codegen.lanes.lanes import Lane, Lanes
 from codegen.launch import launch
-from codegen.list_ops import List
-from codegen.lists import Lists
+from codegen.lists import handles
+from codegen.lists import ops as list_ops
+from codegen.lists.chosen import Lists
+from codegen.lists.ops import List
 from codegen.liveness import dying
 from codegen.nest import Nest
 from codegen.objects import SEQUENCES, called_with, is_stored, object_values, viewed_outside

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from codegen.attend import spell_out
+from codegen.attention.attend import spell_out
 from codegen.fusible import REGISTERS
 from codegen.operands import Known
 from codegen.partition import Callback

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from codegen.mathlib.work import COST
+from codegen.lanes.mathlib.work import COST
 from ir import DType, Node, Op, Pointwise, Reduction, dtypes
 
 EXPENSIVE = 20

@@ -278,7 +278,7 @@ class EntryBuilder:
 
     @property
     def chain(self) -> ll.Value:
-        """The first link of the chain of native lists (`codegen.list_runtime`)."""
+        """The first link of the chain of native lists (`codegen.lists.runtime`)."""
         if self._chain is None:
             self._chain = self.slot("relume_lists_free")
         return self._chain.slot

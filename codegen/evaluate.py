@@ -14,7 +14,7 @@ from typing import Any
 import llvmlite.ir as ll
 
 from codegen.index import Affine, Index, address, broadcast, index_key
-from codegen.lanes import Lane
+from codegen.lanes.lanes import Lane
 from codegen.nest import Buffer, Nest, Root
 from codegen.operands import (
     Known,

@@ -16,9 +16,9 @@ from codegen.engine import Engine, Library, Source
 from codegen.record import Record, Stale
 
 _GENERATORS = {
-    **dict.fromkeys(("product", "tile", "dots", "pack", "attend"), "codegen.gemm"),
+    **dict.fromkeys(("product", "tile", "dots", "pack", "attend"), "codegen.products.gemm"),
     **dict.fromkeys(
-        ("convolve", "depthwise", "winograd", "panels", "filters"), "codegen.convolution"
+        ("convolve", "depthwise", "winograd", "panels", "filters"), "codegen.images.convolution"
     ),
 }
 

@@ -17,7 +17,7 @@ import llvmlite.ir as ll
 
 from codegen.evaluate import bases_of
 from codegen.index import Var
-from codegen.lanes import Lane
+from codegen.lanes.lanes import Lane
 from codegen.nest import Nest
 from codegen.operands import Known, element_dtype
 from codegen.schedule import CHUNKS, Schedule, starts_at_lines

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from codegen.fusible import FUSIBLE, REGISTERS, is_complete, is_fusible
-from codegen.lists import Lists
+from codegen.lists.chosen import Lists
 from codegen.operands import Known, is_affine, tensors_of
 from codegen.stores import Stores
 from codegen.structured import is_called

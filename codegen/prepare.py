@@ -17,7 +17,7 @@ from itertools import zip_longest
 from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
 from codegen.last_writes import compute_in_place, find_last_writes
-from codegen.lists import Lists, find_lists
+from codegen.lists.chosen import Lists, find_lists
 from codegen.lower import Lowered, lower, lower_copy
 from codegen.nest import Buffer, Nest
 from codegen.operands import arguments, producer, shape, tensor_type

@@ -10,7 +10,7 @@ Where the GIL was released already, it is left alone; every way out takes it bac
 
 from __future__ import annotations
 
-from codegen.lists import ELEMENTS, element_of, verb_of
+from codegen.lists.chosen import ELEMENTS, element_of, verb_of
 from codegen.partition import CONTROL, RAISE, STRUCTURE, Group
 from codegen.prepare import Prepared, is_object
 from codegen.structured import Multiply

@@ -21,8 +21,8 @@ import llvmlite.ir as ll
 
 from codegen.ahead import PHASE, Ahead, fetched_ahead
 from codegen.index import Var
-from codegen.lane_shuffles import part
-from codegen.lanes import Lane
+from codegen.lanes.lanes import Lane
+from codegen.lanes.shuffles import part
 from codegen.nest import Reduce, Root
 from codegen.operands import element_dtype, reduced_axes, shape
 from codegen.schedule import LINE

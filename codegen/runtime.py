@@ -42,10 +42,11 @@ from functools import cache
 
 import llvmlite
 
-from codegen import generated, list_runtime, parallel, recycle, torch_abi, workers
+from codegen import generated, parallel, recycle, torch_abi, workers
 from codegen.cache import own_sources
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
+from codegen.lists import runtime as list_runtime
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
 
 HEADER_BYTES = 4096

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import llvmlite.ir as ll
 
 from codegen.index import Var
-from codegen.lanes import Lane, Lanes
+from codegen.lanes.lanes import Lane, Lanes
 from ir import field, record
 
 I64 = ll.IntType(64)

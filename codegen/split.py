@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import llvmlite.ir as ll
 
 from codegen.index import Var
-from codegen.lanes import Lane
+from codegen.lanes.lanes import Lane
 from codegen.rows import Accumulator, RowEmitter
 
 I64, PTR = ll.IntType(64), ll.PointerType()

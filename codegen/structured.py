@@ -1,9 +1,9 @@
 """Structured nodes of a plan: where their operands lie, and the call.
 
 The result of such a node is a planned tensor: its type is known, so what follows stays native.
-Products read their operands in place as far as BLAS can (`codegen.product`) and write to memory of
-the plan, and so do convolutions (`codegen.convolve`) and attention (`codegen.attend`); all other
-nodes are calls of torch's operators (`codegen.shim`).
+Products read their operands in place as far as BLAS can (`codegen.products.product`) and write to
+memory of the plan, and so do convolutions (`codegen.images.convolve`) and attention
+(`codegen.attention.attend`); all other nodes are calls of torch's operators (`codegen.shim`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import llvmlite.ir as ll
 
 from codegen import shim
 from codegen.abi import offset
-from codegen.attend import ATTEND, Attend, emit_attend, prepare_attend
+from codegen.attention.attend import ATTEND, Attend, emit_attend, prepare_attend
 from codegen.best import Best, emit_best, is_best, prepare_best
 from codegen.buffers import dense_strides, readable
-from codegen.convolve import (
+from codegen.images.convolve import (
     CONVOLVE,
     PANELS,
     Convolve,
@@ -29,10 +29,10 @@ from codegen.convolve import (
     prepare_pack,
 )
 from codegen.lower import lower_copy
-from codegen.multiply import can_multiply, emit_product
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, tensors_of
-from codegen.product import Product, is_readable, product_of
+from codegen.products.multiply import can_multiply, emit_product
+from codegen.products.product import Product, is_readable, product_of
 from ir import Composite, Dim, Node, Structured, TensorType, Value, contiguous_strides, record
 
 

@@ -17,7 +17,7 @@ import llvmlite.ir as ll
 
 from codegen.evaluate import Evaluator
 from codegen.index import Affine, Var
-from codegen.lanes import Lane
+from codegen.lanes.lanes import Lane
 from codegen.nest import Buffer
 from ir import field, record
 

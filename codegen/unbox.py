@@ -82,7 +82,7 @@ class BoundConstant:
 
 @record
 class BoundList:
-    """A list of numbers, copied to native memory (`codegen.list_runtime`)."""
+    """A list of numbers, copied to native memory (`codegen.lists.runtime`)."""
 
     obj: ll.Value
     header: ll.Value

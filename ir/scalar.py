@@ -1,8 +1,8 @@
 """The protocol that scalar rules are written against: lanes with operators, and their builder.
 
 A pointwise row states its meaning once, as a formula over lanes, e.g. `lambda s, x: x * s.exp(-x)`;
-`codegen.lanes` gives the protocol a meaning in LLVM (one element or a whole vector), `ir.pyscalar`
-on Python numbers for tests.
+`codegen.lanes.lanes` gives the protocol a meaning in LLVM (one element or a whole vector),
+`ir.pyscalar` on Python numbers for tests.
 
 Laws of every implementation
   * A lane has a dtype; both operands of an arithmetic operator have the same dtype, or one is a

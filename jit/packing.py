@@ -44,7 +44,7 @@ from ir import (
 Tensor = torch.Tensor
 _CONVOLUTION, _LINEAR = "mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise"
 _PRODUCTS = ("aten::matmul", "aten::mm")
-_FEW_ROWS = 17  # fewer are multiplied with the weight as it lies (`codegen.dots`)
+_FEW_ROWS = 17  # fewer are multiplied with the weight as it lies (`codegen.products.dots`)
 _SMALL = 1 << 17  # elements of a weight that BLAS multiplies as fast
 _PACKED: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> its packed forms
 
@@ -184,8 +184,8 @@ class _Packing:
 
 
 def _panels(weight: Tensor, groups: int, sizes: tuple[int, ...], tile: int) -> Tensor:
-    """[block][tap, input channel][channel of the block], as `codegen.convolution_panels` has it;
-    with a tile [block][point, input channel][channel of the block], as `codegen.winograd_filters`.
+    """[block][tap, input channel][channel of the block], as `codegen.images.panels` has it; with a
+    tile [block][point, input channel][channel of the block], as `codegen.images.winograd_filters`.
     """
     if tile:
         matrix = weight.new_tensor(codegen.winograd_matrices(tile).filter, dtype=torch.float64)
@@ -199,7 +199,7 @@ def _panels(weight: Tensor, groups: int, sizes: tuple[int, ...], tile: int) -> T
 
 
 def _before_turning(weight: Value) -> Value | None:
-    """The weight of a transposed convolution that `codegen.images` turned round."""
+    """The weight of a transposed convolution that `codegen.images.layout` turned round."""
     flip = weight.node
     swap = flip.inputs[0].node if flip is not None and flip.name == images.BACKWARDS else None
     return swap.inputs[0] if swap is not None and swap.name == images.SWAPPED else None

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import jit
-from codegen import attention, gemm
-from codegen.attend import ATTEND, spell_out
-from codegen.attention_units import KEYS, Form
+from codegen.attention import fuse as attention
+from codegen.attention.attend import ATTEND, spell_out
+from codegen.attention.units import KEYS, Form
 from codegen.engine import compile_object
+from codegen.products import gemm
 from codegen.target import Target, describe, host
 from ir import TENSOR, Builder, Graph, Interpreter, dtypes
 

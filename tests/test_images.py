@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import jit
-from codegen import assembly, convolution, generated, target
-from codegen.convolution_form import Form, KernelRow, form_of, vectors_for
-from codegen.convolve import CONVOLVE
+from codegen import assembly, generated, target
+from codegen.images import convolution
+from codegen.images.convolve import CONVOLVE
+from codegen.images.form import Form, KernelRow, form_of, vectors_for
 from codegen.liveness import dying
 from codegen.partition import Callback
 from ir import images

@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from codegen import gemm, generated, multiply, product_form
+from codegen import generated
 from codegen.engine import compile_object
-from codegen.microkernel import DEPTH
-from codegen.product_form import TALLEST, Form, height, is_swapped_cheaper
+from codegen.products import form as product_form
+from codegen.products import gemm, multiply
+from codegen.products.form import TALLEST, Form, height, is_swapped_cheaper
+from codegen.products.microkernel import DEPTH
 from codegen.target import Target, describe, host
 from ir import dtypes, lookup
 from tests.native_ops import Specialization

@@ -13,10 +13,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import jit
-from codegen import assembly, convolution, generated, images, target
-from codegen.convolution_form import Form
-from codegen.winograd import TILES, winograd_matrices
-from codegen.winograd_cost import cut, tile_for, winograd_form
+from codegen import assembly, generated, target
+from codegen.images import convolution
+from codegen.images import layout as images
+from codegen.images.form import Form
+from codegen.images.winograd import TILES, winograd_matrices
+from codegen.images.winograd_cost import cut, tile_for, winograd_form
 
 Tensor = torch.Tensor
 CALLS = 3

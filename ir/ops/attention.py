@@ -7,7 +7,8 @@ step), where its set-up costs more than it saves, decomposes into products and a
 With grouped heads, several heads of the query share one of key and value: those of a single query
 are the rows of one product.
 
-Where products are generated code, attention is, too, if its heads are alike (`codegen.attention`).
+Where products are generated code, attention is, too, if its heads are alike
+(`codegen.attention.fuse`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ QUOTIENT, POWER, DIFFERENCE = "aten::div.Tensor", "aten::exp", "aten::sub.Tensor
 PEAK, TOTAL = "aten::amax", "aten::sum.dim_IntList"
 DIVIDED = (QUOTIENT, "aten::div.Scalar")
 SCALED = ("aten::mul.Tensor", "aten::mul.Scalar", *DIVIDED)
-"""What attention is when it is written out, for code that looks for it (`codegen.attention`)."""
+"""What attention is when it is written out, for code that looks for it
+(`codegen.attention.fuse`)."""
 
 
 def scale_of(features: int) -> float:

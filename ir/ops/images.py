@@ -1,4 +1,4 @@
-"""What operators do to images, for code that chooses the layout of images (`codegen.images`)."""
+"""What operators do to images, for code that chooses their layout (`codegen.images.layout`)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from codegen.engine import Engine, Library
-from codegen.lanes import Lane, Lanes
+from codegen.lanes.lanes import Lane, Lanes
 from ir import DType, dtypes
 
 I64, POINTER = ll.IntType(64), ll.PointerType()

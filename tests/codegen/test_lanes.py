@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from codegen.lanes import Lane, Lanes
+from codegen.lanes.lanes import Lane, Lanes
 from ir import DType, dtypes
 from ir.scalar import Scalars
 from tests.codegen.elementwise import (

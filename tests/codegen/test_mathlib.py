@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from codegen.engine import Source, assembly
-from codegen.lanes import Lane, Lanes
+from codegen.lanes.lanes import Lane, Lanes
 from codegen.target import host
 from ir import DType, dtypes
 from tests.codegen.elementwise import SPECIAL, elementwise, emit, float_samples, torch_dtype, ulps

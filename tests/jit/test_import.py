@@ -20,7 +20,7 @@ OURS = (
     "jit.script.compile",
     "jit.specialize",
     "codegen.lower",
-    "codegen.mathlib",
+    "codegen.lanes.mathlib",
     "codegen.plan",
     "ir.pipeline",
     "ir.passes.fold",

@@ -1,0 +1,1 @@
+"""Images: convolutions, Winograd's among them, and the layouts that they want."""

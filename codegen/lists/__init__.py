@@ -1,0 +1,1 @@
+"""Lists in native memory, of numbers and of tensors."""

@@ -1,0 +1,1 @@
+"""Matrix products: what is multiplied, by whom, and the kernels of our own."""
