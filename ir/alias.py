@@ -61,6 +61,13 @@ def _hands_items_on(node: Node) -> bool:
     return is_composed and any(has_memory(list_.element) for list_ in lists)
 
 
+def _hands_values_on(node: Node) -> bool:
+    """Whether an operator has to do with a dict of values with memory: few of their schemas say
+    which of them the operator gives, or keeps."""
+    dicts = [v.type for v in (*node.inputs, *node.outputs) if isinstance(v.type, T.DictType)]
+    return any(has_memory(dict_.value) for dict_ in dicts)
+
+
 class Aliases:
     """The sets of one graph, as it is now."""
 
@@ -177,7 +184,7 @@ class Aliases:
 
     def _schema(self, node: Node) -> None:
         """Alias marks; a mark with an arrow puts its parameter into a container of the call."""
-        if node.name in UNMARKED or _hands_items_on(node):
+        if node.name in UNMARKED or _hands_items_on(node) or _hands_values_on(node):
             self._join([*node.inputs, *node.outputs])
         sets: dict[str, list[Value]] = {}
         schema = node.op.schema

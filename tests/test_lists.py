@@ -214,3 +214,17 @@ def test_a_known_list_repeated_is_native() -> None:
     for n in (4, 4, 3, 9, 1):
         assert outcome(native, (n,)) == outcome(eager, (n,))
     assert "called back" not in str(jit.explain(native))
+
+
+def test_lists_in_dicts() -> None:
+    def grouped(numbers: list[int]) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for number in numbers:
+            if number % 3 not in found:
+                found[number % 3] = []
+            found[number % 3].append(number)
+        return found
+
+    compiled = jit.script(grouped)
+    for _ in range(3):
+        assert compiled([3, 1, 4, 1, 5]) == grouped([3, 1, 4, 1, 5])

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 import llvmlite.ir as ll
 
 from codegen.abi import I64, PTR, RANGE_TYPE, i64, offset
-from codegen.images import epilogue as convolution_epilogue
+from codegen.images import epilogue
 from codegen.images.epilogue import Epilogue, constant
 from codegen.images.form import Form, KernelRow
 from codegen.images.sums import FLOAT, add_products, zeros
@@ -40,7 +40,7 @@ from ir import record
 
 AXES = ("depth", "height", "width")
 WORDS = (
-    *convolution_epilogue.WORDS,
+    *epilogue.WORDS,
     *("x", "panels"),  # addresses
     *("image", "plane", "row", "pixel"),  # steps of x, in bytes
     *("rows", "chunk", "span"),  # of all images, and of a unit; pixels of a unit's piece of a row

@@ -19,7 +19,7 @@ import llvmlite.ir as ll
 
 from codegen.abi import I64, PTR, RANGE_TYPE, i64, offset
 from codegen.frame import frame
-from codegen.images import epilogue as convolution_epilogue
+from codegen.images import epilogue
 from codegen.images.epilogue import Epilogue, constant
 from codegen.images.form import FRAME_BYTES, FRAME_TILES, Form
 from codegen.images.sums import FLOAT, add_products, zeros
@@ -32,7 +32,7 @@ from codegen.products.microkernel import smaller
 from codegen.target import Target
 
 WORDS = (
-    *convolution_epilogue.WORDS,
+    *epilogue.WORDS,
     *("x", "panels"),  # addresses
     *("image", "row", "pixel"),  # steps of x, in bytes
     *("in_height", "in_width", "in_channels", "out_height", "out_width"),

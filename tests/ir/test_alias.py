@@ -73,3 +73,20 @@ graph(%x : Tensor):
     a, b = (graph.block.nodes[i].output for i in (0, 1))
     assert sets.is_written(graph.params[0]) and sets.is_written(a) and sets.escapes(a)
     assert not sets.is_written(b)
+
+
+def test_values_of_dicts() -> None:
+    graph = parse_graph("""
+        graph(%d : Dict(int, int[])):
+          %k : int = prim::Constant[value=1]()
+          %one : int[] = aten::__getitem__(%d, %k)
+          %copy : Dict(int, int[]) = aten::copy(%d)
+          %other : int[] = prim::ListConstruct(%k)
+          %all : int[][] = aten::values(%copy)
+          return (%all)
+        """)
+    (d,) = graph.params
+    aliases = Aliases(graph)
+    one, copy, other, values = (n.output for n in graph.block.nodes[1:])
+    assert all(aliases.may_alias(d, v) for v in (one, copy, values))
+    assert not aliases.may_alias(d, other)
