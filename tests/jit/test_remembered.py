@@ -170,12 +170,13 @@ def test_plans_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_plans_are_found_again(objects: ObjectCache, emitted: list[str]) -> None:
+    found = [(f, args) for f, args in CALLS if f is not countdown]  # which calls an object of ours
     for _ in range(2):
         emitted.clear()
         objects.counters.clear()
-        for f, args in CALLS:
+        for f, args in found:
             check(f, *args)
-    assert objects.counters["remembered"] == len(CALLS)
+    assert objects.counters["remembered"] == len(found)
     assert not emitted
 
 
