@@ -1,10 +1,11 @@
-"""Functions of torch that call functions, in Python of ours, which is compiled in their place: so
+"""Library functions that call functions, in Python of ours, which is compiled in their place: so
 that what they call is compiled with them, and archives hold it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 from types import FunctionType
 from typing import Any
 
@@ -39,6 +40,17 @@ def _map(tensor, other, function):
     return tensor.copy_(flat.view_as(tensor))
 
 
+def _groupby(iterable, key=None):
+    groups = []
+    for item in iterable:
+        name = item if key is None else key(item)
+        if len(groups) > 0 and groups[-1][0] == name:
+            groups[-1][1].append(item)
+        else:
+            groups.append((name, [item]))
+    return groups
+
+
 def _compiled(polyfill: Callable[..., Any]) -> Rule:
     assert isinstance(polyfill, FunctionType)
 
@@ -52,3 +64,4 @@ METHODS: dict[str, Rule] = {"apply_": _compiled(_apply), "map_": _compiled(_map)
 """Methods of tensors."""
 
 rule(while_loop)(_compiled(_while_loop))
+rule(groupby)(_compiled(_groupby))

@@ -280,3 +280,14 @@ def test_agrees(fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
 def test_a_lambda_on_the_line_of_the_lambda_around_it() -> None:
     make = lambda: jit.script(lambda x: x * 2 + 1)  # noqa: E731
     assert make()(torch.ones(2)).tolist() == [3, 3]
+
+
+def test_groups_are_read_with_their_keys() -> None:
+    def run_lengths(text: str, numbers: list[int]) -> Any:
+        rows = [(k, len(list(group))) for k, group in itertools.groupby(text)]
+        return rows, {k: list(g) for k, g in itertools.groupby(numbers, key=lambda n: n % 2)}
+
+    given = "aabccc", [1, 3, 2, 4, 5]
+    compiled = jit.script(run_lengths)
+    for _ in range(3):
+        assert compiled(*given) == run_lengths(*given)
