@@ -41,7 +41,7 @@ def _map(tensor, other, function):
 
 
 def _groupby(iterable, key=None):
-    groups = []
+    groups = []  # type: ignore[var-annotated]
     for item in iterable:
         name = item if key is None else key(item)
         if len(groups) > 0 and groups[-1][0] == name:
