@@ -68,8 +68,12 @@ define ptr @relume_result(i64 %rank, ptr %sizes, ptr %strides, i32 %dtype, i64 %
 
 def text(at: TensorLayout, seen: Snapshot) -> str:
     """The functions, where the fields of tensors are known."""
-    hooks = range(at.impl + POINTER, seen.object_bytes, POINTER)
-    return f"""{_MAKE}
+    return _MAKE + _result(at, seen) + _keep(seen) + _fields(at) + _reuse(at, seen)
+
+
+def _result(at: TensorLayout, seen: Snapshot) -> str:
+    """What plans call: a result of before, or a new one."""
+    return f"""
 %Kept = type {{ ptr, [{seen.impl_bytes} x i8], [{seen.storage_bytes} x i8] }}
 %Set = type {{ i64, [{WAYS} x %Kept] }}        ; the way to be replaced next
 @relume_recycle_limit = global i64 {LIMIT}
@@ -149,6 +153,11 @@ done:
   ret ptr %fresh
 }}
 
+"""
+
+
+def _keep(seen: Snapshot) -> str:
+    return f"""\
 define internal void @note(ptr %kept, ptr %made) {{      ; keep a new tensor in place of another
 entry:
   %old = load ptr, ptr %kept
@@ -170,6 +179,11 @@ done:
   ret void
 }}
 
+"""
+
+
+def _fields(at: TensorLayout) -> str:
+    return f"""\
 define internal ptr @impl_of(ptr %object) alwaysinline {{
   %at = getelementptr i8, ptr %object, i64 {at.impl}
   %impl = load ptr, ptr %at
@@ -183,6 +197,13 @@ define internal ptr @storage_of(ptr %impl) alwaysinline {{
 }}
 
 ; the data of a kept tensor that may be given out as one of these, or null
+"""
+
+
+def _reuse(at: TensorLayout, seen: Snapshot) -> str:
+    """The elements of a kept tensor that nobody else holds and nobody has changed, or null."""
+    hooks = range(at.impl + POINTER, seen.object_bytes, POINTER)
+    return f"""\
 define internal ptr @reuse(ptr %kept, i64 %keys, i64 %rank, ptr %sizes, ptr %strides, i32 %dtype) {{
 entry:
   %object = load ptr, ptr %kept

@@ -215,6 +215,8 @@ def _layer_types(cell: Cell) -> Callable[..., Any]:
             return nothing
         if any(len(t.shape) != 3 for t in (input, *states)) or len(states) != cell.states:
             return nothing
+        if input.dtype not in NATIVE or any(t.dtype is not input.dtype for t in states):
+            return nothing
         width = states[0].shape[-1] * (1 + bidirectional)
         first, second, _features = input.shape
         steps, rows = (second, first) if batch_first else (first, second)
