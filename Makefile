@@ -14,8 +14,8 @@ help: ## this list
 compare: $(STAMP) ## run the examples on real input: check, time against the peers, save the pictures
 	$(RUN) -m examples $(ARGS)
 
-test: $(STAMP) ## all tests
-	$(RUN) -m pytest $(ARGS)
+test: $(STAMP) ## all tests, on all cores
+	$(RUN) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 sweep: $(STAMP) ## the exhaustive tests: every row, dtype, layout and size
 	$(RUN) -m pytest -m sweep $(ARGS)
