@@ -18,7 +18,8 @@ from codegen.record import Record, Stale
 _GENERATORS = {
     **dict.fromkeys(("product", "tile", "dots", "pack", "attend"), "codegen.products.gemm"),
     **dict.fromkeys(
-        ("convolve", "depthwise", "winograd", "panels", "filters"), "codegen.images.convolution"
+        ("convolve", "depthwise", "winograd", "panels", "filters", "strips"),
+        "codegen.images.convolution",
     ),
 }
 

@@ -12,10 +12,11 @@ else is copied (`Prepared.copies`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
+from codegen.images.strips import join_layers
 from codegen.last_writes import compute_in_place, find_last_writes
 from codegen.lists.chosen import Lists, find_lists
 from codegen.lower import Lowered, lower, lower_copy
@@ -104,6 +105,7 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
         facts = Facts(known, aliases, lists, stores, puts=puts, last_writes=last)
         plan = Prepared(graph, known, positions, aliases, lists, ranges, facts, register_bytes)
         _prepare_block(plan, graph.block, [])
+        _join_layers(plan, plan.items[graph.block])
         needed, shown = _lists_as_objects(plan), _tensors_called_with(plan)
         if not needed and not shown:
             return plan
@@ -111,6 +113,13 @@ def prepare(graph: Graph, known: Known, register_bytes: int) -> Prepared:
             lists.give_up(aliases.members(value))
         for value in shown:
             stores.give_up(aliases.members(value))
+
+
+def _join_layers(plan: Prepared, items: Sequence[Item]) -> None:
+    """Layers of images that nothing but calls and loop nests is between are computed together."""
+    for is_plain, run in groupby(items, lambda i: isinstance(i, Group) or i in plan.calls):
+        if is_plain:
+            plan.calls |= join_layers({i: plan.calls[i] for i in run if isinstance(i, Node)})
 
 
 def _lists_as_objects(plan: Prepared) -> set[Value]:

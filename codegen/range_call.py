@@ -32,15 +32,25 @@ def address(body: Body, buffer: Buffer) -> ll.Value:
     return b.ptrtoint(offset(b, body.pointers[buffer.base], start), I64)
 
 
+def record_of(entry: EntryBuilder, words: Sequence[ll.Value]) -> ll.Value:
+    """A record of words in the frame."""
+    b = entry.builder
+    record = stack(b, I64, len(words))
+    for k, word in enumerate(words):
+        b.store(word, offset(b, record, 8 * k))
+    return record
+
+
+def range_function(entry: EntryBuilder, symbol: str) -> ll.Function:
+    """A range function of that name."""
+    return entry.module.globals.get(symbol) or ll.Function(entry.module, RANGE_TYPE, symbol)
+
+
 def call_range(
     entry: EntryBuilder, symbol: str, units: Dim, work: int, words: Sequence[ll.Value]
 ) -> None:
     """All units of a range function, `work` multiplications each; its record lies in the frame."""
-    b, module = entry.builder, entry.module
-    record = stack(b, I64, len(words))
-    for k, word in enumerate(words):
-        b.store(word, offset(b, record, 8 * k))
-    function = module.globals.get(symbol) or ll.Function(module, RANGE_TYPE, symbol)
+    b, function, record = entry.builder, range_function(entry, symbol), record_of(entry, words)
     end = entry.size(units)
     if hint(units) * work < THREAD_WORK:
         b.call(function, [i64(0), end, record])

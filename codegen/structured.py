@@ -28,6 +28,7 @@ from codegen.images.convolve import (
     prepare_convolve,
     prepare_pack,
 )
+from codegen.images.strips import Joined, Strips, emit_strips
 from codegen.lower import lower_copy
 from codegen.nest import Buffer, Nest
 from codegen.operands import Known, tensors_of
@@ -62,7 +63,7 @@ class Operator:
         return ()
 
 
-Call = Multiply | Operator | Convolve | Pack | Best | Attend
+Call = Multiply | Operator | Convolve | Pack | Best | Attend | Strips | Joined
 
 
 def is_called(node: Node, known: Known) -> bool:
@@ -176,6 +177,11 @@ def emit_call(body: Body, call: Call, known: Known, buffers: dict[Value, Buffer]
         return
     if isinstance(call, Pack):
         emit_pack(body, call, known)
+        return
+    if isinstance(call, Strips):
+        emit_strips(body, call, known)
+        return
+    if isinstance(call, Joined):
         return
     if isinstance(call, Attend):
         emit_attend(body, call)

@@ -17,7 +17,7 @@ import jit
 from codegen import assembly, generated, target
 from codegen.images import convolution
 from codegen.images.convolve import CONVOLVE
-from codegen.images.form import Form, KernelRow, form_of, vectors_for
+from codegen.images.form import STRIPS, Form, KernelRow, form_of, vectors_for
 from codegen.liveness import dying
 from codegen.partition import Callback
 from ir import images
@@ -218,7 +218,8 @@ def test_functions_for_other_machines(cpu: str) -> None:
     features = {"skylake": "+avx2,+fma", "znver4": "+avx512f"}.get(cpu, "+neon")
     machine = target.describe(triple, cpu, features)
     mixed = Form(4, 2, row=KernelRow(3, 2, 1, 4))
-    forms = Form(5, 2).symbol, Form(0, 2).panels, Form(3, 1, activation="silu").symbol, mixed.symbol
+    direct, active = Form(5, 2), Form(3, 1, activation="silu")
+    forms = direct.symbol, direct.panels, active.symbol, mixed.symbol, STRIPS
     for name in forms:
         assert generated.is_generated(name)
         module = convolution.module_of(name, machine)

@@ -22,6 +22,8 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import llvmlite.ir as ll
+
 from codegen.abi import I64, i64
 from codegen.images import panels as convolution_panels
 from codegen.images import tile as convolution_tile
@@ -219,10 +221,17 @@ def emit_pack(body: Body, call: Pack, known: Known) -> None:
 
 def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
     """Convolve, split over torch's threads."""
+    cut = cut_of(call, known)
+    words = words_of(body, call, cut, known)
+    listed = [words[name] for name in cut.words]
+    call_range(body.entry, call.form.symbol, cut.units, cut.work, listed)
+
+
+def words_of(body: Body, call: Convolve, cut: Cut, known: Known) -> dict[str, ll.Value]:
+    """Words for the record of a convolution's range function; null for places that nobody made."""
     entry, given = body.entry, arguments(call.node, known)
     x, window = call.operands["x"], call.window
     channels, item = _type(call.node.output).shape[1], x.dtype.itemsize
-    cut = (_in_tiles if call.form.tile else _in_rows)(call, given)
     steps = zip(("image", "plane", "row", "pixel"), (x.strides[0], *window.steps), strict=True)
     sizes: dict[str, Dim] = {
         **{name: step * item for name, step in steps},
@@ -234,15 +243,17 @@ def emit_convolve(body: Body, call: Convolve, known: Known) -> None:
         **cut.sizes,
     }
     words = {name: entry.size(size) for name, size in sizes.items()}
-    words["y"] = entry.builder.ptrtoint(body.pointers[call.node.output], I64)
+    y = body.pointers.get(call.node.output)
+    words["y"] = i64(0) if y is None else entry.builder.ptrtoint(y, I64)
     for name in ("x", "panels", "residual", "scale", "shift"):
         found = call.operands.get(name)
-        words[name] = i64(0) if found is None else address(body, found)
-    call_range(entry, call.form.symbol, cut.units, cut.work, [words[name] for name in cut.words])
+        is_there = found is not None and found.base in body.pointers
+        words[name] = address(body, found) if found is not None and is_there else i64(0)
+    return words
 
 
 @record
-class _Cut:
+class Cut:
     """How a convolution is cut in units, of `work` multiplications each; the words of its record,
     and those that say it.
     """
@@ -253,7 +264,12 @@ class _Cut:
     sizes: Mapping[str, Dim]
 
 
-def _in_rows(call: Convolve, given: Mapping[str, Any]) -> _Cut:
+def cut_of(call: Convolve, known: Known) -> Cut:
+    """How a convolution is cut."""
+    return (_in_tiles if call.form.tile else _in_rows)(call, arguments(call.node, known))
+
+
+def _in_rows(call: Convolve, given: Mapping[str, Any]) -> Cut:
     """Units of a direct convolution."""
     window, form = call.window, call.form
     images, channels, *_ = _type(call.node.output).shape
@@ -272,15 +288,16 @@ def _in_rows(call: Convolve, given: Mapping[str, Any]) -> _Cut:
         "group_blocks": blocks // groups,
         "group_channels": channels // groups,
         "group_input": window.in_channels // groups * 4,
+        "ring": window.inside[1],
     }
     if form.row:
         sizes["in_channels"] = form.row.mixed
-        return _Cut(units, work * blocks, convolution_tile.WORDS, sizes)
+        return Cut(units, work * blocks, convolution_tile.WORDS, sizes)
     sizes["in_channels"] = window.in_channels // groups
-    return _Cut(units * blocks, work, convolution_tile.WORDS, sizes)
+    return Cut(units * blocks, work, convolution_tile.WORDS, sizes)
 
 
-def _in_tiles(call: Convolve, given: Mapping[str, Any]) -> _Cut:
+def _in_tiles(call: Convolve, given: Mapping[str, Any]) -> Cut:
     """Units of Winograd's convolution."""
     form, dims, inner = call.form, _type(call.node.output).shape, call.operands["x"].dims[1]
     tile = given["tile"]
@@ -290,7 +307,7 @@ def _in_tiles(call: Convolve, given: Mapping[str, Any]) -> _Cut:
     down, right = ((d + (tile - 1)) // tile for d in dims[2:])
     sizes = {"tiles": tiles, "tiles_down": down, "tiles_right": right}
     units = (tiles + (chunk - 1)) // chunk * parts
-    return _Cut(units, work, winograd_tile.WORDS, {**sizes, "chunk": chunk, "parts": parts})
+    return Cut(units, work, winograd_tile.WORDS, {**sizes, "chunk": chunk, "parts": parts})
 
 
 def _bits(number: float) -> int:

@@ -22,14 +22,16 @@ import re
 from typing import NamedTuple
 
 from codegen.target import Target
-from ir import Dim, hint, record, size_max
+from ir import Dim, hint, record, replace, size_max
 
 PIXELS = 96  # of a chunk: with their neighbors they stay in the level 1 cache
 TALLEST = 8
 MOST_TAPS = 4  # of a depthwise kernel row whose weights stay in registers
 FRAME_TILES = 16  # the most tiles of a chunk of Winograd's
 FRAME_BYTES = 272 << 10  # for their transformed images: with sums and filters in the level 2 cache
-_KINDS = "convolve|depthwise|winograd|panels|filters"
+STRIP_BYTES = 256 << 10  # what lies between layers that are computed in strips
+STRIPS = "relume_strips_0_0_0"  # the range function of such layers: rows
+_KINDS = "convolve|depthwise|winograd|panels|filters|strips"
 _NAME = re.compile(rf"relume_({_KINDS})((?:_\d+)+)(?:_([a-z]\w*))?")
 
 
@@ -94,12 +96,17 @@ def form_of(width: Dim, channels: int, target: Target, row: KernelRow | None = N
     """The form for rows of so many pixels: the least work that is thrown away, in large tiles. A
     kernel row makes it that of a depthwise convolution.
     """
-    vectors = vectors_for(channels, target)
-    shared = 2 if row is None else min(row.taps, MOST_TAPS) + 1  # registers besides those of sums
-    tallest = min(TALLEST, max(target.registers // vectors - shared, 1))
+    return fitted(Form(0, vectors_for(channels, target), row=row), width, target)
+
+
+def fitted(form: Form, width: Dim, target: Target) -> Form:
+    """The same with tiles that fit rows of so many pixels."""
+    taps = 1 if form.row is None else min(form.row.taps, MOST_TAPS)
+    shared = taps + 1  # registers besides those of sums
+    tallest = min(TALLEST, max(target.registers // form.vectors - shared, 1))
     pixels = max(hint(width), 1)
-    height = min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, vectors))
-    return Form(height, vectors, row=row)
+    height = min(range(tallest, 0, -1), key=lambda h: _cost(pixels, h, form.vectors))
+    return replace(form, height=height)
 
 
 def vectors_for(channels: int, target: Target) -> int:

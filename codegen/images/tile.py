@@ -46,6 +46,7 @@ WORDS = (
     *("rows", "chunk", "span"),  # of all images, and of a unit; pixels of a unit's piece of a row
     *("in_channels", "blocks"),  # of a group; of all groups
     *("group_blocks", "group_channels", "group_input"),  # of a group; bytes of its input channels
+    "ring",  # rows of the input that lie behind each other; what follows lies where they do
     *(
         f"{name}_{axis}"
         for name in ("in", "out", "kernel", "stride", "padding", "dilation", "up")
@@ -134,13 +135,15 @@ class Convolution:
         plane, at = b.udiv(row, word["out_height"]), b.urem(row, word["out_height"])
         image, deep = b.udiv(plane, word["out_depth"]), b.urem(plane, word["out_depth"])
         self.planes, self.rows = self._taps("depth", deep), self._taps("height", at)
-        self.source = b.add(
-            b.mul(image, word["image"]),
-            b.add(b.mul(self.planes.place, word["plane"]), b.mul(self.rows.place, word["row"])),
-        )
+        above = b.add(b.mul(image, word["image"]), b.mul(self.planes.place, word["plane"]))
+        self.plane, self.line = above, self._line(self.rows.place)
         pixel = b.mul(b.mul(row, word["out_width"]), self.out_pixel)
         with counted(b, word["up_width"]) as phase:
             self._pixels(phase, piece, b.add(pixel, b.mul(phase, self.out_pixel)))
+
+    def _line(self, row: ll.Value) -> ll.Value:
+        """How far a row of the input is behind the first one of its plane."""
+        return self.b.mul(row, self.word["row"])
 
     def _taps(self, axis: str, at: ll.Value) -> Taps:
         """The taps of a place of the result that read something."""
@@ -223,7 +226,8 @@ class Convolution:
         panel = self.panel
         for skipped, size in before:
             panel = b.add(panel, b.mul(skipped.first, size))
-        first = [b.add(self.input, self.source), panel, *zeros(s, len(self._places()))]
+        source = b.add(self.input, b.add(self.plane, self.line))
+        first = [source, panel, *zeros(s, len(self._places()))]
         return [Lane(s, x, FLOAT) for x in carried(b, self.planes.count, first, plane)[2:]]
 
     def _column(self, column: ll.Value) -> tuple[ll.Value, ll.Value]:
@@ -253,6 +257,9 @@ class Depthwise(Convolution):
     def _unit(self, unit: ll.Value) -> None:
         self._rows(unit)
 
+    def _line(self, row: ll.Value) -> ll.Value:
+        return super()._line(self.b.urem(row, self.word["ring"]))
+
     def _tile(self, pixels: Sequence[ll.Value], starts: Sequence[ll.Value]) -> None:
         with counted(self.b, self.word["blocks"]) as block:
             self._block(block, i64(0), block)
@@ -269,17 +276,20 @@ class Depthwise(Convolution):
             {p * row.stride + t * row.apart for p in range(len(pixels)) for t in range(row.taps)}
         )
         columns = {k: self._column(b.add(first, i64(k))) for k in read}
-        down = b.mul(word["dilation_height"], word["row"])
+        down, ring = b.mul(word["dilation_height"], word["row"]), b.mul(word["ring"], word["row"])
+        source = b.add(self.input, self.plane)
         row_bytes = row.taps * row.mixed * self.step_bytes
         panel = b.add(self.panel, b.mul(self.rows.first, self.kernel_row))
 
         def kernel_row(k: ll.Value, state: Sequence[ll.Value]) -> Sequence[ll.Value]:
-            source, *sums = state
-            inputs = {k: self._input(source, column) for k, column in columns.items()}
+            line, *sums = state
+            inputs = {k: self._input(b.add(source, line), c) for k, c in columns.items()}
             weights = b.inttoptr(b.add(panel, b.mul(k, i64(row_bytes))), PTR)
-            return [b.add(source, down), *self._add_row(row, inputs, weights, sums)]
+            below = b.add(line, down)
+            wrapped = b.select(b.icmp_signed("<", below, ring), below, b.sub(below, ring))
+            return [wrapped, *self._add_row(row, inputs, weights, sums)]
 
-        start = [b.add(self.input, self.source), *zeros(s, len(self._places()))]
+        start = [self.line, *zeros(s, len(self._places()))]
         return [Lane(s, x, FLOAT) for x in carried(b, self.rows.count, start, kernel_row)[1:]]
 
     def _add_row(

@@ -41,6 +41,12 @@ class Window:
         up = self.numbers["up"][2]
         return (self.outside[2] + (up - 1)) // up
 
+    @property
+    def is_of_pixels(self) -> bool:
+        """Whether an image is one row of pixels, each computed from itself."""
+        is_own = all(n == (_ABSENT[name],) * len(AXES) for name, n in self.numbers.items())
+        return is_own and self.inside == self.outside and self.inside[:2] == (1, 1)
+
     def words(self) -> dict[str, Dim]:
         """What range functions are told of the axes."""
         each = {"in": self.inside, "out": self.outside, **self.numbers}
