@@ -52,6 +52,7 @@ from jit.archive.default_dicts import lower_default_dicts
 from jit.archive.enums import is_flag, lookup_graph
 from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
+from jit.archive.formats import lower_texts
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call, resolve_text_method
 from jit.archive.names import ROOT, Names, qualified_name
@@ -226,12 +227,10 @@ class Generalizer:
         for value in values_of(graph.block):
             value.type = self._value_type(value)
         retype(graph, self.classes)
+        lower_texts(graph)
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)
-        for node in list(graph.walk()):
-            if node.name == "prim::PythonOp":  # of formats
-                self._rewrite_python(node)
         prune(graph)
 
     def _value_type(self, value: Value) -> Type:

@@ -31,7 +31,6 @@ from ir import (
     Value,
     join,
 )
-from jit.archive.formats import lower_format, lower_percent
 from jit.archive.source_writer import ENDLESS, is_counted
 
 Rule = Callable[[Node], None]
@@ -195,8 +194,6 @@ _RULES: dict[str, Rule] = {
     "prim::RaiseException": _raise,
     "prim::Loop": _loop,
     "prim::unchecked_cast": _cast,
-    "aten::format": lower_format,
-    "aten::percentFormat": lower_percent,
     "aten::pow": _power,
     "aten::Int": _number,
     "aten::Float": _number,

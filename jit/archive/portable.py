@@ -21,6 +21,8 @@ from jit.script.library import call as call_with_names
 from jit.script.library import call_method as any_method
 from jit.script.library import call_named as any_named
 
+SPELLINGS = {"float_digits": "torch.str"}
+"""Functions that TorchScript has, and that its own writer spells in another way."""
 _PLAIN = frozenset(
     (
         *("set_slice", "delete_slice", "get_slice", "sorted_by", "sorted_plain", "extreme_by"),
@@ -29,7 +31,7 @@ _PLAIN = frozenset(
         *("str_removeprefix", "str_removesuffix", "str_isascii"),
         *("len", "str", "bool", "list", "dict", "iter", "next", "pow", "divmod", "complex", "hash"),
         *("transposed", "is_sequence", "is_mapping", "OrderedDict", "ord", "bin", "hex", "oct"),
-        *("read_only", "str_maketrans"),
+        *("read_only", "str_maketrans", *SPELLINGS),
     )
 )
 _PREFIXES = ("operator_", "math_", "cmath_")

@@ -30,6 +30,7 @@ from jit.archive.form import FunctionForm, ModuleForm, Savable
 from jit.archive.generalize import PLACEHOLDER, Generalizer, placeholder
 from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
+from jit.archive.portable import SPELLINGS
 from jit.archive.reach import reachable
 from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source.origins import SUFFIX, origins_of
@@ -112,7 +113,8 @@ class _Archive:
 def _warn_of_library(program: Program) -> None:
     """Say what torch does not read."""
     nodes = [node for method in program.methods() for node in method.graph.walk()]
-    names = {f"ops.relume.{n.attrs['name']}" for n in nodes if n.name == "prim::PythonOp"}
+    called = {n.attrs["name"] for n in nodes if n.name == "prim::PythonOp"} - SPELLINGS.keys()
+    names = {f"ops.relume.{name}" for name in called}
     types = {value.type for node in nodes for value in node.outputs}
     dicts = {annotation(t) for t in types if isinstance(t, DictType) and t.key not in _KEYS}
     functions = [name for name in program.functions if _recurs(program, name)]

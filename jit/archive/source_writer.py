@@ -38,7 +38,7 @@ from ir import (
     overloads,
 )
 from jit.archive.inlining import inlined, is_meaningful
-from jit.archive.portable import is_portable
+from jit.archive.portable import SPELLINGS, is_portable
 from jit.archive.spelling import (
     Constants,
     annotation,
@@ -396,6 +396,8 @@ def _call_library(w: _FunctionWriter, node: Node) -> str:
     if not is_portable(node):
         raise _callback(node)
     name = node.attrs["name"]
+    if name in SPELLINGS:
+        return f"{SPELLINGS[name]}({w.reads(node.inputs)})"
     call = f"ops.relume.{name}({w.reads(node.inputs)})"
     return f"annotate({annotation(node.output.type)}, {call})" if node.outputs else call
 

@@ -23,13 +23,14 @@ from ir import (
     Graph,
     ListType,
     Node,
+    OptionalType,
     TupleType,
     Type,
     Value,
 )
 from jit.archive.script_classes import python_type
 from jit.archive.sets import FUNCTIONS
-from jit.archive.torchscript import dicts, numbers, sequences, text
+from jit.archive.torchscript import dicts, floats, numbers, sequences, text
 from jit.script import compile_function
 from jit.script.library import library_name
 
@@ -79,7 +80,15 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "operator_contains": [(text.contains, _are(STR, STR))],
     "str_removeprefix": [(text.remove_prefix, _are(STR, STR))],
     "str_removesuffix": [(text.remove_suffix, _are(STR, STR))],
-    "repr": [(text.representation, _are(STR))],
+    "repr": [
+        (text.representation, _are(STR)),
+        (floats.float_text, _are(FLOAT)),
+        (text.text_of_list, lambda given: isinstance(given[0], ListType)),
+        (text.text_of_dict, _are_dicts),
+        (text.text_of_tuple, lambda given: isinstance(given[0], TupleType)),
+        (text.text_of_optional, lambda given: isinstance(given[0], OptionalType)),
+    ],
+    "int": [(numbers.int_of, _are(STR, INT))],
     "pow": [(numbers.power_modulo, _are(INT, INT, INT))],
     "round": [(numbers.rounded, _are(FLOAT, INT))],
     "math_trunc": [(numbers.truncated, _are(FLOAT))],
@@ -155,10 +164,16 @@ def _format(node: Node) -> Call | None:
     if value.type == INT and kind in ("", "d", *_PREFIXES) and spec["digits"] is None:
         prefix = _PREFIXES.get(kind, "") if spec["alternate"] else ""
         return text.format_int, [value, b.const(kind), b.const(prefix), sign, *layout, mark]
-    if value.type in (INT, FLOAT) and kind in ("f", "F", "%") and not spec["alternate"]:
+    if value.type not in (INT, FLOAT) or spec["alternate"]:
+        return None
+    real = value if value.type == FLOAT else b.op("aten::Float", value)
+    if kind in ("f", "F", "%"):
         digits, unit = b.const(int(spec["digits"] or 6)), b.const("%" if kind == "%" else "")
-        real = value if value.type == FLOAT else b.op("aten::Float", value)
         return text.format_fixed, [real, digits, unit, sign, *layout, mark]
+    if kind in ("e", "E", "g", "G", "") and (kind or value.type == FLOAT):
+        digits = b.const(int(spec["digits"] or (6 if kind else -1)))
+        function = floats.format_exponent if kind in ("e", "E") else floats.format_general
+        return function, [real, digits, b.const(kind), sign, *layout, mark]
     return None
 
 

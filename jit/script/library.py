@@ -207,6 +207,12 @@ def as_size(sizes: Sequence[int]) -> torch.Size:
 
 
 @library
+def float_digits(value: float) -> str:
+    """A float with 17 significant digits, which tell it from all others."""
+    return f"{value:.17g}"
+
+
+@library
 def raise_error(error: BaseException, *cause: BaseException | None) -> None:
     """`raise error`, or `raise error from cause`."""
     if cause:

@@ -36,7 +36,7 @@ from jit.script.dynamic import call_python
 from jit.script.expressions import join_lists
 from jit.script.frame import Frame
 from jit.script.known import known_value
-from jit.script.library import extreme_by
+from jit.script.library import extreme_by, float_digits
 from jit.script.merging import merge_types
 from jit.script.rules import RULES, Rule, finder, rule
 from jit.script.scope import select
@@ -82,6 +82,11 @@ def _str(frame: Frame, given: Arguments) -> Operand:
 @rule(repr)
 def _repr(frame: Frame, given: Arguments) -> Operand:
     return frame.op("aten::format", "{!r}", given.args[0])
+
+
+@rule(float_digits)
+def _float_digits(frame: Frame, given: Arguments) -> Operand:
+    return frame.python(float_digits, list(map(frame.require, given.args)), STR)
 
 
 @rule(format)

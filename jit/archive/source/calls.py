@@ -28,7 +28,7 @@ from ir import (
     class_of,
     dtypes,
 )
-from jit.archive.portable import portable_function
+from jit.archive.portable import SPELLINGS, portable_function
 from jit.archive.pythons import raise_named
 from jit.archive.source.body import Body, expression
 from jit.archive.source.expressions import attribute
@@ -45,6 +45,7 @@ from jit.archive.source.values import (
 )
 
 Named = Mapping[str, Value]
+_SPELLED = {spelling: name for name, spelling in SPELLINGS.items()}
 
 
 @expression(ast.Call)
@@ -100,6 +101,8 @@ def call_path(
     """Call what a dotted name stands for."""
     if path.startswith("__torch__."):
         return _call_defined(body, path, args, kwargs)
+    if path in _SPELLED:
+        return _call_library(body, _SPELLED[path], args, STR)
     operator = operator_name(path)
     if operator is None:
         raise body.error(f"{path} is not defined in this archive")

@@ -38,7 +38,27 @@ def truncated(value):
 def log2(value):
     if value <= 0:
         raise ValueError("math domain error")
-    return torch.log2(torch.tensor(value, dtype=torch.float64)).item()
+    return float(torch.log2(torch.tensor(value, dtype=torch.float64)))
+
+
+def int_of(text: str, base: int) -> int:
+    """`int(text, base)`; base 0 takes the one that the text begins with."""
+    rest = text.strip().lower()
+    is_negative = rest.startswith("-")
+    if is_negative or rest.startswith("+"):
+        rest = rest[1:]
+    for prefix, meant in (("0x", 16), ("0o", 8), ("0b", 2)):
+        if rest.startswith(prefix) and base in (0, meant):
+            rest, base = rest[2:], meant
+    made, base = 0, 10 if base == 0 else base
+    for digit in rest.replace("_", ""):
+        place = "0123456789abcdefghijklmnopqrstuvwxyz".find(digit)
+        if place < 0 or place >= base:
+            raise ValueError(f"invalid literal for int() with base {base}: '{text}'")
+        made = made * base + place
+    if rest == "":
+        raise ValueError(f"invalid literal for int() with base {base}: '{text}'")
+    return -made if is_negative else made
 
 
 def real(value: complex) -> float:

@@ -71,19 +71,25 @@ def format_fixed(
     value: float, digits: int, unit: str, sign: str, fill: str, align: str, width: int, mark: str
 ) -> str:
     is_negative = math.copysign(1.0, value) < 0.0
-    if value != value:
-        return _signed("", "nan" + unit, False, sign, fill, align, width)
-    if abs(value) == float("inf"):
-        return _signed("", "inf" + unit, is_negative, sign, fill, align, width)
-    scale = 10.0**digits
+    if math.isnan(value) or math.isinf(value):
+        name = "nan" if math.isnan(value) else "inf"
+        return _signed("", name + unit, is_negative and name == "inf", sign, fill, align, width)
     size = abs(value) * (100.0 if unit == "%" else 1.0)
-    if size * scale >= 4503599627370496.0:
+    if size >= 9.2e18:
         raise ValueError(f"{value} has too many digits for a format of an archive")
-    text = str(int(_to_nearest(size, scale, size * scale)))
-    text = repeat("0", digits + 1 - len(text)) + text
-    whole = _grouped(text[: len(text) - digits], mark)
-    fraction = "." + text[len(text) - digits :] if digits > 0 else ""
-    return _signed("", whole + fraction + unit, is_negative, sign, fill, align, width)
+    whole, scale = int(size), 10.0**digits
+    rest = (size - float(whole)) * scale
+    parts = int(_to_nearest(size - float(whole), scale, rest))
+    if digits == 0 and rest == 0.5 and whole % 2 == 1:
+        parts = 1
+    if parts >= int(scale):
+        whole, parts = whole + 1, 0
+    text = str(parts)
+    text = repeat("0", digits - len(text)) + text
+    fraction = "." + text if digits > 0 else ""
+    return _signed(
+        "", _grouped(str(whole), mark) + fraction + unit, is_negative, sign, fill, align, width
+    )
 
 
 def _grouped(digits: str, mark: str) -> str:
@@ -114,3 +120,29 @@ def representation(text: str) -> str:
     if text.find('"') == -1:
         return '"' + made + '"'
     return "'" + made.replace("'", "\\'") + "'"
+
+
+# `repr` of what holds things ----------------------------------------------------------------------
+def text_of_list(items) -> str:
+    made = ""
+    for i in range(len(items)):
+        made += (", " if i > 0 else "") + repr(items[i])
+    return "[" + made + "]"
+
+
+def text_of_dict(items) -> str:
+    made = ""
+    for key, value in items.items():
+        made += (", " if made != "" else "") + repr(key) + ": " + repr(value)
+    return "{" + made + "}"
+
+
+def text_of_tuple(items) -> str:
+    made = ""
+    for item in items:
+        made += (", " if made != "" else "") + repr(item)
+    return "(" + made + ("," if len(items) == 1 else "") + ")"
+
+
+def text_of_optional(value) -> str:
+    return "None" if value is None else repr(value)
