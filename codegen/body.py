@@ -625,10 +625,12 @@ class Body:
         return self.entry.box_object(self.objects[value])
 
     def _box_number(self, value: Value) -> Owned:
+        """A register, whatever type the value has been given since."""
         entry, number = self.entry, self.numbers[value]
-        if value.type == INT:
+        if number.type == control.I64:
             return entry.box_int(number)
-        return entry.box_float(number) if value.type == FLOAT else entry.box_bool(number)
+        is_float = isinstance(number.type, ll.DoubleType)
+        return entry.box_float(number) if is_float else entry.box_bool(number)
 
     def _box_known(self, known: Any, type_: Type) -> Owned:
         if isinstance(known, Sym):

@@ -70,6 +70,7 @@ from jit.script.prune import prune
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
 _CONTAINERS: dict[type, type] = {list: ListType, dict: DictType, tuple: TupleType}
+_BARE: dict[Any, Type] = {list: ListType(ANY), tuple: TupleType(())}  # of values of any type
 
 
 class Generalizer:
@@ -319,7 +320,7 @@ def _tested_types(given: Type, attrs: dict[str, Any]) -> list[Type]:
     for type_, cls in zip(attrs["types"], attrs["classes"], strict=True):
         kind = _CONTAINERS.get(cls) if isinstance(cls, type) else None
         of_kind = [m for m in members if kind is not None and isinstance(m, kind)]
-        found += of_kind or [type_]
+        found += of_kind or [_BARE.get(cls, type_)]
     return found
 
 

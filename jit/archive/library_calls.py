@@ -45,7 +45,6 @@ _OPERATORS = {
     "operator_not": "aten::__not__",
     "len": "aten::len",
     "str": "aten::str",
-    "str_casefold": "aten::lower",
     "OrderedDict": "aten::dict",
     "int": "aten::Int",
     "float": "aten::Float",

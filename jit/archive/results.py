@@ -53,7 +53,7 @@ def dtype_of(code: Any) -> Any:
 @library
 def members_of(items: Any) -> Any:
     """A set as archives have it; a dict itself, as callers may pass one."""
-    return dict.fromkeys(items, True) if isinstance(items, set) else items
+    return dict.fromkeys(items, True) if isinstance(items, set | frozenset) else items
 
 
 @library

@@ -285,7 +285,8 @@ class _FunctionWriter:
 
     def _write_unpack(self, node: Node) -> None:
         source = self.read(node.inputs[0])
-        self.line(f"{', '.join(map(self.define, node.outputs))}, = {source}")
+        targets = "".join(f"{self.define(v)}, " for v in node.outputs)
+        self.line(f"{targets}= {source}" if targets else source)
 
     def _write_set(self, node: Node) -> None:
         owner, value = node.inputs

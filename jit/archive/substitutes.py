@@ -17,6 +17,7 @@ from ir import (
     INT,
     NONE,
     STR,
+    TENSOR,
     Builder,
     CompileError,
     DictType,
@@ -30,7 +31,7 @@ from ir import (
 )
 from jit.archive.script_classes import python_type
 from jit.archive.sets import FUNCTIONS
-from jit.archive.torchscript import dicts, floats, numbers, sequences, text
+from jit.archive.torchscript import dicts, floats, numbers, sequences, tensors, text
 from jit.script import compile_function
 from jit.script.library import library_name
 
@@ -47,8 +48,17 @@ def _are_dicts(given: Sequence[Type]) -> bool:
     return all(isinstance(t, DictType) for t in given)
 
 
+def _are_numbers(given: Sequence[Type]) -> bool:
+    return len(given) == 2 and all(t in (INT, FLOAT) for t in given)
+
+
+def _is_list(given: Sequence[Type]) -> bool:
+    return len(given) == 1 and isinstance(given[0], ListType)
+
+
 def _are_ordered(given: Sequence[Type]) -> bool:
-    return given[0] == given[1] and isinstance(given[0], ListType | TupleType)
+    are_tuples = isinstance(given[0], TupleType) and isinstance(given[1], TupleType)
+    return are_tuples or (given[0] == given[1] and isinstance(given[0], ListType))
 
 
 def _are_sorted_in_turn(given: Sequence[Type]) -> bool:
@@ -67,7 +77,12 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "delete_slice": [(sequences.delete_slice, lambda given: given[3] == NONE)],
     "sorted_by": [(sequences.sorted_by, lambda given: given[2] == BOOL)],
     "sorted_plain": [(sequences.sorted_plain, _are_sorted_in_turn)],
-    "extreme_by": [(sequences.extreme_by, lambda given: len(given) == 3)],
+    "extreme_by": [
+        (sequences.extreme_by, lambda given: len(given) == 3),
+        (sequences.extreme_or, lambda given: len(given) == 4),
+    ],
+    "min": [(sequences.least, _is_list)],
+    "max": [(sequences.largest, _is_list)],
     "transposed": [(sequences.transposed, lambda given: given[0] != ListType(STR))],
     "broadcast_shapes": [(sequences.broadcast_two, _are(ListType(INT), ListType(INT)))],
     "math_prod": [(sequences.product, _are(ListType(INT)))],
@@ -76,14 +91,18 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "operator_gt": [(sequences.greater, _are_ordered)],
     "operator_ge": [(sequences.greater_or_equal, _are_ordered)],
     "operator_eq": [(dicts.equal, _are_dicts)],
+    "operator_ne": [(dicts.unequal, _are_dicts)],
+    "operator_or": [(dicts.merged, _are_dicts)],
+    "operator_ior": [(dicts.merge, _are_dicts)],
     "operator_mul": [(text.repeat, _are(STR, INT))],
     "operator_contains": [(text.contains, _are(STR, STR))],
+    "str_casefold": [(text.fold, _are(STR))],
     "str_removeprefix": [(text.remove_prefix, _are(STR, STR))],
     "str_removesuffix": [(text.remove_suffix, _are(STR, STR))],
     "repr": [
         (text.representation, _are(STR)),
         (floats.float_text, _are(FLOAT)),
-        (text.text_of_list, lambda given: isinstance(given[0], ListType)),
+        (text.text_of_list, _is_list),
         (text.text_of_dict, _are_dicts),
         (text.text_of_tuple, lambda given: isinstance(given[0], TupleType)),
         (text.text_of_optional, lambda given: isinstance(given[0], OptionalType)),
@@ -91,6 +110,17 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "int": [(numbers.int_of, _are(STR, INT))],
     "pow": [(numbers.power_modulo, _are(INT, INT, INT))],
     "round": [(numbers.rounded, _are(FLOAT, INT))],
+    "math_hypot": [(numbers.hypotenuse, _are_numbers)],
+    "math_isclose": [(numbers.is_close, _are_numbers)],
+    "math_dist": [(numbers.distance, _are(ListType(FLOAT), ListType(FLOAT)))],
+    "math_fsum": [(numbers.exact_sum, _are(ListType(FLOAT)))],
+    "math_lcm": [(numbers.common_multiple, _are(INT, INT))],
+    "math_isqrt": [(numbers.int_root, _are(INT))],
+    "math_perm": [(numbers.permutations, _are(INT, INT))],
+    "math_comb": [(numbers.combinations, _are(INT, INT))],
+    "cmath_phase": [(numbers.angle, _are(COMPLEX))],
+    "cmath_polar": [(numbers.polar, _are(COMPLEX))],
+    "tolist": [(tensors.nested_list, _are(TENSOR))],
     "math_trunc": [(numbers.truncated, _are(FLOAT))],
     "math_log2": [(numbers.log2, _are(FLOAT)), (numbers.log2, _are(INT))],
     "str.startswith": [(text.starts_with_any, _are_of_text)],

@@ -1,8 +1,13 @@
 """Python's operations in TorchScript's own language: a grid against Python, in both readers."""
 
+# Formats of every kind are what is tested:
+# ruff: noqa: UP031
+
 from __future__ import annotations
 
+import cmath
 import io
+import math
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -13,7 +18,9 @@ import torch
 import jit
 from tests.archive.test_language import saved
 
+NAN, INF = float("nan"), float("inf")
 FLOATS = [0.0, -0.0, 0.5, 1.5, 2.5, -2.675, 0.155, 0.045, 1.005, 1234567.891, -1e-7, 9.995, 1e9 / 3]
+WIDE = [1 / 3, 1e15, 1e16, 123456789012345680.0, 1e22, 2.5e-300, 5e-5, 0.0001, 99999.5]
 INTS = [0, 1, -1, 7, 255, -1234, 1234567, 10**12]
 TEXTS = ["", "a", "abc", "a b", "it's", 'say "x"', "tab\tnew\nline\r", "back\\slash"]
 
@@ -23,6 +30,66 @@ def floats(x: float) -> list[str]:
         f"{x:.2f}", f"{x:.0f}", f"{x:8.3f}", f"{x:<9.1f}|", f"{x:^12.2f}", f"{x:+.1f}", f"{x:f}",
         f"{x:010.3f}", f"{x:.1%}", f"{x:,.2f}", f"{x:*>12.4f}", f"{x: .1f}",
     ]  # fmt: skip
+
+
+def forms(x: float) -> list[str]:
+    return [
+        f"{x}", str(x), f"{x!r:>24}", f"{x:e}", f"{x:.3e}", f"{x:g}", f"{x:.3g}", f"{x:.10g}",
+        f"{x:.3}", f"{x:>12}", f"{x:+}", f"{x:12.2e}|", f"{x:<10.4g}|", f"{x:G}", f"{x:E}",
+        "%.2e|%g|%s|%r" % (x, x, x, x),
+    ]  # fmt: skip
+
+
+def holders(x: float, n: int, s: str, o: float | None) -> list[str]:
+    return [
+        f"{[x, 1.5]}", str([s, "a"]), f"{(n, x, s)}", f"{(n,)}", f"{({s: x})}", str([[n], [2]]),
+        f"{o}", f"{[True]}", f"{({n: [s]})!r}",
+    ]  # fmt: skip
+
+
+def percents(n: int, x: float, s: str) -> list[str]:
+    return [
+        "%d items" % n, "%5d|%-5d|%05d|%+d" % (n, n, n, n), "%x %X %o" % (n, n, n),
+        "%s: %r" % (s, s), "100%% %s" % s, "%6s|%-6s|" % (s, s), "%d" % x, "%6.2f%%" % x, "%c" % 98,
+    ]  # fmt: skip
+
+
+def of_base(s: str) -> list[int]:
+    return [int(s, 36), int("-101", 2), int(" 0b11 ", 0), int("1_0", 16)]
+
+
+def of_numbers(a: float, n: int) -> tuple[float, bool, bool, float, float, int, int, int, int]:
+    close = math.isclose(a, a * (1 + 1e-12)), math.isclose(a, 2.0)
+    sums = math.dist([a, 1.0], [0.0, 2.0]), math.fsum([0.1] * n)
+    counts = math.lcm(n, 6), math.isqrt(n), math.perm(n, 2), math.comb(n, 3)
+    return (math.hypot(a, 3.0), *close, *sums, *counts)
+
+
+def polar(z: complex) -> tuple[float, tuple[float, float]]:
+    return cmath.phase(z), cmath.polar(z)
+
+
+def merged(a: dict[str, int], b: dict[str, int]) -> tuple[dict[str, int], dict[str, int], bool]:
+    c = dict(a)
+    c |= b
+    return a | b, c, a != b
+
+
+def ends(items: list[str], pairs: list[tuple[int, str]]) -> tuple[str, str, tuple[int, str], int]:
+    return min(items), max(items), max(pairs), max([len(s) for s in items], default=-1)
+
+
+def nested(x: torch.Tensor) -> Any:
+    return x.tolist()
+
+
+def kinds(items: list[Any]) -> list[str]:
+    found: list[str] = []
+    for item in items:
+        is_text = isinstance(item, str)
+        kind = "tuple" if isinstance(item, tuple) else "list" if isinstance(item, list) else "?"
+        found.append("text" if is_text else kind)
+    return found
 
 
 def ints(n: int) -> list[str]:
@@ -92,6 +159,16 @@ LISTS: list[list[int]] = [[], [1], [1, 2], [2, 1], [1, 2, 3]]
 CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (floats, [(x,) for x in FLOATS]),
     (ints, [(n,) for n in INTS]),
+    (forms, [(x,) for x in (*FLOATS, *WIDE, INF, -INF, NAN)]),
+    (holders, [(0.1, 3, "it's", None), (1e20, -1, "b", 2.0)]),
+    (percents, [(7, 2.5, "ab"), (255, -1.25, "")]),
+    (of_base, [("ff",), ("Z",)]),
+    (of_numbers, [(2.5, 10), (-1.0, 3)]),
+    (polar, [(z,) for z in (0j, 1 + 2j, -1.5 - 0.25j)]),
+    (merged, [({"a": 1}, {"b": 2}), ({"a": 1}, {"a": 1})]),
+    (ends, [(["b", "a"], [(1, "b"), (1, "c")])]),
+    (nested, [(torch.ones(2, 3),), (torch.tensor(3),), (torch.tensor([True]),)]),
+    (kinds, [([1, "a", (1, 2), [3]],)]),
     (texts, [(s,) for s in TEXTS]),
     (rounds, [(x,) for x in FLOATS]),
     (powers, [(n,) for n in INTS]),

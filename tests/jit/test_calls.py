@@ -210,3 +210,13 @@ def test_results_that_are_known_beforehand() -> None:
         result = f(X)
         assert result[1:] == (torch.float32, 6, [1, 7], None)
     assert native(f) == 2
+
+
+@pytest.mark.parametrize("value", [3, 2.5, True])
+def test_numbers_of_tensors_keep_their_kind_as_any(value: Any) -> None:
+    def f(x: torch.Tensor, kind: int) -> Any:
+        return bool(x) if kind == 0 else int(x) if kind == 1 else float(x)
+
+    scripted, x = jit.script(f), torch.tensor(value)
+    kind = (bool, int, float).index(type(value))
+    assert [repr(scripted(x, kind)) for _ in range(3)] == [repr(value)] * 3

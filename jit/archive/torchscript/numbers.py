@@ -41,6 +41,87 @@ def log2(value):
     return float(torch.log2(torch.tensor(value, dtype=torch.float64)))
 
 
+def hypotenuse(a: float, b: float) -> float:
+    wide = torch.tensor([a, b], dtype=torch.float64)
+    return float(torch.hypot(wide[0], wide[1]))
+
+
+def distance(a: list[float], b: list[float]) -> float:
+    if len(a) != len(b):
+        raise ValueError("both points must have the same number of dimensions")
+    made = 0.0
+    for i in range(len(a)):
+        made = hypotenuse(made, a[i] - b[i])
+    return made
+
+
+def exact_sum(items: list[float]) -> float:
+    """The sum as if it was rounded once: what is lost is kept in parts (Shewchuk's)."""
+    parts: list[float] = []
+    for item in items:
+        x, kept = item, 0
+        for i in range(len(parts)):
+            y = parts[i]
+            high, low = (x, y) if abs(x) >= abs(y) else (y, x)
+            x = high + low
+            rest = low - (x - high)
+            if rest != 0.0:
+                parts[kept] = rest
+                kept += 1
+        while len(parts) > kept:
+            parts.pop()
+        parts.append(x)
+    made = 0.0
+    while len(parts) > 0:
+        made += parts.pop()
+    return made
+
+
+def is_close(a: float, b: float) -> bool:
+    if a == b:
+        return True
+    if math.isinf(a) or math.isinf(b):
+        return False
+    return abs(a - b) <= 1e-9 * max(abs(a), abs(b))
+
+
+def angle(value: complex) -> float:
+    return math.atan2(imaginary(value), real(value))
+
+
+def polar(value: complex) -> tuple[float, float]:
+    return abs(value), angle(value)
+
+
+def common_multiple(a: int, b: int) -> int:
+    return 0 if a == 0 or b == 0 else abs(a // math.gcd(a, b) * b)
+
+
+def int_root(value: int) -> int:
+    if value < 0:
+        raise ValueError("isqrt() argument must be nonnegative")
+    made = int(math.sqrt(float(value)))
+    while made * made > value:
+        made -= 1
+    while (made + 1) * (made + 1) <= value:
+        made += 1
+    return made
+
+
+def permutations(n: int, k: int) -> int:
+    made = 1 if k <= n else 0
+    for i in range(min(k, n)):
+        made *= n - i
+    return made
+
+
+def combinations(n: int, k: int) -> int:
+    made = 1 if k <= n else 0
+    for i in range(min(k, n)):
+        made = made * (n - i) // (i + 1)
+    return made
+
+
 def int_of(text: str, base: int) -> int:
     """`int(text, base)`; base 0 takes the one that the text begins with."""
     rest = text.strip().lower()

@@ -70,6 +70,18 @@ def extreme_by(is_largest, items, keys):
     return items[best]
 
 
+def extreme_or(is_largest, items, keys, default):
+    return default if len(items) == 0 else extreme_by(is_largest, items, keys)
+
+
+def least(items):
+    return extreme_by(False, items, items)
+
+
+def largest(items):
+    return extreme_by(True, items, items)
+
+
 def less(a, b):
     for x, y in zip(a, b):  # noqa: B905  the shorter one ends it
         if x != y:

@@ -36,6 +36,11 @@ def ends_with_any(text, parts):
     return False
 
 
+def fold(text):
+    """`casefold`, of the letters that differ from lower ones in European languages."""
+    return text.lower().replace("ß", "ss").replace("ς", "σ")
+
+
 def remove_prefix(text, part):
     return text[len(part) :] if text.startswith(part) else text
 
@@ -123,26 +128,26 @@ def representation(text: str) -> str:
 
 
 # `repr` of what holds things ----------------------------------------------------------------------
-def text_of_list(items) -> str:
+def text_of_list(items):
     made = ""
     for i in range(len(items)):
         made += (", " if i > 0 else "") + repr(items[i])
     return "[" + made + "]"
 
 
-def text_of_dict(items) -> str:
+def text_of_dict(items):
     made = ""
     for key, value in items.items():
         made += (", " if made != "" else "") + repr(key) + ": " + repr(value)
     return "{" + made + "}"
 
 
-def text_of_tuple(items) -> str:
+def text_of_tuple(items):
     made = ""
     for item in items:
         made += (", " if made != "" else "") + repr(item)
     return "(" + made + ("," if len(items) == 1 else "") + ")"
 
 
-def text_of_optional(value) -> str:
+def text_of_optional(value):
     return "None" if value is None else repr(value)
