@@ -41,6 +41,7 @@ OWNERS: Mapping[str, tuple[str, ...]] = {
         "jit.archive.shell",
         "jit.archive.torchbind",
         "jit.archive.torchscript.numbers",
+        "jit.archive.torchscript.tensors",
         "jit.archive.modules",
         "jit.archive.pickler",
         "jit.comparison",
