@@ -1,109 +1,61 @@
 """Code generation: specialized graphs to machine code behind native entries. Never imports `jit`.
 
-What only compiling needs, LLVM above all, is loaded when it is used for the first time: reach it as
-`codegen.compile_plan`, not by `from codegen import ...`, where loading should wait.
+Its modules are loaded when one of their names is first asked for: where loading should wait, write
+`import codegen` and `codegen.compile_plan`, not `from codegen import ...`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from codegen.callable import NativeCallable, set_entry
-from codegen.params import (
-    AnyParam,
-    BoolParam,
-    Captured,
-    ConstParam,
-    DictParam,
-    FloatParam,
-    HeldParam,
-    IntParam,
-    ListParam,
-    Param,
-    SequenceParam,
-    TensorParam,
-)
-from codegen.refuse import Refused
-from codegen.torch_abi import has_no_modes, is_plain
+from ir import late_names
 
 if TYPE_CHECKING:
     from codegen.attention.fuse import fuse_attention
     from codegen.cache import fingerprint
+    from codegen.callable import NativeCallable, set_entry
     from codegen.engine import assembly, default_cache
     from codegen.images.layout import lay_out_images
     from codegen.images.winograd import winograd_matrices
     from codegen.linked import Emitted, Plan, relink_plan
+    from codegen.params import (
+        AnyParam,
+        BoolParam,
+        Captured,
+        ConstParam,
+        DictParam,
+        FloatParam,
+        HeldParam,
+        IntParam,
+        ListParam,
+        Param,
+        SequenceParam,
+        TensorParam,
+    )
     from codegen.plan import compile_plan, emit
     from codegen.record import Record, Stale, Unstorable
+    from codegen.refuse import Refused
     from codegen.runtime import environment, forward_entry, slow_entry
     from codegen.survey import Place, places
     from codegen.target import host
+    from codegen.torch_abi import has_no_modes, is_plain
 
-_LATER = {
-    "Emitted": "linked",
-    "Place": "survey",
-    "Plan": "linked",
-    "Record": "record",
-    "Stale": "record",
-    "Unstorable": "record",
-    "assembly": "engine",
-    "compile_plan": "plan",
-    "default_cache": "engine",
-    "emit": "plan",
-    "environment": "runtime",
-    "fingerprint": "cache",
-    "forward_entry": "runtime",
-    "fuse_attention": "attention.fuse",
-    "host": "target",
-    "lay_out_images": "images.layout",
-    "places": "survey",
-    "relink_plan": "linked",
-    "slow_entry": "runtime",
-    "winograd_matrices": "images.winograd",
-}
-
-__all__ = [
-    "AnyParam",
-    "BoolParam",
-    "Captured",
-    "ConstParam",
-    "DictParam",
-    "Emitted",
-    "FloatParam",
-    "HeldParam",
-    "IntParam",
-    "ListParam",
-    "NativeCallable",
-    "Param",
-    "Place",
-    "Plan",
-    "Record",
-    "Refused",
-    "SequenceParam",
-    "Stale",
-    "TensorParam",
-    "Unstorable",
-    "assembly",
-    "compile_plan",
-    "default_cache",
-    "emit",
-    "environment",
-    "fingerprint",
-    "forward_entry",
-    "fuse_attention",
-    "has_no_modes",
-    "host",
-    "is_plain",
-    "lay_out_images",
-    "places",
-    "relink_plan",
-    "set_entry",
-    "slow_entry",
-    "winograd_matrices",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'codegen' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"codegen.{_LATER[name]}"), name)
-    return found
+__getattr__, __dir__ = late_names(
+    __name__,
+    {
+        "attention.fuse": "fuse_attention",
+        "cache": "fingerprint",
+        "callable": "NativeCallable set_entry",
+        "engine": "assembly default_cache",
+        "images.layout": "lay_out_images",
+        "images.winograd": "winograd_matrices",
+        "linked": "Emitted Plan relink_plan",
+        "params": "AnyParam BoolParam Captured ConstParam DictParam FloatParam HeldParam IntParam"
+        " ListParam Param SequenceParam TensorParam",
+        "plan": "compile_plan emit",
+        "record": "Record Stale Unstorable",
+        "refuse": "Refused",
+        "runtime": "environment forward_entry slow_entry",
+        "survey": "Place places",
+        "target": "host",
+        "torch_abi": "has_no_modes is_plain",
+    },
+)

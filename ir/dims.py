@@ -206,7 +206,7 @@ def hint(dim: Dim) -> int:
     return dim.hint if isinstance(dim, Sym) else dim
 
 
-def same(a: Dim, b: Dim) -> bool:
+def same_dim(a: Dim, b: Dim) -> bool:
     """Equal by structure, without assuming anything."""
     return a.same(b) if isinstance(a, Sym) else not isinstance(b, Sym) and a == b
 

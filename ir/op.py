@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from ir.dtypes import COMPILED, DType
@@ -277,11 +278,20 @@ class Op:
 
 
 class Table:
-    """The rows, by name; overloads of a name in order of declaration."""
+    """The rows, by name; overloads of a name in order of declaration. Importing the module `rows`
+    declares them, at the first look."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: str) -> None:
+        self._rows = rows
         self._by_name: dict[str, list[Op]] = {}
         self._by_qualified: dict[str, Op] = {}
+        self._is_complete = False
+
+    def _complete(self) -> Table:
+        if not self._is_complete:
+            import_module(self._rows)
+            self._is_complete = True
+        return self
 
     def add(self, op: Op) -> Op:
         if op.qualified in self._by_qualified:
@@ -291,19 +301,19 @@ class Table:
         return op
 
     def overloads(self, name: str) -> Sequence[Op]:
-        return self._by_name.get(name, ())
+        return self._complete()._by_name.get(name, ())
 
     def get(self, qualified: str) -> Op | None:
-        return self._by_qualified.get(qualified)
+        return self._complete()._by_qualified.get(qualified)
 
     def __iter__(self) -> Any:
-        return iter(self._by_qualified.values())
+        return iter(self._complete()._by_qualified.values())
 
     def __len__(self) -> int:
-        return len(self._by_qualified)
+        return len(self._complete()._by_qualified)
 
 
-TABLE = Table()
+TABLE = Table("ir.ops.rows")
 
 
 def row(schema: str, rule: Rule, **columns: Any) -> Op:

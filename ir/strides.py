@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ir.dims import Dim, same
+from ir.dims import Dim, same_dim
 from ir.records import record
 from ir.types import contiguous_strides
 
@@ -176,7 +176,7 @@ def _dense_strides(dims: Dims, order: Sequence[int]) -> Dims:
 
 def view_strides(in_dims: Dims, in_strides: Dims, out_dims: Dims) -> Dims | None:
     """Strides of the same elements, in row-major order, in other sizes; None if only a copy can."""
-    if all(map(same, in_strides, contiguous_strides(in_dims))):
+    if all(map(same_dim, in_strides, contiguous_strides(in_dims))):
         return contiguous_strides(out_dims)
     if any(isinstance(d, int) and d == 0 for d in in_dims):
         return in_strides if _same(in_dims, out_dims) else contiguous_strides(out_dims)

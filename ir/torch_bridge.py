@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ir import dtypes, futures, registry
+from ir import dtypes, futures
 from ir import types as T
 from ir.dtypes import DType
 from ir.futures import Future
@@ -257,6 +257,3 @@ def fork(func: Callable[..., R], *args: Any, **kwargs: Any) -> Future[R]:
 def _has_modes() -> bool:
     stacks = (torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack())
     return any(stacks) or torch._C._functorch.peek_interpreter_stack() is not None
-
-
-registry.provide(opaque_overloads)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from ir import dtypes
-from ir.dims import Dim, same
+from ir.dims import Dim, same_dim
 from ir.dtypes import DType
 from ir.records import field, record, replace
 
@@ -113,7 +113,7 @@ def same_each(a: Each, b: Each) -> bool:
     if a is None or b is None or len(a) != len(b):
         return a is b
     return all(
-        x is y or (x is not None and y is not None and same(x, y))
+        x is y or (x is not None and y is not None and same_dim(x, y))
         for x, y in zip(a, b, strict=True)
     )
 
@@ -332,7 +332,8 @@ def _covers(general: Each, special: Each) -> bool:
     if special is None or len(general) != len(special):
         return False
     return all(
-        g is None or (s is not None and same(g, s)) for g, s in zip(general, special, strict=True)
+        g is None or (s is not None and same_dim(g, s))
+        for g, s in zip(general, special, strict=True)
     )
 
 
@@ -365,7 +366,7 @@ def join_tensors(a: TensorType, b: TensorType) -> TensorType:
         if x is None or y is None or len(x) != len(y):
             return None
         return tuple(
-            i if i is not None and j is not None and same(i, j) else None
+            i if i is not None and j is not None and same_dim(i, j) else None
             for i, j in zip(x, y, strict=True)
         )
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ir.dims import same
+from ir.dims import same_dim
 from ir.ops.factory import Tensor, composite
 from ir.ops.matmul import NATIVE, is_known_tensor
 
@@ -39,7 +39,8 @@ def _fits(x: Tensor, labels: str, y: Tensor, others: str) -> bool:
     dims, sizes = x.type.shape, y.type.shape
     if len(dims) != len(labels) or len(sizes) != len(others):
         return False
-    return all(same(dims[labels.index(c)], sizes[others.index(c)]) for c in labels if c in others)
+    common = [c for c in labels if c in others]
+    return all(same_dim(dims[labels.index(c)], sizes[others.index(c)]) for c in common)
 
 
 def _summed(b: Any, x: Tensor, labels: str, kept: str) -> tuple[Tensor, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ir.dims import Dim
-from ir.dims import same as same_dim
+from ir.dims import Dim, same_dim
 from ir.dtypes import int32, int64
 from ir.graph import Value
 from ir.op import At

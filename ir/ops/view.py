@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ir.dims import Dim, product, same
+from ir.dims import Dim, product, same_dim
 from ir.op import Op
 from ir.ops.cast import CONTIGUOUS
 from ir.ops.factory import Tensor, composite, view
@@ -72,14 +72,14 @@ def _split_index(out: Index, dims: Dims, out_dims: Dims, **_: Any) -> Index | No
     for size in dims:
         place: Any = 0
         taken: Dim = 1
-        while not same(taken, size) and k < len(out_dims):
+        while not same_dim(taken, size) and k < len(out_dims):
             place = place * out_dims[k] + out[k]
             taken = taken * out_dims[k]
             k += 1
             if not isinstance(taken, int) or not isinstance(size, int) or taken <= size:
                 continue
             return None
-        if not same(taken, size):
+        if not same_dim(taken, size):
             return None
         index.append(place)
     return index if all(isinstance(d, int) and d == 1 for d in out_dims[k:]) else None
@@ -321,7 +321,7 @@ def _bounded(position: Dim | None, size: Dim, default: Dim) -> Dim:
     if position < 0:
         position = position + size
         return 0 if position < 0 else position
-    return size if not same(position, size) and position > size else position
+    return size if not same_dim(position, size) and position > size else position
 
 
 def _slice_range(dims: Dims, dim: int, start: Dim | None, end: Dim | None,

@@ -27,7 +27,7 @@ from ir.abstract import (
     unknown,
 )
 from ir.builder import evaluate_call
-from ir.dims import Sym, same
+from ir.dims import Sym, same_dim
 from ir.elements import families
 from ir.graph import Block, Graph, Node, Value
 from ir.ops.control import CAST, IF, LOOP, UNINITIALIZED
@@ -153,7 +153,7 @@ def _cast(abstract: Any, target: T.Type) -> Any:
 def same_abstract(a: Any, b: Any) -> bool:
     """Equal, without assuming anything about symbols."""
     if isinstance(a, Sym) or isinstance(b, Sym):
-        return isinstance(a, int | Sym) and isinstance(b, int | Sym) and same(a, b)
+        return isinstance(a, int | Sym) and isinstance(b, int | Sym) and same_dim(a, b)
     if isinstance(a, list | tuple) and type(a) is type(b):
         return len(a) == len(b) and all(map(same_abstract, a, b))
     return type(a) is type(b) and bool(a == b or (a != a and b != b))

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from ir.abstract import Known
 from ir.alias import Aliases
 from ir.builder import Builder
-from ir.dims import Dim, hint, product, same
+from ir.dims import Dim, hint, product, same_dim
 from ir.graph import Block, Graph, Node, Value
 from ir.op import View
 from ir.ops.control import LOOP
@@ -87,7 +87,7 @@ def _row_dim(node: Node, counter: Value, count: Dim, known: Known) -> int | None
     rank = len(whole.shape)
     if at is not counter or not -rank <= dim < rank or dim % rank == rank - 1:
         return None
-    return dim % rank if same(count, whole.shape[dim]) else None
+    return dim % rank if same_dim(count, whole.shape[dim]) else None
 
 
 def _is_fixed(node: Node, inside: set[Value], aliases: Aliases) -> bool:
