@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ir import Node
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ir import Node
 
 
 class Refused(Exception):

@@ -4,7 +4,7 @@ takes. Two forms, each next to an ordinary import that type checkers see:
   * names of a package, in its `__init__`:
         if TYPE_CHECKING:
             from ir.graph import Block, Graph
-        __getattr__, __dir__ = late_names(__name__, {"graph": "Block Graph"})
+        __getattr__, __dir__ = late_names(__name__, {"ir.graph": "Block Graph"})
   * a module that some functions of a file use:
         if TYPE_CHECKING:
             from jit import remembered
@@ -33,18 +33,16 @@ class LateModule:
 def late_names(
     package: str, modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package whose names are found in these modules below it:
-    from each module's name to its names, in one text. A module may be asked for by its own name.
+    """The `__getattr__` and `__dir__` of a package whose names are found in these modules: from the
+    name of each to its names, in one text.
     """
     homes = {name: home for home, names in modules.items() for name in names.split()}
     own = vars(sys.modules[package])
 
     def get(name: str) -> Any:
-        if name in modules:
-            return import_module(f"{package}.{name}")
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        home = __import__(f"{package}.{homes[name]}", fromlist=[name])  # which may be a package
+        home = __import__(homes[name], fromlist=[name])  # which may be a package
         found = own[name] = getattr(home, name)
         return found
 

@@ -11,72 +11,74 @@
 What few programs use, such as archives, is imported when it is first asked for.
 """
 
-import gc
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-_IS_COLLECTING = gc.isenabled()
-gc.disable()  # importing makes much and drops little: collecting torch's heap for it takes longer
-try:
-    from ir import CompileError, Future, TypeMismatch, UnsupportedError, fork, wait
-    from jit.api import export_opnames, jit, script, script_if_tracing
-    from jit.compilation_unit import CompilationUnit
-    from jit.function import ScriptFunction
-    from jit.fusion import (
-        StrictFusionError,
-        enable_onednn_fusion,
-        fuser,
-        last_executed_optimized_graph,
-        onednn_fusion_enabled,
-        optimized_execution,
-        set_fusion_strategy,
-        strict_fusion,
-    )
-    from jit.language import (
-        Attribute,
-        Error,
-        Final,
-        _overload,
-        _overload_method,
-        annotate,
-        export,
-        ignore,
-        interface,
-        is_scripting,
-        script_method,
-        unused,
-    )
-    from jit.language import isinstance_ as isinstance
-    from jit.modules import RecursiveScriptModule, ScriptModule
-    from jit.modules.traced import TopLevelTracedModule, TracedModule
-    from jit.reasons import JitWarning, ScriptWarning
-    from jit.stats import stats
-    from jit.trace import TracerWarning, TracingCheckError, is_tracing
-    from jit.tracing import TracedFunction, trace, trace_module
-finally:
-    if _IS_COLLECTING:
-        gc.enable()
+from ir import CompileError, TypeMismatch, UnsupportedError, late_names
+from jit.api import export_opnames, jit, script, script_if_tracing
+from jit.function import ScriptFunction
+from jit.fusion import (
+    StrictFusionError,
+    enable_onednn_fusion,
+    fuser,
+    last_executed_optimized_graph,
+    onednn_fusion_enabled,
+    optimized_execution,
+    set_fusion_strategy,
+    strict_fusion,
+)
+from jit.language import (
+    Attribute,
+    Error,
+    Final,
+    _overload,
+    _overload_method,
+    annotate,
+    export,
+    ignore,
+    interface,
+    is_scripting,
+    script_method,
+    unused,
+)
+from jit.language import isinstance_ as isinstance
+from jit.reasons import JitWarning, ScriptWarning
+from jit.stats import stats
+from jit.trace.active import is_tracing
+from jit.tracing import TracedFunction, trace, trace_module
 
 if TYPE_CHECKING:
+    from ir import Future, fork, wait
     from jit.archive.errors import ArchiveError
     from jit.archive.inspect import inspect
     from jit.archive.load import load
     from jit.archive.save import save
     from jit.comparison import compare
+    from jit.compilation_unit import CompilationUnit
     from jit.explanation import explain
     from jit.frozen.freeze import freeze, optimize_for_inference, run_frozen_optimizations
+    from jit.modules.script_module import RecursiveScriptModule, ScriptModule
+    from jit.modules.traced import TopLevelTracedModule, TracedModule
+    from jit.trace.check import TracingCheckError
+    from jit.trace.recorder import TracerWarning
 
-_LATER = {
-    "ArchiveError": "archive.errors",
-    "compare": "comparison",
-    "explain": "explanation",
-    "freeze": "frozen.freeze",
-    "inspect": "archive.inspect",
-    "load": "archive.load",
-    "optimize_for_inference": "frozen.freeze",
-    "run_frozen_optimizations": "frozen.freeze",
-    "save": "archive.save",
-}
+__getattr__, __dir__ = late_names(
+    __name__,
+    {
+        "ir": "Future fork wait",
+        "jit.archive.errors": "ArchiveError",
+        "jit.archive.inspect": "inspect",
+        "jit.archive.load": "load",
+        "jit.archive.save": "save",
+        "jit.comparison": "compare",
+        "jit.compilation_unit": "CompilationUnit",
+        "jit.explanation": "explain",
+        "jit.frozen.freeze": "freeze optimize_for_inference run_frozen_optimizations",
+        "jit.modules.script_module": "RecursiveScriptModule ScriptModule",
+        "jit.modules.traced": "TopLevelTracedModule TracedModule",
+        "jit.trace.check": "TracingCheckError",
+        "jit.trace.recorder": "TracerWarning",
+    },
+)
 
 __all__ = [
     "ArchiveError",
@@ -135,14 +137,3 @@ __all__ = [
     "unused",
     "wait",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'jit' has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"jit.{_LATER[name]}"), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})

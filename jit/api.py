@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ir import Graph, Node
+import ir
+from ir import LateModule
 from jit.config import DEFAULT
 from jit.declared import is_variadic
 from jit.function import ScriptFunction
-from jit.modules import compiled_forward, compiled_module, is_module, script_module
-from jit.script import check_class, compile_function, example_types
-from jit.trace import is_tracing
+from jit.plainness import is_module
+from jit.script import compile_function
+from jit.trace.active import is_tracing
 from jit.tracing import TracedFunction
+
+if TYPE_CHECKING:
+    from ir import Graph, Node
+    from jit.modules import compiled_module, recursive
+    from jit.script import check_class, examples
+else:
+    compiled_module = LateModule("jit.modules.compiled_module")
+    recursive = LateModule("jit.modules.recursive")
+    check_class = LateModule("jit.script.check_class")
+    examples = LateModule("jit.script.examples")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,9 +50,12 @@ def jit(function: Any = None, *, strict: bool = False, **knobs: Any) -> Any:
     if config.disable or isinstance(function, ScriptFunction):
         return function
     if is_module(function):
-        return compiled_module(function, config, strict)
-    forward = compiled_forward(function, config, strict)
-    return forward or ScriptFunction(function, config=config, is_strict=strict)
+        return compiled_module.compiled_module(function, config, strict)
+    if is_module(getattr(function, "__self__", None)):
+        forward = compiled_module.compiled_forward(function, config, strict)
+        if forward is not None:
+            return forward
+    return ScriptFunction(function, config=config, is_strict=strict)
 
 
 def script(
@@ -63,14 +77,14 @@ def script(
     if DEFAULT.disable or isinstance(obj, ScriptFunction | TracedFunction):
         return obj
     if is_module(obj):
-        return script_module(obj)
+        return recursive.script_module(obj)
     if isinstance(obj, type):
-        check_class(obj)
+        check_class.check_class(obj)
         return obj
-    examples = example_inputs[obj] if isinstance(example_inputs, Mapping) else example_inputs
+    given = example_inputs[obj] if isinstance(example_inputs, Mapping) else example_inputs
     if is_variadic(obj):
         return ScriptFunction(obj, is_strict=True)  # a graph for each shape and types of a call
-    types = example_types(obj, examples) if examples else {}
+    types = examples.example_types(obj, given) if given else {}
     return ScriptFunction(obj, compile_function(obj, untyped=types).graph, is_strict=True)
 
 
@@ -116,5 +130,5 @@ def _nodes(graph: Graph, seen: set[Graph]) -> Iterator[Node]:
     for node in graph.walk():
         yield node
         callee = node.attrs.get("graph")
-        if isinstance(callee, Graph) and callee not in seen:
+        if isinstance(callee, ir.Graph) and callee not in seen:
             yield from _nodes(callee, seen)

@@ -27,24 +27,30 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import codegen
 from codegen import Refused
-from ir import Graph, Span, TypeRuleError, field, record
-from jit.call import Binding, Call, Source
-from jit.captures import Extra, are_current, guards
+from ir import LateModule, TypeRuleError, field, record
 from jit.collector import paused
-from jit.config import Config
 from jit.fusion import StrictFusionError, budget, demand, is_optimizing, is_strict, note_compiled
-from jit.given import Given
+from jit.given import Given, Role
 from jit.job import Job
 from jit.plainness import bailout_reason
-from jit.profile import History, Kind, Measured, observe
 from jit.reasons import REASONS, Counters, JitWarning
-from jit.remembered import find, make
-from jit.roles import Role
-from jit.script.resolve import Capture
+
+if TYPE_CHECKING:
+    from ir import Graph, Span
+    from jit import captures, profile, remembered
+    from jit.call import Binding, Call, Source
+    from jit.captures import Extra
+    from jit.config import Config
+    from jit.profile import History, Kind, Measured
+    from jit.script.resolve import Capture
+else:
+    captures = LateModule("jit.captures")
+    profile = LateModule("jit.profile")
+    remembered = LateModule("jit.remembered")
 
 _KINDS = 256  # kinds that a site remembers
 _FINAL = (
@@ -100,7 +106,7 @@ class Site:
 
     def is_current(self) -> bool:
         """Whether the captured names still mean what the graph was made from."""
-        return are_current(self.captures)
+        return captures.are_current(self.captures)
 
     def sources(self, binding: Binding) -> list[Source]:
         """Where a call has the values of the graph's parameters."""
@@ -214,7 +220,7 @@ class Executor:
 
     def _observe(self, site: Site, call: Call, values: Sequence[Any]) -> tuple[Kind, Measured]:
         roles = site.passed_roles(call.binding) + [Role.NUMBER] * len(site.extras)
-        kind, measures = observe(values, roles)
+        kind, measures = profile.observe(values, roles)
         site.calls += 1
         return (call.binding.shape, *kind), measures
 
@@ -225,7 +231,7 @@ class Executor:
         if history is None:
             if len(site.histories) >= _KINDS:
                 return "plan limit"
-            history = site.histories[kind] = History(measures)
+            history = site.histories[kind] = profile.History(measures)
         is_refined = history.add(measures)
         if site.calls <= self.config.warm:
             return "observing"
@@ -276,8 +282,8 @@ class Executor:
         try:
             with paused():
                 job = self._job(site, call, values, kind, measures)
-                found = None if is_strict(site.graph) else find(job)
-                plan, lines = found or make(job)
+                found = None if is_strict(site.graph) else remembered.find(job)
+                plan, lines = found or remembered.make(job)
                 job.settle()
         except TypeRuleError as error:
             self.log(f"not compiled: {error}")
@@ -317,7 +323,7 @@ class Executor:
             kind,
             site.histories[kind],
             measures,
-            guards(site.captures),
+            captures.guards(site.captures),
             binding.shape[1],
             self.compile_later,
         )

@@ -17,21 +17,12 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import codegen
 import ir
 from codegen import NativeCallable, set_entry
-from ir import (
-    TENSOR,
-    CompileError,
-    Graph,
-    Interpreter,
-    ListType,
-    ObjectType,
-    Type,
-    erased_type_of,
-)
+from ir import CompileError, LateModule
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
 from jit.call import (
@@ -44,19 +35,31 @@ from jit.call import (
     is_wrapper,
     own_signature,
 )
-from jit.captures import split
 from jit.collector import paused
 from jit.config import DEFAULT, Config
 from jit.executor import Executor, Refusal, Site
 from jit.members import Members
-from jit.misfit import misfit
 from jit.numpy_bridge import as_given, as_torch, has_numpy, makes_tensors, names_numpy
 from jit.plainness import bailout_reason
 from jit.reasons import JitWarning
-from jit.roles import roles
-from jit.script import CompiledSource, annotated_types, compile_function, undeclared_types
-from jit.state import Place, bind_state
-from jit.trace import call_graph, is_tracing
+from jit.script import compile_function
+from jit.script.compiled import CompiledSource
+from jit.trace.active import is_tracing
+
+if TYPE_CHECKING:
+    from ir import Graph
+    from jit import captures, misfit, roles, state
+    from jit.script import annotate, overloads
+    from jit.state import Place
+    from jit.trace import tracer
+else:
+    captures = LateModule("jit.captures")
+    misfit = LateModule("jit.misfit")
+    roles = LateModule("jit.roles")
+    state = LateModule("jit.state")
+    annotate = LateModule("jit.script.annotate")
+    overloads = LateModule("jit.script.overloads")
+    tracer = LateModule("jit.trace.tracer")
 
 # Types of arguments, of an open function with the shape of the call; None: those of a graph of
 # fixed types.
@@ -110,7 +113,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         self._refused: dict[Key, Refusal] = {}
         self._varying: set[Place] = set()
         self._lock = threading.RLock()
-        self._interpreter = Interpreter(graph) if graph is not None else None
+        self._interpreter = ir.Interpreter(graph) if graph is not None else None
         self._names_numpy = names_numpy(function)
         target = function if graph is None else self._serve
         assert target is not None
@@ -178,7 +181,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         if self._interpreter is not None and call.fits:
             return self._interpreter.run(*call.bound)
         if self._names_numpy and isinstance(site := self._site(call), Site):
-            return Interpreter(site.graph).run(*call.bound)
+            return ir.Interpreter(site.graph).run(*call.bound)
         assert self._function is not None
         function = self._target if self._graph is None else self._function
         return function(*call.args, **call.kwargs)
@@ -188,7 +191,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, (*args, *kwargs.values()), binding)
         if is_tracing() and self._graph is not None:  # sizes are no plain ints there
-            return call_graph(self._graph, call.bound)
+            return tracer.call_graph(self._graph, call.bound)
         call.fits = self._fits(call)
         return self._fall_back(call)
 
@@ -204,7 +207,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         for parameter, formal, value in zip(
             parameters, self._graph.params, call.bound, strict=True
         ):
-            text = misfit(formal.type, value, parameter.name)
+            text = misfit.misfit(formal.type, value, parameter.name)
             if text is None:
                 continue
             is_open = parameter.annotation in (parameter.empty, None)  # None: a broadcasting list
@@ -242,12 +245,13 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         self, key: tuple[object, ...], bound: Sequence[Any], binding: Binding | None
     ) -> Key:
         """The key where annotations tell the elements of empty lists; None where nothing does."""
-        declared = annotated_types(self._function)
+        assert self._function is not None  # a graph alone has fixed types
+        declared = annotate.annotated_types(self._function)
         names = self._signature.parameters if binding is None else binding.names
         found = list(key)
         for k, (name, value) in enumerate(zip(names, bound, strict=True)):
             if type(value) is list and not value:
-                if not isinstance(declared.get(name), ListType):
+                if not isinstance(declared.get(name), ir.ListType):
                     return None
                 found[k] = declared[name]
         return tuple(found)
@@ -287,11 +291,11 @@ class ScriptFunction(NativeCallable, Members, Saveable):
     def _new_site(self, source: CompiledSource, key: Key, arity: int) -> Site:
         graph = source.graph.copy()
         ir.PASSES["inline"].run(graph)  # called graphs hold tensors, too
-        state = bind_state(graph, self._varying)
-        extras, captures = split(graph, source.captures, state.extras, self._is_frozen)
+        bound = state.bind_state(graph, self._varying)
+        extras, kept = captures.split(graph, source.captures, bound.extras, self._is_frozen)
         is_held = [isinstance(k, _Identity) for k in key[:arity]] if key else [False] * arity
-        captures += state.captures
-        return Site(graph, captures, extras, roles(graph), is_held, state.captures)
+        kept += bound.captures
+        return Site(graph, kept, extras, roles.roles(graph), is_held, bound.captures)
 
     def _compile(
         self, key: Key, bound: Sequence[Any], binding: Binding | None
@@ -300,7 +304,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         if key is None:
             assert self._graph is not None
             return CompiledSource(self._graph, ())
-        types_ = [k for k in key if isinstance(k, Type)]
+        types_ = [k for k in key if isinstance(k, ir.Type)]
         names = self._signature.parameters if binding is None else binding.names
         known = {
             n: v
@@ -351,8 +355,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
     def _wrapped_graph(self, function: Callable[..., Any]) -> tuple[inspect.Signature, Graph]:
         """The graph of a wrapper for the declared parameters of what it wraps."""
         signature, binding = bind_wrapped(function)
-        declared = annotated_types(inspect.unwrap(function))
-        types_ = [declared.get(name, TENSOR) for name in binding.names]
+        declared = annotate.annotated_types(inspect.unwrap(function))
+        types_ = [declared.get(name, ir.TENSOR) for name in binding.names]
         compiled = compile_function(
             function, types_, binding=binding, reads_state=self._reads_state
         )
@@ -363,8 +367,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         graph = self.graph
         if self._function is None:
             return graph
-        types_ = undeclared_types(self._function)
-        if not any(p.name in types_ and p.type == TENSOR for p in graph.params):
+        types_ = overloads.undeclared_types(self._function)
+        if not any(p.name in types_ and p.type == ir.TENSOR for p in graph.params):
             return graph
         return compile_function(
             self._function, untyped=types_, reads_state=self._reads_state
@@ -449,10 +453,10 @@ def _type_key(value: object) -> object:
     """The type of an argument; an object with a state of its own (a module, an instance) stands for
     itself.
     """
-    type_ = erased_type_of(value)
+    type_ = ir.erased_type_of(value)
     return (
         _Identity(value)
-        if isinstance(type_, ObjectType) and not isinstance(value, enum.Enum)
+        if isinstance(type_, ir.ObjectType) and not isinstance(value, enum.Enum)
         else type_
     )
 

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from ir import CompileError, Graph, Span
+from ir import CompileError
 from jit.config import DEFAULT
+
+if TYPE_CHECKING:
+    from ir import Graph, Span
 
 Strategy = list[tuple[str, int]]
 _BEHAVIORS = ("STATIC", "DYNAMIC")

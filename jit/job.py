@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import codegen
-from codegen import Captured
-from ir import Dim, Facts, Graph, field, record, replace
-from jit.call import Source
-from jit.captures import Extra
-from jit.given import Given
-from jit.lazy import LazyModule
-from jit.profile import History, Kind, Measured
+from ir import LateModule, field, record, replace
 
 if TYPE_CHECKING:
+    from codegen import Captured
+    from ir import Dim, Facts, Graph
+    from jit import specialize
+    from jit.call import Source
+    from jit.captures import Extra
+    from jit.given import Given
+    from jit.profile import History, Kind, Measured
     from jit.specialize import Specialized
-
-_SPECIALIZE = LazyModule("jit.specialize")
+else:
+    specialize = LateModule("jit.specialize")
 
 
 @record(frozen=False, eq=False)
@@ -54,7 +55,7 @@ class Job:
         """The graph for calls like this one, made once. Raises what `specialize` does."""
         if self.made is None:
             with torch.set_grad_enabled(self.has_grad):
-                self.made = _SPECIALIZE.specialize(
+                self.made = specialize.specialize(
                     self.graph, self.sources, self.given, self.extras, self.dims
                 )
             self.made.captured.extend(self.guards)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ir
-from ir import Graph, Schema, parse_schema, record, type_text
-from jit.executor import Executor
+from ir import record
+
+if TYPE_CHECKING:
+    from ir import Graph, Schema
+    from jit.executor import Executor
 
 
 @record
@@ -95,11 +98,11 @@ def schema_of(name: str, graph: Graph, parameters: Mapping[str, inspect.Paramete
             formals.append("*")
             is_named = True
         default = "" if parameter.default is parameter.empty else f"={_text(parameter.default)}"
-        formals.append(f"{type_text(value.type)} {label}{default}")
-    results = [type_text(value.type) for value in graph.returns]
+        formals.append(f"{ir.type_text(value.type)} {label}{default}")
+    results = [ir.type_text(value.type) for value in graph.returns]
     result = results[0] if len(results) == 1 else f"({', '.join(results)})"
     label = re.sub(r"[^\w.]", "_", name)  # <lambda>
-    return parse_schema(f"{label}({', '.join(formals)}) -> {result}")
+    return ir.parse_schema(f"{label}({', '.join(formals)}) -> {result}")
 
 
 def _text(value: Any) -> str:

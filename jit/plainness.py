@@ -5,11 +5,11 @@ call has missed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
-from codegen import has_no_modes, is_plain
+import codegen
 
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -19,11 +19,16 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, torch.Tensor)
 
 
+def is_module(value: object) -> TypeGuard[torch.nn.Module]:
+    """Whether a value is a module."""
+    return isinstance(value, torch.nn.Module)
+
+
 def bailout_reason(values: Iterable[Any]) -> str | None:
     """The row of the reason table that keeps a call out of the native tier; None when a plan may
     serve it.
     """
-    if not has_no_modes():
+    if not codegen.has_no_modes():
         return "dispatch mode"
     for value in values:
         reason = _reason(value)
@@ -49,4 +54,4 @@ def _tensor_reason(tensor: torch.Tensor) -> str | None:
         return "tensor subclass"
     if tensor.requires_grad and torch.is_grad_enabled():
         return "needs gradient"
-    return None if is_plain(tensor) else "tensor layout"
+    return None if codegen.is_plain(tensor) else "tensor layout"

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ir import Dim, Facts, field, record
-from jit.roles import Role
+from jit.given import Role
 
 Kind = tuple[object, ...]
 Measured = tuple[int, ...]

@@ -9,8 +9,6 @@ length; any other list is as good as its items.
 
 from __future__ import annotations
 
-import enum
-
 from ir import (
     BOOL,
     FLOAT,
@@ -29,28 +27,11 @@ from ir import (
     Value,
     View,
 )
+from jit.given import Role
 
 # Take a number as it comes.
 _NUMBERS = ("prim::Return", "prim::If", "prim::Loop", "prim::Print", "prim::RaiseException")
 _BUILDERS = ("prim::TupleConstruct", "prim::TupleUnpack", "prim::ListConstruct")
-
-
-class Role(enum.Enum):
-    """What a value passed is for; a list as a whole by the type of its items."""
-
-    NUMBER = None
-    SIZE = "size"
-    INTS = int
-    FLOATS = float
-    BOOLS = bool
-
-    def takes(self, value: object) -> bool:
-        """Whether a value is a list that this role takes as a whole."""
-        return (
-            isinstance(self.value, type)
-            and type(value) is list
-            and all(type(item) is self.value for item in value)
-        )
 
 
 _LISTS: dict[Type, Role] = {INT: Role.INTS, FLOAT: Role.FLOATS, BOOL: Role.BOOLS}

@@ -54,11 +54,10 @@ from ir import (
 )
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
-from jit.given import Given
+from jit.given import Given, Role
 from jit.only_read import holds_list, is_only_read
 from jit.packing import pack_weights
 from jit.profile import is_constant
-from jit.roles import Role
 
 _ELEMENTS = {Role.INTS: INT, Role.FLOATS: FLOAT, Role.BOOLS: BOOL}
 

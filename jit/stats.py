@@ -7,7 +7,7 @@ from typing import Any
 
 from ir import record
 from jit.function import ScriptFunction
-from jit.modules import is_module
+from jit.plainness import is_module
 from jit.reasons import REASONS
 from jit.tracing import TracedFunction
 

@@ -11,27 +11,30 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ir import Graph, Type, record
+from ir import LateModule, record
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
 from jit.config import DEFAULT
 from jit.function import ScriptFunction
-from jit.modules import ScriptModule, is_module
-from jit.modules.traced import TopLevelTracedModule, traced_module
-from jit.trace import (
-    LEAF,
-    Arguments,
-    TracedGraph,
-    around,
-    clone_leaves,
-    flatten,
-    module_of,
-    nested_graph,
-    trace_graph,
-)
-from jit.trace import check_trace as check
+from jit.plainness import is_module
+from jit.trace.state import module_of
+
+if TYPE_CHECKING:
+    from ir import Graph, Type
+    from jit.modules import script_module, traced
+    from jit.modules.traced import TopLevelTracedModule
+    from jit.trace import calling, check, nested, structure, tracer
+    from jit.trace.tracer import Arguments, TracedGraph
+else:
+    script_module = LateModule("jit.modules.script_module")
+    traced = LateModule("jit.modules.traced")
+    calling = LateModule("jit.trace.calling")
+    check = LateModule("jit.trace.check")
+    nested = LateModule("jit.trace.nested")
+    structure = LateModule("jit.trace.structure")
+    tracer = LateModule("jit.trace.tracer")
 
 
 @record
@@ -56,7 +59,7 @@ class TracedFunction(Saveable):
         self.__signature__ = signature
         self.compiled = compiled
         self._made = made
-        self._call = around(
+        self._call = calling.around(
             compiled, signature, made.in_structure, made.out_structure, self._refuse
         )
 
@@ -74,7 +77,7 @@ class TracedFunction(Saveable):
         """What an archive is made from: a graph that takes the inputs as they are nested."""
         made = self._made
         structures = made.in_structure, made.out_structure
-        return FunctionForm(*nested_graph(made.graph, self.__signature__, *structures))
+        return FunctionForm(*nested.nested_graph(made.graph, self.__signature__, *structures))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The traced function on inputs that are nested as the example's were."""
@@ -82,13 +85,13 @@ class TracedFunction(Saveable):
 
     def _refuse(self, given: Mapping[str, Any]) -> None:
         args, kwargs = self._made.in_structure.parts
-        traced = dict(zip(self.__signature__.parameters, args.parts, strict=False))
-        traced |= dict(zip(kwargs.keys, kwargs.parts, strict=True))
-        now = {name: flatten(value)[1] for name, value in given.items()}
+        expected = dict(zip(self.__signature__.parameters, args.parts, strict=False))
+        expected |= dict(zip(kwargs.keys, kwargs.parts, strict=True))
+        now = {name: structure.flatten(value)[1] for name, value in given.items()}
         lines = [
-            f"  {name}: traced {structure}, now {now[name]}"
-            for name, structure in traced.items()
-            if name in now and now[name] != structure
+            f"  {name}: traced {then}, now {now[name]}"
+            for name, then in expected.items()
+            if name in now and now[name] != then
         ]
         raise TypeError(
             f"{self.__name__}() was traced with other inputs: tensors must be nested as in the "
@@ -123,7 +126,9 @@ def trace(
     the first line where they differ. A traced module's parameters are read at every call. The other
     parameters are those of `torch.jit.trace` and change nothing.
     """
-    if DEFAULT.disable or isinstance(func, ScriptFunction | ScriptModule | TracedFunction):
+    if DEFAULT.disable or isinstance(
+        func, ScriptFunction | TracedFunction | script_module.ScriptModule
+    ):
         return func
     options = _Options(check_trace, check_inputs, check_tolerance, strict)
     arguments = _arguments(example_inputs, example_kwarg_inputs)
@@ -154,7 +159,7 @@ def trace_module(
     """
     if not is_module(mod):
         raise TypeError(f"trace_module takes a module, not a {type(mod).__qualname__}")
-    if DEFAULT.disable or isinstance(mod, ScriptModule):
+    if DEFAULT.disable or isinstance(mod, script_module.ScriptModule):
         return mod
     unknown = [name for name in inputs if not callable(getattr(mod, name, None))]
     if unknown:
@@ -174,7 +179,7 @@ def _trace_methods(
         made, signature = _record(func, arguments, options, name)
         traces[name] = made.graph
         compilers[name] = partial(_compile, made, signature)
-    return traced_module(root, traces, compilers)
+    return traced.traced_module(root, traces, compilers)
 
 
 def _record(
@@ -183,11 +188,11 @@ def _record(
     """Trace and check one function."""
     signature = _signature(func, example)
     normal = partial(_normal, signature)
-    pristine = clone_leaves(example) if options.is_checked else example
-    made = trace_graph(func, *example, normal=normal, strict=options.strict)
+    pristine = structure.clone_leaves(example) if options.is_checked else example
+    made = tracer.trace_graph(func, *example, normal=normal, strict=options.strict)
     if options.is_checked:
         others = _check_inputs(options, method)
-        check(func, made, [pristine, *others], options.tolerance, normal)
+        check.check_trace(func, made, [pristine, *others], options.tolerance, normal)
     return made, signature
 
 
@@ -203,7 +208,7 @@ def _compile(made: TracedGraph, signature: inspect.Signature, graph: Graph) -> A
     """What is called: a trace's graph (or a copy of it), inside of what its inputs need."""
     compiled = ScriptFunction(None, graph)
     args, kwargs = made.in_structure.parts
-    is_plain = not kwargs.parts and all(part.kind is LEAF for part in args.parts)
+    is_plain = not kwargs.parts and all(part.kind is structure.LEAF for part in args.parts)
     if is_plain and made.out_structure.is_plain:
         return compiled
     return TracedFunction(compiled, made, signature)

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 import jit
 from ir import Interpreter, erased_type_of
 from jit.script import compile_function
-from jit.trace import flatten, trace_graph
+from jit.trace.structure import flatten
+from jit.trace.tracer import trace_graph
 from tests.programs import Program, arguments, load, programs
 
 CALLS = [

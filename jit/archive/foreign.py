@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from ir import Graph
-from jit.lazy import LazyModule
+from ir import Graph, LateModule
 
-_LOAD = LazyModule("jit.archive.load")  # which needs modules, and these need saving
+_LOAD = LateModule("jit.archive.load")  # which needs modules, and these need saving
 
 
 def foreign_graph(function: Any) -> Graph | None:

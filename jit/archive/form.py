@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from ir import Graph, field, record
+from ir import field, record
+
+if TYPE_CHECKING:
+    from ir import Graph
 
 
 @record

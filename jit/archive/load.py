@@ -26,8 +26,8 @@ from jit.archive.tensors import Storages, rebuild
 from jit.archive.torchbind import make_bound_object
 from jit.archive.unpickler import StorageRef, Unpickler
 from jit.collector import paused
-from jit.modules import ScriptModule
 from jit.modules.loaded import LoadedModule, new_module, set_state
+from jit.modules.script_module import ScriptModule
 
 MAX_CONTAINERS = 1_000_000  # of the table of constants, each counted as often as it is met
 

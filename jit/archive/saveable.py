@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import ir
-from ir import Graph
-from jit.archive.form import Form
-from jit.lazy import LazyModule
+from ir import LateModule
 
 if TYPE_CHECKING:
+    from ir import Graph
     from jit.archive.container import Target
+    from jit.archive.form import Form
     from jit.archive.save import Extra
 
-_SAVE = LazyModule("jit.archive.save")
+_SAVE = LateModule("jit.archive.save")
 
 
 def code_of(m: Any) -> tuple[str, dict[str, Any]]:

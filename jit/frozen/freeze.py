@@ -22,7 +22,7 @@ from jit.frozen.evaluate import evaluate_constants
 from jit.frozen.layout import lay_out
 from jit.frozen.module import FrozenModule, frozen_module
 from jit.frozen.state import all_graphs, exposed, fold_state, isolated, object_of
-from jit.modules import ScriptModule
+from jit.modules.script_module import ScriptModule
 from jit.state import Place
 
 Module = torch.nn.Module

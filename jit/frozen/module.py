@@ -21,8 +21,7 @@ from jit.frozen.state import all_graphs, isolated
 from jit.function import ScriptFunction
 from jit.modules.script_module import ScriptModule, original_class
 from jit.modules.watched import watch
-from jit.script import DECLARED
-from jit.script.state import annotation_of
+from jit.script.state import DECLARED, annotation_of
 from jit.signatures import signature_of
 
 Module = torch.nn.Module

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ir import Builder, ClassDef, Graph, Node, Value, class_of
-from jit.script import COMPILED_HOOKS
+from jit.script.state import COMPILED_HOOKS
 
 Known = tuple[Any, ...]
 

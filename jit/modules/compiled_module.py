@@ -32,14 +32,10 @@ from jit.archive.form import ModuleForm
 from jit.config import Config
 from jit.function import Key, ScriptFunction
 from jit.modules.recursive import script_module
+from jit.plainness import is_module
 
 Module = torch.nn.Module
 Children = dict[str, Module | None]
-
-
-def is_module(obj: Any) -> bool:
-    """Whether an object is a module."""
-    return isinstance(obj, Module)
 
 
 def compiled_module(module: Any, config: Config, is_strict: bool = False) -> Any:

@@ -14,16 +14,15 @@ from typing import Any
 
 import torch
 
-from ir import ClassDef, Method, Role
+from ir import ClassDef, LateModule, Method, Role
 from jit.function import ScriptFunction
-from jit.lazy import LazyModule
 from jit.modules.bind import bind_method
 from jit.modules.methods import ModuleMethod
 from jit.modules.script_module import ScriptModule
 from jit.modules.watched import depend, watch
 from jit.signatures import signature_of
 
-_LOAD = LazyModule("jit.archive.load")  # which makes what this file defines
+_LOAD = LateModule("jit.archive.load")  # which makes what this file defines
 
 
 class LoadedMethod(ModuleMethod):

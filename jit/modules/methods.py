@@ -20,7 +20,8 @@ from jit.declared import is_variadic
 from jit.function import ScriptFunction
 from jit.modules.watched import depend
 from jit.reasons import JitWarning
-from jit.script import CompiledMethod, compile_function
+from jit.script import compile_function
+from jit.script.compiled import CompiledMethod
 
 Module = torch.nn.Module
 

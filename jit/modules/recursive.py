@@ -22,7 +22,7 @@ from jit.function import ScriptFunction
 from jit.modules.methods import ModuleMethod, compile_method, is_uninitialized
 from jit.modules.script_module import ScriptModule, is_made, script_class
 from jit.modules.watched import watch
-from jit.script import DECLARED
+from jit.script.state import DECLARED
 
 Module = torch.nn.Module
 

@@ -24,7 +24,7 @@ from jit.compilation_unit import NAMES, functions_of
 from jit.function import ScriptFunction
 from jit.modules.methods import ModuleMethod, compile_method, is_uninitialized, methods_of
 from jit.modules.watched import Watched, invalidate, watch
-from jit.script import DEFINED, DEPENDENTS, WATCHED, is_state
+from jit.script.state import DEFINED, DEPENDENTS, WATCHED, is_state
 
 _CLASSES: WeakKeyDictionary[type, weakref.ref[type]] = WeakKeyDictionary()
 

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 import torch
 
-from jit.script import COMPILED_HOOKS, DEPENDENTS, WATCHED
+from jit.script.state import COMPILED_HOOKS, DEPENDENTS, WATCHED
 
 R = TypeVar("R")
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from types import FunctionType, MethodType
+from typing import TYPE_CHECKING
 
-from ir import Graph, record
-from jit.script.resolve import Capture
+from ir import record
+
+if TYPE_CHECKING:
+    from ir import Graph
+    from jit.script.resolve import Capture
 
 
 @record

@@ -38,7 +38,7 @@ from jit.script.methods import METHODS_OF_FUTURES
 from jit.script.rules import RULES, Rule, computed, finder, form, rule
 from jit.script.statements import conform
 from jit.script.values import Arguments, Operand, Static
-from jit.trace import is_tracing
+from jit.trace.active import is_tracing
 
 # what is known while compiling --------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ that sizes which they read are followed, too.
 from __future__ import annotations
 
 import enum
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -27,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ir import ANY, DEVICE, NONE, Graph, Interpreter, ListType, Value, lookup, record
+from jit.trace.active import ACTIVE, is_tracing
 from jit.trace.frames import is_iterating, user_span
 from jit.trace.recorder import Recorder
 from jit.trace.sizes import plain, traced
@@ -51,18 +51,6 @@ class TracedGraph:
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Spelling = Callable[[tuple[Any, ...], dict[str, Any]], Arguments]
 _aten: Any = torch.ops.aten
-
-
-class _Active(threading.local):
-    recorder: Recorder | None = None
-
-
-_active = _Active()
-
-
-def is_tracing() -> bool:
-    """Whether this thread is recording a trace."""
-    return _active.recorder is not None
 
 
 def trace_graph(
@@ -130,13 +118,13 @@ def _tell_torch() -> None:
 @contextmanager
 def _recording(recorder: Recorder) -> Iterator[None]:
     _tell_torch()
-    if _active.recorder is not None:
+    if ACTIVE.recorder is not None:
         raise RuntimeError("a trace cannot be started inside another one")
-    _active.recorder = recorder
+    ACTIVE.recorder = recorder
     try:
         yield
     finally:
-        _active.recorder = None
+        ACTIVE.recorder = None
 
 
 def _name(fn: Callable[..., Any]) -> str:
@@ -162,7 +150,7 @@ def call_graph(graph: Graph, arguments: Sequence[Any]) -> Any:
 
     To be called by a compiled function when `is_tracing()`; the result is the graph's.
     """
-    recorder = _active.recorder
+    recorder = ACTIVE.recorder
     assert recorder is not None
     recorder.builder.span = user_span()
     inputs = [recorder.read(a) for a in arguments]

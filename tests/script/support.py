@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from ir import Interpreter, erased_type_of
-from jit.script import CompiledSource, compile_function
+from jit.script import compile_function
+from jit.script.compiled import CompiledSource
 
 
 def compiled(fn: Callable[..., Any], *args: Any) -> CompiledSource:

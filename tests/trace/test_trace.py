@@ -17,7 +17,11 @@ import torch.nn.functional as F
 
 from ir import Interpreter
 from jit.api import script, script_if_tracing
-from jit.trace import TracerWarning, TracingCheckError, flatten, is_tracing, trace_graph
+from jit.trace.active import is_tracing
+from jit.trace.check import TracingCheckError
+from jit.trace.recorder import TracerWarning
+from jit.trace.structure import flatten
+from jit.trace.tracer import trace_graph
 from jit.tracing import trace
 
 A, B = torch.randn(3, 4), torch.randn(5, 6)

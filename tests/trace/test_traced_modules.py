@@ -8,10 +8,10 @@ import pickle
 import pytest
 import torch
 
-from jit.modules import ScriptModule
+from jit.modules.script_module import ScriptModule
 from jit.modules.traced import TopLevelTracedModule
 from jit.stats import stats
-from jit.trace import TracingCheckError
+from jit.trace.check import TracingCheckError
 from jit.tracing import trace, trace_module
 
 X, Y = torch.randn(3, 4), torch.randn(5, 4)

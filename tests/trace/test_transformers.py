@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from jit.trace import TracerWarning
+from jit.trace.recorder import TracerWarning
 from jit.tracing import trace
 
 transformers = pytest.importorskip("transformers")
