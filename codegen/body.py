@@ -32,6 +32,7 @@ from codegen import control
 from codegen.abi import call, offset
 from codegen.callback import Compile, Outlined, outline
 from codegen.entry import EntryBuilder, Output, Owned
+from codegen.faults import FAULTS
 from codegen.fusible import REGISTERS
 from codegen.kernel import Kernel, emit_kernel
 from codegen.lanes.lanes import Lane, Lanes
@@ -289,7 +290,7 @@ class Body:
             ],
         )
         if status is not None:
-            self._leave_if_faulted(kernel, self.b.icmp_unsigned("==", status, I64(0)))
+            self._leave_if_faulted(status)
 
     def kernel(self, nest: Nest) -> Kernel:
         """The kernel of a nest: emitted, unless that of an equal one serves it."""
@@ -302,12 +303,16 @@ class Body:
         made = self.emitted[key] = emit_kernel(self.entry.module, name, nest, plan, known)
         return made
 
-    def _leave_if_faulted(self, kernel: Kernel, is_fine: ll.Value) -> None:
-        if self.can_leave or not kernel.nest.sources:
-            self.leave_unless(is_fine)
-        else:
+    def _leave_if_faulted(self, status: ll.Value) -> None:
+        is_fine = self.b.icmp_unsigned("==", status, I64(0))
+        if self.can_leave:
+            self.entry.require(is_fine)
+            return
+        with self.b.if_then(self.b.not_(is_fine), likely=False):
             self.entry.take_gil()
-            self.entry.raise_if(self.b.not_(is_fine), "IndexError", "index out of range")
+            for fault in FAULTS.values():
+                is_met = self.b.icmp_unsigned("!=", self.b.and_(status, I64(fault.bit)), I64(0))
+                self.entry.raise_if(is_met, fault.exception, fault.message)
 
     def leave_unless(self, condition: ll.Value, node: Node | None = None) -> None:
         """Start over in the interpreter unless the condition holds; after a visible effect, have

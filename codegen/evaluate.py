@@ -13,6 +13,7 @@ from typing import Any
 
 import llvmlite.ir as ll
 
+from codegen.faults import FAULTS, OUT_OF_RANGE
 from codegen.index import Affine, Index, address, broadcast, index_key
 from codegen.lanes.lanes import Lane
 from codegen.nest import Buffer, Nest, Root
@@ -189,7 +190,7 @@ class Evaluator(LoopEmitter):
         if wraps:
             position = self.s.where(position < 0, position + extent, position)
         is_outside = (position < 0) | (position >= extent)
-        self.s.fault(is_outside, "index out of range")
+        self.s.fault(is_outside, OUT_OF_RANGE)
         return self.s.where(is_outside, 0, position)
 
     def _load_at(self, buffer: Buffer, total: Lane, where: Affine) -> Lane:
@@ -363,7 +364,7 @@ class Evaluator(LoopEmitter):
                 self.b.position_at_end(first)
         if self.mask is not None and condition.width > 1:
             condition = condition & self.mask
-        raised = self.b.zext(self.s.any(condition), I32)
+        raised = self.b.select(self.s.any(condition), I32(FAULTS[reason].bit), I32(0))
         self.b.store(self.b.or_(self.b.load(self.fault_flag, typ=I32), raised), self.fault_flag)
 
 

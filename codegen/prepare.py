@@ -26,7 +26,8 @@ from codegen.partition import Callback, Facts, Group, Item, partition, reads
 from codegen.positions import Positions, place
 from codegen.ranges import Ranges, ranges_of
 from codegen.schedule import Schedule, schedule
-from codegen.stores import Stores, find_stores, is_view, root_of
+from codegen.shared_views import shared_views, viewed_inside
+from codegen.stores import find_stores, is_view, root_of
 from codegen.structured import Call, prepare_call
 from ir import (
     Aliases,
@@ -139,7 +140,7 @@ def _prepare_block(plan: Prepared, block: Block, targets: Sequence[tuple[Value, 
     """`targets` are tensors of the block that must end in given memory."""
     items = plan.items[block] = partition(block, plan.facts)
     groups = [i for i in items if isinstance(i, Group)]
-    stored = {id(g): stored_values(g, plan.known, plan.facts.stores) for g in groups}
+    stored = {id(g): stored_values(g, plan.facts) for g in groups}
     copies = [
         (v, t)
         for v, t in targets
@@ -321,11 +322,12 @@ def _own_buffer(plan: Prepared, value: Value) -> Buffer:
     return plan.buffers[value]
 
 
-def stored_values(group: Group, known: Known, stores: Stores) -> list[Value]:
+def stored_values(group: Group, facts: Facts) -> list[Value]:
     """What a group stores for others, and memory that others write. Where calls, which read any
-    strides, are the only readers of views that together show all of a value, that value is stored
-    in their place.
+    strides, are the only readers of views that together show all of a value, or views must share
+    their memory, that value is stored in their place.
     """
+    known, stores = facts.known, facts.stores
     roots = [v for n in group.nodes for v in n.outputs if stores.is_root(v)]
     outputs = [v for v in group.outputs() if v not in stores.tensors]
     own = [*roots, *(v for v in outputs if not is_alias(v, group))]
@@ -334,9 +336,9 @@ def stored_values(group: Group, known: Known, stores: Stores) -> list[Value]:
         base = _viewed_inside(value, group, known)
         if base is not None:
             shown.setdefault(base, []).append(value)
-    for base, views in shown.items():
-        if base in own or sum(map(_size, views)) >= _size(base):
-            own = [v for v in own if v not in views and v is not base] + [base]
+    told = {b: v for b, v in shown.items() if b in own or sum(map(_size, v)) >= _size(b)}
+    for base, views in (told | shared_views(own, group.nodes, facts.aliases, known)).items():
+        own = [v for v in own if v not in views and v is not base] + [base]
     return own
 
 
@@ -350,12 +352,8 @@ def _viewed_inside(value: Value, group: Group, known: Known) -> Value | None:
     outside = [user for user, _ in value.uses if user not in group.nodes]
     if not all(isinstance(user.op.rule, Structured) for user in outside):
         return None
-    base = value
-    while (source := producer(base)) is not None and isinstance(source.node.op.rule, View):
-        if source.node not in group.nodes or source.node.op.rule.copies:
-            return None
-        base = source.node.inputs[0]
-    if base is value or base.node not in group.nodes:
+    base = viewed_inside(value, group.nodes)
+    if base is None:
         return None
     type_ = base.type
     assert isinstance(type_, TensorType) and type_.dtype is not None

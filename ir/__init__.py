@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from ir.ops import attention, images
     from ir.ops.gradient import autograd_nodes
     from ir.ops.methods import LISTS, RESIZING
+    from ir.ops.pointwise import ZERO_DIVISION
     from ir.ops.python import BOUNDS, POSITION
     from ir.passes.infer import infer
     from ir.pipeline import PASSES, Dump, optimize, run_pipeline
@@ -120,7 +121,7 @@ if TYPE_CHECKING:
         optional,
         same_each,
     )
-    from ir.writes import compute_then_copy, is_copy, target_of
+    from ir.writes import compute_then_copy, is_copy, resizes, target_of
 
 __getattr__, __dir__ = late_names(
     __name__,
@@ -145,6 +146,7 @@ __getattr__, __dir__ = late_names(
         "ir.ops": "attention images",
         "ir.ops.gradient": "autograd_nodes",
         "ir.ops.methods": "LISTS RESIZING",
+        "ir.ops.pointwise": "ZERO_DIVISION",
         "ir.ops.python": "BOUNDS POSITION",
         "ir.passes.infer": "infer",
         "ir.pipeline": "PASSES Dump optimize run_pipeline",
@@ -161,6 +163,6 @@ __getattr__, __dir__ = late_names(
         " NUMBER RANGE SIZE STR TENSOR DictType FutureType ListType ObjectType OptionalType Prim"
         " SequenceType SetType TensorType TupleType Type UnionType contiguous_strides is_subtype"
         " join optional same_each",
-        "ir.writes": "compute_then_copy is_copy target_of",
+        "ir.writes": "compute_then_copy is_copy resizes target_of",
     },
 )

@@ -273,6 +273,11 @@ class Op:
     def is_pure(self) -> bool:
         return self.effect is Effect.PURE or self.effect is Effect.ALIAS
 
+    @cached_property
+    def reshapes(self) -> bool:
+        """Whether it gives its operand other sizes or strides in place, as `aten::t_` does."""
+        return False
+
     def __repr__(self) -> str:
         return f"<op {self.qualified}>"
 

@@ -2,6 +2,7 @@
 
     script, trace, .pt ─► Graph
                             │  inline         calls of graphs
+                            │  rebind         tensors that take on other sizes in place are others
                             │  unpack         reads of containers that the graph has made
                             │  fold           sizes, numbers, dtypes that are known
                             │  invariant      branches on constants, values that go around unchanged
@@ -44,6 +45,7 @@ from ir.passes import (
     inline,
     invariant,
     licm,
+    rebind,
     rules,
     unpack,
     unroll,
@@ -65,6 +67,7 @@ class Pass:
 PASSES = {
     p.name: p for p in (
         Pass("inline", inline.run),
+        Pass("rebind", rebind.run),
         Pass("unpack", unpack.run),
         Pass("fold", fold.run),
         Pass("invariant", invariant.run),
@@ -82,6 +85,7 @@ PASSES = {
 
 PIPELINE = tuple(PASSES[name] for name in (
     "inline",
+    "rebind",
     "unpack",
     "fold",
     "invariant",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -84,6 +84,10 @@ class _Overload(Op):
         return _effect(self.schema)
 
     @cached_property
+    def reshapes(self) -> bool:
+        return self.name != "aten::detach_" and _has_tag(self.schema, torch.Tag.inplace_view)
+
+    @cached_property
     def python(self) -> Callable[..., Any] | None:
         holds_tensor = any(_holds_tensor(a.type) for a in self.schema.arguments)
         return None if holds_tensor else METHODS.get(self.schema.name)
@@ -109,8 +113,12 @@ def _effect(schema: Schema) -> Effect:
 def _is_random(schema: Schema) -> bool:
     if any(a.type == T.optional(T.GENERATOR) for a in schema.arguments):
         return True
+    return _has_tag(schema, torch.Tag.nondeterministic_seeded)
+
+
+def _has_tag(schema: Schema, tag: torch.Tag) -> bool:
     found = torch._C._get_operation_overload(schema.name, schema.overload)
-    return found is not None and torch.Tag.nondeterministic_seeded in found[2]
+    return found is not None and tag in found[2]
 
 
 # Declared for TorchScript's programs only: no kernel takes a Python list.
@@ -119,6 +127,10 @@ _PYTHON_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "aten::as_tensor": torch.as_tensor,
     "prim::layout": lambda tensor: tensor.layout,
 }
+
+
+# Generated overloads, which Python has no way to call: they do not convert to the dtype of `out`.
+_NUMBERS_OUT = re.compile(r"^aten::(add|sub|mul|div|floor_divide|bitwise_\w+)\.Scalar\w*_out$")
 
 
 @cache
@@ -131,6 +143,8 @@ def reference(op: Op) -> Callable[..., Any]:
         return op.python
     if op.name in _PYTHON_FUNCTIONS:
         return _PYTHON_FUNCTIONS[op.name]
+    if _NUMBERS_OUT.search(op.qualified):
+        return cast(Callable[..., Any], getattr(torch, op.name.removeprefix("aten::")))
     found = torch._C._get_operation_overload(op.name, op.schema.overload)
     if found is None:
         raise KeyError(f"torch has no operator {op.qualified}")

@@ -38,6 +38,19 @@ def target_of(node: Node) -> Value | None:
     return node.inputs[written[0][0]] if len(written) == 1 else None
 
 
+def name_results(graph: Graph) -> bool:
+    """The result of an in-place op is the operand that it has written."""
+    changed = False
+    for node in graph.walk():
+        if node.op.effect is Effect.WRITE and len(node.outputs) == 1 and node.output.uses:
+            target = target_of(node)
+            written = written_operands(node)
+            if target is not None and node.op.schema.returns[0].alias == written[0][1]:
+                node.output.replace_all_uses_with(target)
+                changed = True
+    return changed
+
+
 # which sets to follow -----------------------------------------------------------------------------
 
 
@@ -122,6 +135,15 @@ def _functional(node: Node, known: Known) -> tuple[Op | None, Type]:
         return None, NONE
     is_fit = same_each(old.dims, new.dims) and _may_cast(new, old)
     return (op if is_fit else None), new
+
+
+def resizes(node: Node, known: Known) -> bool:
+    """Whether a node may give its `out` other sizes: unless they are the result's."""
+    formals = node.op.schema.arguments
+    if not any(formals[k].kwarg_only for k, _ in written_operands(node)):
+        return False
+    op, _ = _functional(node, known)
+    return op is None
 
 
 def compute_then_copy(node: Node, known: Known) -> Node | None:

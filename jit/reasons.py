@@ -126,6 +126,12 @@ _ROWS = (
         "refuse",
         "the function starts or runs autograd itself: eager records the graph",
     ),
+    Reason(
+        "sizes in place",
+        "refuse",
+        "a tensor that others hold is given other sizes or strides in place: `t_`, `resize_`, `out`"
+        " of other sizes",
+    ),
     Reason("argument type", "refuse", "an argument has a type that plans cannot take"),
     Reason(
         "compiler error", "refuse", "the compiler failed on this function: a bug worth reporting"

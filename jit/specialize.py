@@ -34,6 +34,7 @@ from ir import (
     BOOL,
     FLOAT,
     INT,
+    PASSES,
     Builder,
     Dim,
     Facts,
@@ -51,6 +52,7 @@ from ir import (
     field,
     optimize,
     record,
+    resizes,
 )
 from jit.call import Default, Source
 from jit.captures import Extra, tensor_constants
@@ -95,15 +97,24 @@ def specialize(
         raise Refused("gradients inside", node)
     graph = graph.copy()
     _drop_grad_modes(graph)
+    PASSES["rebind"].run(graph)
+    _refuse_each(graph, lambda node: node.op.reshapes)
     work = _Specializer(graph, iter(sizes(facts)))
     work.arguments(sources, given)
     work.tensors(extras)
     known = optimize(work.graph, work.known)
+    _refuse_each(work.graph, lambda node: resizes(node, known))
     taken = codegen.lay_out_images(work.graph, known, work.held)
     taken |= codegen.fuse_attention(work.graph, known)
     work.captured += pack_weights(work.graph, known, work.held)
     _name_values(work.graph)
     return Specialized(work.graph, work.params, work.captured, known, facts, taken)
+
+
+def _refuse_each(graph: Graph, changes_sizes: Callable[[Node], bool]) -> None:
+    """Refuse what changes sizes of tensors that plans take for fixed."""
+    for node in filter(changes_sizes, graph.walk()):
+        raise Refused("sizes in place", node)
 
 
 _GRAD_MODES = (torch.no_grad, torch.enable_grad, torch.set_grad_enabled)

@@ -243,3 +243,23 @@ def test_beam_search() -> None:
         scores = torch.randn(9, 9, generator=generator).log_softmax(-1)
         torch.testing.assert_close(native(scores, 12), beam(scores, 12))
     assert "called back" not in str(jit.explain(native))
+
+
+def first_columns(table: Tensor, rows: Tensor) -> Tensor:
+    return table.gather(-1, rows[None])
+
+
+@pytest.mark.parametrize("rows", [3, 1, 0])
+def test_an_index_larger_than_the_table_is_refused(rows: int) -> None:
+    """In another dim than that of the lookup nothing else looks where it reads."""
+    compiled, index = jit.jit(first_columns), torch.tensor([2, 0, 1])
+    for _ in range(3):
+        compiled(torch.rand(rows or 5, 4), index)
+    if rows == 0:
+        with pytest.raises(RuntimeError, match="Size does not match"):
+            compiled(torch.rand(0, 4), index)
+    many = jit.jit(lambda table, index: table.gather(0, index))
+    for _ in range(3):
+        many(torch.rand(4, 8), torch.zeros(2, 8, dtype=torch.int64))
+    with pytest.raises(RuntimeError, match="Size does not match"):
+        many(torch.rand(4, 7), torch.zeros(2, 8, dtype=torch.int64))

@@ -127,7 +127,11 @@ def _gather_type(self: TensorType, dim: Any, index: TensorType, **_: Any) -> Ten
         return TENSOR
     if len(self.shape) != len(index.shape):
         fail("gather: tensor and index have different numbers of dims")
-    axis(dim, len(self.shape))
+    at = axis(dim, len(self.shape))
+    is_empty = any(same_dim(size, 0) for size in index.shape)
+    for k, (size, given) in enumerate(zip(self.shape, index.shape, strict=True)):
+        if k != at and not is_empty and given > size:
+            fail(f"gather: the index has more elements than the tensor in dim {k}")
     return filled(index.shape, self.dtype)
 
 

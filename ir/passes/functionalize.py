@@ -36,16 +36,16 @@ from ir.writes import (
     functional_of,
     home_of,
     is_view,
+    name_results,
     root_of,
     target_of,
     write_through,
-    written_operands,
 )
 
 
 def run(graph: Graph) -> bool:
     """Turn every alias set that allows it."""
-    changed = _name_results(graph)
+    changed = name_results(graph)
     if changed:
         invariant.run(graph)
         dce.run(graph)
@@ -56,19 +56,6 @@ def run(graph: Graph) -> bool:
     walk.block(graph.block)
     walk.finish()
     return True
-
-
-def _name_results(graph: Graph) -> bool:
-    """The result of an in-place op is the operand that it has written."""
-    changed = False
-    for node in graph.walk():
-        if node.op.effect is Effect.WRITE and len(node.outputs) == 1 and node.output.uses:
-            target = target_of(node)
-            written = written_operands(node)
-            if target is not None and node.op.schema.returns[0].alias == written[0][1]:
-                node.output.replace_all_uses_with(target)
-                changed = True
-    return changed
 
 
 @record(frozen=False)

@@ -129,3 +129,33 @@ def test_bad_first_calls_do_no_harm(f: Callable[..., Any], good: Any, bad: Any) 
             compiled(*bad)
     for _ in range(3):
         torch.testing.assert_close(compiled(*good), f(*good))
+
+
+def printed_remainder(x, y):
+    print("seen")
+    return x % y
+
+
+def printed_element(x, k):
+    print("seen")
+    return x[k] + 7 % k
+
+
+@pytest.mark.parametrize(
+    ("f", "good", "bad"),
+    [
+        (printed_remainder, (K, L), (K, ZEROS)),
+        (printed_element, (V, L), (V, ZEROS)),
+        (printed_element, (V, L), (V, K + 3)),
+    ],
+)
+def test_exceptions_after_an_effect_are_eagers(f: Callable[..., Any], good: Any, bad: Any) -> None:
+    """The plan cannot start over: it raises what the operator would."""
+    compiled = jit.jit(f)
+    with pytest.raises((RuntimeError, IndexError)) as wanted:
+        f(*bad)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(*good), f(*good))
+    with pytest.raises(type(wanted.value)) as found:
+        compiled(*bad)
+    assert type(found.value) is type(wanted.value)
