@@ -11,8 +11,9 @@ else is copied (`Prepared.copies`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, zip_longest
+from typing import Any
 
 from codegen.buffers import dense_strides, readable
 from codegen.fusible import REGISTERS
@@ -347,7 +348,7 @@ def _size(value: Value) -> int:
     return hint(product(shape(value)))
 
 
-def _viewed_inside(value: Value, group: Group, known: Known) -> Value | None:
+def _viewed_inside(value: Value, group: Group, known: Mapping[Value, Any]) -> Value | None:
     """What of the group an output is a strided view of, when only calls outside read it."""
     outside = [user for user, _ in value.uses if user not in group.nodes]
     if not all(isinstance(user.op.rule, Structured) for user in outside):

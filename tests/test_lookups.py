@@ -263,3 +263,27 @@ def test_an_index_larger_than_the_table_is_refused(rows: int) -> None:
         many(torch.rand(4, 8), torch.zeros(2, 8, dtype=torch.int64))
     with pytest.raises(RuntimeError, match="Size does not match"):
         many(torch.rand(4, 7), torch.zeros(2, 8, dtype=torch.int64))
+
+
+def below(table: Tensor, places: Tensor) -> Tensor:
+    return table.gather(0, places[None])
+
+
+def picked(table: Tensor, places: Tensor) -> Tensor:
+    return table[places] + 1
+
+
+def chosen(table: Tensor, places: Tensor) -> Tensor:
+    return torch.index_select(table, 0, places)
+
+
+@pytest.mark.parametrize("function", [below, picked, chosen], ids=lambda f: f.__name__)
+def test_nothing_is_found_in_an_empty_table(function: Callable[..., Tensor]) -> None:
+    compiled = jit.jit(function)
+    for _ in range(3):
+        compiled(torch.rand(3, 4), torch.tensor([2, 0, 1, 1]))
+        with pytest.raises((RuntimeError, IndexError)):
+            compiled(torch.rand(0, 4), torch.tensor([2, 0, 1, 1]))
+    nowhere = torch.zeros(0, dtype=torch.int64)
+    for _ in range(3):
+        assert compiled(torch.rand(0, 4), nowhere).numel() == 0

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ir import typerules
 from ir.dtypes import (
@@ -246,7 +246,19 @@ def reduction(schemas: str, init: Callable[..., Any], combine: Callable[..., Any
 
 def lookup(schemas: str, infer: TypeRule, index: Callable[..., Any]) -> Op:
     """A family of reads at positions that are data; `infer` types the results."""
-    return declare(schemas, lambda _: Lookup(index), lambda rule, schema: infer)
+    return declare(schemas, lambda _: Lookup(index), lambda rule, schema: _found(infer))
+
+
+def _found(infer: TypeRule) -> TypeRule:
+    """What is found in the first operand, which has elements then."""
+
+    def type_of_found(**params: Any) -> TensorType:
+        found, table = infer(**params), next(iter(params.values()))
+        if found.is_complete and 0 in table.shape and 0 not in found.shape:
+            typerules.fail("nothing is found in a tensor without elements")
+        return cast(TensorType, found)
+
+    return type_of_found
 
 
 def structured(schemas: str, infer: TypeRule,
