@@ -62,6 +62,7 @@ from jit.archive.script_classes import ScriptClasses, is_script_class
 from jit.archive.sets import lower_sets, member_type
 from jit.archive.source_writer import write_method
 from jit.archive.spelling import Constants
+from jit.archive.subscripts import lower_subscripts
 from jit.archive.substitutes import substitute
 from jit.archive.tries import finish_raises, lower_tries
 from jit.archive.unreachable import cut
@@ -229,6 +230,7 @@ class Generalizer:
             value.type = self._value_type(value)
         retype(graph, self.classes)
         lower_texts(graph)
+        lower_subscripts(graph)
         for node in list(graph.walk()):
             self.rewrite(node)
         legalize(graph)

@@ -152,6 +152,16 @@ def _number(node: Node) -> None:
         node.erase()
 
 
+def _pop_item(node: Node) -> None:
+    """The last item; TorchScript's own takes the first one."""
+    (items,) = node.inputs
+    b = Builder.before(node)
+    key = b.op("aten::__getitem__", b.op("aten::keys", items), -1)
+    made = b.tuple_([key, b.op("aten::pop", items, key)])
+    node.output.replace_all_uses_with(made)
+    node.erase()
+
+
 def _loop(node: Node) -> None:
     """A loop with both a trip count and a condition, or one that reads the index of an endless
     loop, becomes a while loop with a counter among the carried values.
@@ -195,6 +205,7 @@ _RULES: dict[str, Rule] = {
     "prim::Loop": _loop,
     "prim::unchecked_cast": _cast,
     "aten::pow": _power,
+    "aten::popitem": _pop_item,
     "aten::Int": _number,
     "aten::Float": _number,
 }

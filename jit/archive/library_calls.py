@@ -19,6 +19,7 @@ from ir import (
     DictType,
     ListType,
     Node,
+    OptionalType,
     TypeMismatch,
     Value,
     lookup,
@@ -67,6 +68,13 @@ _OPERATORS = {
     **{f"math_{name}": f"aten::{name}" for name in ("log2", "gcd", "factorial", "gamma")},
     **{f"cmath_{name}": f"aten::{name}" for name in ("exp", "log", "sqrt", "sin", "cos", "tan")},
 }
+_OF_VALUES = frozenset(
+    f"aten::{name}"
+    for name in (
+        "add", "sub", "mul", "pow", "neg", "div", "floordiv", "remainder", "lt", "le", "gt", "ge",
+        "__and__", "__or__", "__xor__", "__lshift__", "__rshift__",
+    )
+)  # fmt: skip
 _ENUM_OPERATORS = {"operator_eq": "aten::eq.enum", "operator_ne": "aten::ne.enum"}
 
 
@@ -100,7 +108,7 @@ def operator_value(node: Node, name: str) -> Value | None:
 def _lower_to(node: Node, operator: str) -> None:
     builder = Builder.before(node)
     try:
-        made = builder.op(operator, *node.inputs)
+        made = builder.op(operator, *_present(builder, node, operator))
     except (CompileError, TypeMismatch):
         return
     if isinstance(made, Value) and made.type == DTYPE:
@@ -109,6 +117,16 @@ def _lower_to(node: Node, operator: str) -> None:
         _replace(node, made)
     elif not isinstance(made, Value) and not any(v.uses for v in node.outputs):
         node.erase()
+
+
+def _present(builder: Builder, node: Node, operator: str) -> list[Value]:
+    """The operands; one that may be None is not, where Python's operator takes no None."""
+    return [
+        builder.op("aten::_unwrap_optional", v)
+        if operator in _OF_VALUES and isinstance(v.type, OptionalType)
+        else v
+        for v in node.inputs
+    ]
 
 
 def _replace(node: Node, value: Value) -> None:

@@ -32,6 +32,7 @@ from jit.archive.modules import ModuleGeneralizer
 from jit.archive.pickler import Pickler, storage_bytes
 from jit.archive.portable import SPELLINGS
 from jit.archive.reach import reachable
+from jit.archive.recursion import lower_recursion
 from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source.origins import SUFFIX, origins_of
 from jit.archive.source_writer import CALLS, write_method
@@ -78,7 +79,10 @@ class _Archive:
 
         self.data = Pickler(class_at, generalizer.attribute)
         self.data_pickle = self.data.dump(root, definition.type)
-        program = reachable([definition, *held.values()], generalizer.program)
+        roots = [definition, *held.values()]
+        program = reachable(roots, generalizer.program)
+        if lower_recursion(program, generalizer.names.unique):
+            program = reachable(roots, program)
         constants = Constants()
         self.files = write_program(program, constants)
         _warn_of_library(program)

@@ -35,6 +35,7 @@ from ir import (
     Span,
     TupleType,
     Value,
+    class_of,
     overloads,
 )
 from jit.archive.inlining import inlined, is_meaningful
@@ -516,6 +517,13 @@ def _typed(form: str) -> Callable[[_FunctionWriter, Node], str]:
     return lambda w, node: f"{form}({annotation(node.output.type)}, {w.reads(node.inputs)})"
 
 
+def _cast(w: _FunctionWriter, node: Node) -> str:
+    """To an interface without an operator, behind which torch would lose sight of the object."""
+    definition = class_of(node.output.type)
+    is_interface = definition is not None and definition.is_interface
+    return _typed("annotate" if is_interface else "unchecked_cast")(w, node)
+
+
 def _named(function: str) -> Callable[[_FunctionWriter, Node], str]:
     """A call of one of the language's own functions."""
     return lambda w, node: f"{function}({w.reads(node.inputs)})"
@@ -537,7 +545,7 @@ _EXPRESSIONS: dict[str, Callable[[_FunctionWriter, Node], str]] = {
     "prim::CallMethod": _call_method,
     "prim::CallFunction": _call_function,
     "prim::CreateObject": _create,
-    "prim::unchecked_cast": _typed("unchecked_cast"),
+    "prim::unchecked_cast": _cast,
     "prim::unchecked_unwrap_optional": _typed("unchecked_cast"),
     "prim::isinstance": _is_instance,
     "prim::tolist": lambda w, node: (

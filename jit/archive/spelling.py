@@ -113,7 +113,10 @@ def is_inferred(type_: Type) -> bool:
     """Whether a reader finds an element type from the elements; otherwise the container is
     annotated.
     """
-    return not isinstance(type_, OptionalType | UnionType) and type_ not in (ANY, NUMBER)
+    definition = class_of(type_)
+    is_open = definition is not None and definition.is_interface
+    is_open = is_open or isinstance(type_, OptionalType | UnionType)
+    return not is_open and type_ not in (ANY, NUMBER)
 
 
 # constants ----------------------------------------------------------------------------------------

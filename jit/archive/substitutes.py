@@ -120,6 +120,8 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "math_comb": [(numbers.combinations, _are(INT, INT))],
     "cmath_phase": [(numbers.angle, _are(COMPLEX))],
     "cmath_polar": [(numbers.polar, _are(COMPLEX))],
+    "index_width": [(tensors.width, _are(TENSOR))],
+    "operator_getitem": [(tensors.at_all, _are(TENSOR, ListType(TENSOR)))],
     "tolist": [(tensors.nested_list, _are(TENSOR))],
     "math_trunc": [(numbers.truncated, _are(FLOAT))],
     "math_log2": [(numbers.log2, _are(FLOAT)), (numbers.log2, _are(INT))],

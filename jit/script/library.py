@@ -147,6 +147,12 @@ def tensor_setitem(tensor: torch.Tensor, item: Any, shape: Sequence[int], *value
 
 
 @library
+def index_width(index: torch.Tensor) -> int:
+    """How many dims an index tensor takes: a mask all that it has."""
+    return index.dim() if index.dtype in (torch.bool, torch.uint8) else 1
+
+
+@library
 def get_slice(items: Any, start: Any, stop: Any, step: Any) -> Any:
     """`items[start:stop:step]`."""
     return items[start:stop:step]

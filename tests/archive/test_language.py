@@ -210,16 +210,6 @@ def test_sets_are_sets_when_saved_again() -> None:
     assert again.save_to_buffer() == saved(counted_members)
 
 
-def factorial(n: int) -> int:
-    return 1 if n < 2 else n * factorial(n - 1)
-
-
-def test_recursion_is_said_to_be_ours() -> None:
-    with pytest.warns(jit.JitWarning, match="factorial .which calls itself.: jit.load reads it"):
-        data = saved(factorial)
-    assert jit.load(io.BytesIO(data))(5) == 120
-
-
 def test_a_set_that_was_passed_in_is_changed() -> None:
     given = {"a"}
     assert jit.load(io.BytesIO(saved(marked)))(given) == 2

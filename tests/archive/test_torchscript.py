@@ -75,6 +75,19 @@ def merged(a: dict[str, int], b: dict[str, int]) -> tuple[dict[str, int], dict[s
     return a | b, c, a != b
 
 
+def last(items: dict[str, int]) -> tuple[tuple[str, int], dict[str, int]]:
+    items = dict(items)
+    return items.popitem(), items
+
+
+def sums(items: dict[str, int | None], more: int | None) -> int:
+    total = 0
+    for key in items:
+        if items[key] is not None:
+            total += items[key]
+    return total if more is None else total + more * 2
+
+
 def ends(items: list[str], pairs: list[tuple[int, str]]) -> tuple[str, str, tuple[int, str], int]:
     return min(items), max(items), max(pairs), max([len(s) for s in items], default=-1)
 
@@ -168,6 +181,8 @@ CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (merged, [({"a": 1}, {"b": 2}), ({"a": 1}, {"a": 1})]),
     (ends, [(["b", "a"], [(1, "b"), (1, "c")])]),
     (nested, [(torch.ones(2, 3),), (torch.tensor(3),), (torch.tensor([True]),)]),
+    (last, [({"a": 1, "b": 2},)]),
+    (sums, [({"a": 1, "b": None}, 3), ({}, None)]),
     (kinds, [([1, "a", (1, 2), [3]],)]),
     (texts, [(s,) for s in TEXTS]),
     (rounds, [(x,) for x in FLOATS]),

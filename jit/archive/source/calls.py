@@ -195,6 +195,8 @@ def call_attribute(
         if result is None or kwargs:
             raise body.error(f"{owner.type} has no method {name!r} that is known here")
         return body.node("prim::CallMethod", [owner, *args], [result], name=name).output
+    if name == "popitem":
+        return _pop_first(body, owner)
     result = body.call(f"aten::{_METHODS.get(name, name)}", [owner, *args], kwargs)
     if isinstance(result, tuple):
         return body.builder.tuple_(result) if result else body.literal(None)
@@ -202,6 +204,12 @@ def call_attribute(
 
 
 _METHODS = {"__len__": "len"}
+
+
+def _pop_first(body: Body, items: Value) -> Value:
+    """TorchScript's `popitem`; Python's takes the last item."""
+    key = body.call("aten::__getitem__", [body.call("aten::keys", [items]), body.literal(0)])
+    return body.builder.tuple_([key, body.call("aten::pop", [items, key])])
 
 
 # exceptions ---------------------------------------------------------------------------------------

@@ -11,6 +11,19 @@ from torch import Tensor
 # mypy: allow-untyped-calls
 
 
+def width(index: Tensor) -> int:
+    """How many dims an index takes."""
+    return index.dim() if index.dtype == torch.bool or index.dtype == torch.uint8 else 1
+
+
+def at_all(x: Tensor, indices: list[Tensor]) -> Tensor:
+    """`x[indices]`."""
+    found: list[Tensor | None] = []
+    for index in indices:
+        found.append(index)  # noqa: PERF402  as what may be None
+    return torch.ops.aten.index(x, found)  # type: ignore[no-any-return]
+
+
 def nested_list(x: Tensor) -> Any:
     """`tolist`, whatever the rank and the dtype are."""
     if x.is_complex() or x.dim() > 4:
