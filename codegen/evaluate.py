@@ -300,8 +300,8 @@ class Evaluator(LoopEmitter):
         )
 
     def tile_lane(self, buffer: Buffer, where: Affine) -> Lane | None:
-        """The lane from a tile that is transposed in registers; None when the access needs none
-        (see `codegen.tile`).
+        """The lane from a tile that is transposed; None when the access needs none (see
+        `codegen.tile`).
         """
         return None
 
@@ -355,17 +355,24 @@ class Evaluator(LoopEmitter):
     def _on_fault(self, condition: Lane, reason: str) -> None:
         """Note that a live element faulted; the caller of the kernel bails out."""
         if self.fault_flag is None:
-            first = self.function.entry_basic_block
-            entry = ll.IRBuilder(first)
-            entry.position_at_start(first)
-            self.fault_flag = entry.alloca(I32)
-            entry.store(I32(0), self.fault_flag)
-            if self.b.block is first:  # its end has moved
-                self.b.position_at_end(first)
+            self.fault_flag = self.local(I32, I32(0))
         if self.mask is not None and condition.width > 1:
             condition = condition & self.mask
         raised = self.b.select(self.s.any(condition), I32(FAULTS[reason].bit), I32(0))
         self.b.store(self.b.or_(self.b.load(self.fault_flag, typ=I32), raised), self.fault_flag)
+
+    def local(self, kind: ll.Type, start: ll.Value | None = None) -> ll.AllocaInstr:
+        """Memory of the function's own, which may start as a value."""
+        first = self.function.entry_basic_block
+        entry = ll.IRBuilder(first)
+        entry.position_at_start(first)
+        place = entry.alloca(kind)
+        place.type = PTR
+        if start is not None:
+            entry.store(start, place)
+        if self.b.block is first:  # its end has moved
+            self.b.position_at_end(first)
+        return place
 
 
 def bases_of(nest: Nest) -> list[Value]:

@@ -114,7 +114,7 @@ class KernelEmitter(SplitEmitter):
             self._share(var) if level == 0 and self.plan.is_parallel else (I64(0), self._stop(var))
         )
         if var is self.plan.tile:
-            self.tiles(var, self.plan.outer[-1], start, stop)
+            self._tiles(var, start, stop)
             return
         if self.nest.scan is not None and var is self.plan.vector and self._rereads_exactly():
             self._scan_down(self.nest.scan, var, start, stop)
@@ -137,6 +137,20 @@ class KernelEmitter(SplitEmitter):
             return
         head = self._head(var, start, stop)
         self.vector_loop(var, self.step(var), start, stop, carried, body, head=head)
+
+    def _tiles(self, u: Var, start: ll.Value, stop: ll.Value) -> None:
+        """The two innermost loops where operands are transposed."""
+        v = self.plan.outer[-1]
+
+        def point(_: Sequence[Lane]) -> Sequence[Lane]:
+            self.row()
+            self.fetch_ahead()
+            return ()
+
+        def row(low: ll.Value, high: ll.Value) -> None:
+            self.vector_loop(v, self.width, low, high, (), point, head=self._head(v, low, high))
+
+        self.tiles(u, v, start, stop, row)
 
     def _is_whole(self, var: Var) -> bool:
         """Whether a loop runs in whole vectors, of which the last one may overlap the one before:

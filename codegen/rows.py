@@ -197,8 +197,8 @@ class RowEmitter(TileEmitter):
         ]
         for root in roots:
             self.store(root)
-        if self.phase == PHASE and self.ahead is not None and self.mask is None:
-            self._fetch(self.ahead)
+        if self.phase == PHASE:
+            self.fetch_ahead()
         return combined
 
     @cached_property
@@ -206,14 +206,17 @@ class RowEmitter(TileEmitter):
         """What is fetched for the next row."""
         return fetched_ahead(self.nest, self.plan, host().caches)
 
-    def _fetch(self, ahead: Ahead) -> None:
+    def fetch_ahead(self) -> None:
         """Fetch what the next row reads where this vector is in its row."""
-        for read in ahead.reads:
-            buffer, next_row = read.buffer, read.address.coefficient(self.plan.outer[-1])
+        ahead = self.ahead
+        if ahead is None or self.mask is not None:
+            return
+        for read, step in ahead.reads:
+            buffer, next_row = read.buffer, read.address.coefficient(ahead.row)
             assert buffer is not None
             where = self.b.add(self.offset(read.address), self.dim(next_row))
             first = self.pointer(buffer, where)
-            for line in range(0, self.width * buffer.dtype.itemsize, LINE):
+            for line in range(0, self.width * step * buffer.dtype.itemsize, LINE):
                 self.s.fetch(self.b.gep(first, [I64(line)], source_etype=BYTE), ahead.level)
 
     def _combined(self, accumulator: Accumulator, old: Sequence[Lane]) -> list[Lane]:

@@ -9,8 +9,8 @@ parallel.
   lane keeps its own accumulator.
 * Loops that every access treats as one are merged: the outer variable stays at 0, the inner one
   runs further.
-* When operands are contiguous along two different variables, both run in square tiles, which are
-  transposed in registers.
+* When operands are contiguous along two different variables, both run in tiles, in which some are
+  transposed (`codegen.tile`).
 * A reduction of everything has no outer loop to run in parallel: its row is cut into chunks
   (`codegen.split`).
 * Vectors may be several registers wide: that unrolls the loop and hides latency, most of it where
@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from codegen.cost import STREAM_COST
 from codegen.index import Affine, Var, merges
 from codegen.nest import Access, Nest, Root
-from ir import Dim, hint, product, record, size_max
+from ir import Dim, Reduction, hint, product, record, size_max
 
 REGISTERS = 2  # per vector: enough independent work, without spilling
 CHEAP = 24  # flop equivalents per point up to which memory or latency sets the pace
@@ -39,6 +39,7 @@ DEEP_REGISTERS = 4
 SPLIT_WORK = 1 << 20  # flop equivalents from which a single row is split
 CHUNKS, MIN_CHUNK = 64, 1 << 14  # at most so many chunks, of at least so many elements
 FEW, GATHER_COST = 16, 64  # iterations that leave lanes idle; flop equivalents worth gathering for
+FEW_INDEXED = 32  # elements whose positions take as long to fold across lanes as to gather
 LINE = 64  # bytes of a cache line
 STREAMING = 2  # flop equivalents per byte up to which memory behind the caches sets the pace
 GRAIN = 1 << 19  # flop equivalents below which a second thread costs more than it saves
@@ -118,14 +119,14 @@ def past_caches(nest: Nest, plan: Schedule, cache_bytes: int) -> list[Root]:
     overwritten need not be read first.
     """
     vector = plan.vector
-    if vector not in plan.outer or plan.tile is not None or nest.reduces:
+    if vector not in plan.outer or nest.reduces:
         return []
     large = [
         r
         for r in nest.roots
         if r.buffer.base is r.value
         and hint(product(r.buffer.dims)) * r.buffer.dtype.itemsize > cache_bytes
-        and _is_unit(r.address, vector)
+        and is_unit(r.address, vector)
     ]
     return large if len(large) == 1 or all(starts_at_lines(r, vector) for r in large) else []
 
@@ -165,19 +166,20 @@ def _tile_variable(nest: Nest, outer: list[Var], vector: Var | None) -> Var | No
     across = [
         a.address
         for a in nest.accesses
-        if a.buffer is not None and not a.is_write and not _is_unit(a.address, vector)
+        if a.buffer is not None and not a.is_write and not is_unit(a.address, vector)
     ]
     for var in outer:
         if (
             var is not vector
             and min(hint(var.extent), hint(vector.extent)) >= 32
-            and any(_is_unit(a, var) and hint(a.coefficient(vector)) != 0 for a in across)
+            and any(is_unit(a, var) and hint(a.coefficient(vector)) != 0 for a in across)
         ):
             return var
     return None
 
 
-def _is_unit(address: Affine, var: Var) -> bool:
+def is_unit(address: Affine, var: Var) -> bool:
+    """Whether a step of the variable moves to the next element."""
     step = address.coefficient(var)
     return isinstance(step, int) and step == 1
 
@@ -188,11 +190,14 @@ def _is_one(var: Var) -> bool:
 
 def _vector_variable(nest: Nest, outer: list[Var], reduced: list[Var]) -> Var | None:
     """The variable with the most contiguous accesses; reduced variables win ties, then inner
-    ones. Where there is much to compute, gathering costs less than lanes that stay idle.
+    ones. Where there is much to compute, gathering costs less than lanes that stay idle; so it
+    does where folding lanes takes longer than a short row.
     """
     candidates = [*outer, *reduced]
-    if nest.cost >= GATHER_COST:
-        candidates = [v for v in candidates if hint(v.extent) >= FEW] or candidates
+    rules = [r.node.op.rule for r in nest.reduces]
+    is_indexed = any(isinstance(rule, Reduction) and rule.indexed for rule in rules)
+    few = FEW_INDEXED if is_indexed else FEW if nest.cost >= GATHER_COST else 0
+    candidates = [v for v in candidates if hint(v.extent) >= few] or candidates
     if not candidates:
         return None
     return max(candidates, key=lambda v: (_contiguity(v, nest.accesses), candidates.index(v)))
