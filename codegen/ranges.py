@@ -12,9 +12,25 @@ bound that one turn does not move; a bound that moves is given up.
 from __future__ import annotations
 
 from codegen.operands import Known
-from ir import BOUNDS, INT, WHOLE, Block, Graph, Interval, Node, Sym, Value, field, record
+from ir import (
+    BOUNDS,
+    INT,
+    LENGTHS,
+    LISTS,
+    WHOLE,
+    Block,
+    Graph,
+    Interval,
+    Node,
+    Sym,
+    Value,
+    field,
+    record,
+)
 
 _SIZES: Interval = (0, (1 << 62) - 1)
+_COUNTS = ("length", "index", "count")
+"""What operators tell of containers (`ir.LISTS`)."""
 
 
 @record(frozen=False)
@@ -53,6 +69,8 @@ class Ranges:
                     self._set(output, _hull(*map(self.of, results)))
             elif node.op in BOUNDS:
                 self._apply(node)
+            elif LISTS.get(node.name) in _COUNTS:
+                self._set(node.output, LENGTHS)
 
     def _apply(self, node: Node) -> None:
         result = BOUNDS[node.op](*(self.of(v) for v in node.inputs))

@@ -1,11 +1,12 @@
 """The worker threads of parallel loops that torch's pool would hold up, as LLVM IR: a part of
 `codegen.parallel`.
 
-    on_workers(begin, end, threads, body, context)   the loop on so many threads at most
+    on_workers(begin, end, grain, threads, body, context)   the loop on so many threads at most
     relume_workers_after_fork()                      forget the workers: a forked child has none
 
-The range is cut into a slice for each thread. A thread takes its own slice piece by piece, then
-pieces of the others' slices. The caller is one of the threads. It waits for pieces that are being
+The range is cut into a slice for each thread. A thread takes half of what is left of its own slice,
+again and again, then of the others' slices: few pieces, and small ones at the end, so that a thread
+which lost its core keeps little from the others. The caller is one of the threads. It waits for pieces that are being
 worked on, but for no worker that has not come: who comes late finds the loop closed. It waits
 asleep after a while, so that a worker which was driven from its core can go on where the caller
 was. And a worker that was put on the caller's core goes away.
@@ -26,7 +27,7 @@ from codegen.target import Target
 
 AFTER_FORK = "relume_workers_after_fork"
 MOST_THREADS = 128
-PIECES = 2  # of a slice: what others can take over when a thread is late
+PIECES = 8  # of a slice: as large as the least one is, unless that would be less than a grain
 WORKER_SPINS = 1 << 12  # turns (about 0.1 ms) before a worker sleeps: the next loop may come
 LOOK = 1 << 8  # turns after which a worker looks whether it keeps the caller from its core
 CALLER_SPINS = 1 << 10  # turns in which pieces end, unless their threads do not run
@@ -58,10 +59,11 @@ declare i32 @sched_getcpu()
 declare i32 @sched_getaffinity(i32, i64, ptr)
 declare i32 @sched_setaffinity(i32, i64, ptr)
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)
 %Slice = type {{ i64, i64, [{_LINE - 16} x i8] }}          ; the next step to take, the end
 @slices = internal global [{MOST_THREADS} x %Slice] zeroinitializer, align {_LINE}
 @width = internal global i64 0                             ; slices of the loop
-@piece = internal global i64 0                             ; steps that are taken at once
+@least = internal global i64 0                             ; steps that are taken at once
 @body = internal global ptr null
 @context = internal global ptr null
 @core = internal global i32 0                              ; where the caller runs
@@ -76,7 +78,7 @@ declare i64 @llvm.umin.i64(i64, i64)
 
 _OWN = f"""
 define internal void @on_workers(
-    i64 %begin, i64 %end, i64 %threads, ptr %body, ptr %context) {{
+    i64 %begin, i64 %end, i64 %grain, i64 %threads, ptr %body, ptr %context) {{
 entry:
   %pair = cmpxchg ptr @owned, i32 0, i32 1 seq_cst seq_cst
   %got = extractvalue {{ i32, i1 }} %pair, 1
@@ -98,7 +100,8 @@ describe:
   %over = add i64 %steps, %pieces
   %over1 = sub i64 %over, 1
   %piece = udiv i64 %over1, %pieces
-  store i64 %piece, ptr @piece
+  %least = call i64 @llvm.umax.i64(i64 %piece, i64 %grain)
+  store i64 %least, ptr @least
   br label %cut
 cut:
   %k = phi i64 [ 0, %describe ], [ %k1, %cut ]
@@ -196,7 +199,7 @@ _WORK = """
 define internal void @work(i64 %first) {                   ; all pieces, from slice `first` on
 entry:
   %width = load i64, ptr @width
-  %piece = load i64, ptr @piece
+  %least = load i64, ptr @least
   %body = load ptr, ptr @body
   %context = load ptr, ptr @context
   br label %slice
@@ -209,17 +212,19 @@ slice:
   %end = load i64, ptr %end_at
   br label %look
 look:
-  %seen = load atomic i64, ptr %from_at monotonic, align 8
-  %some = icmp slt i64 %seen, %end
+  %from = load atomic i64, ptr %from_at monotonic, align 8
+  %some = icmp slt i64 %from, %end
   br i1 %some, label %take, label %next
 take:
-  %from = atomicrmw add ptr %from_at, i64 %piece monotonic
-  %taken = icmp slt i64 %from, %end
-  br i1 %taken, label %run, label %next
-run:
   %rest = sub i64 %end, %from
-  %steps = call i64 @llvm.umin.i64(i64 %rest, i64 %piece)
+  %half = lshr i64 %rest, 1
+  %much = call i64 @llvm.umax.i64(i64 %half, i64 %least)
+  %steps = call i64 @llvm.umin.i64(i64 %rest, i64 %much)
   %to = add i64 %from, %steps
+  %pair = cmpxchg ptr %from_at, i64 %from, i64 %to monotonic monotonic
+  %taken = extractvalue { i64, i1 } %pair, 1
+  br i1 %taken, label %run, label %look
+run:
   call void %body(i64 %from, i64 %to, ptr %context)
   br label %look
 next:

@@ -67,6 +67,5 @@ def position(index: Interval, size: Interval) -> Interval:
 
 def range_element(index: Interval, start: Interval, step: Interval) -> Interval:
     """A range stays between its first element and its bound, both of 64 bits."""
-    if step[0] >= 0:
-        return start[0], WHOLE[1]
-    return (WHOLE[0], start[1]) if step[1] <= 0 else WHOLE
+    low, high = add(start, multiply(index, step))
+    return max(low, WHOLE[0]), min(high, WHOLE[1])

@@ -312,9 +312,16 @@ for _schema, _read in (
 
 
 # math ---------------------------------------------------------------------------------------------
+def _square_root(s: Scalars, x: Lane) -> Lane:
+    """Correctly rounded everywhere, and finite where its operand is."""
+    x = s.cast(x, float64)
+    s.fault(x < 0.0, DOMAIN)
+    return s.sqrt(x)
+
+
 def _function(name: str) -> Rule:
-    if name == "sqrt":  # correctly rounded everywhere
-        return lambda s, x: _checked(s, s.sqrt(s.cast(x, float64)), s.cast(x, float64))
+    if name == "sqrt":
+        return _square_root
     return lambda s, x: _checked(s, s.libm(name, s.cast(x, float64)), s.cast(x, float64))
 
 
