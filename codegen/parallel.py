@@ -11,8 +11,8 @@ An OpenMP loop, as torch's are, stands still until the last of its threads has b
 beside another busy program, or another library's workers that spin, it takes many times as long as
 on one thread. So the caller looks how long it waited for the others, and they whether they run on
 its core. Where LOST was waited for over some loops, and that is more than half of the time that was
-worked, loops run on our workers for the time of HOLD. Then torch's pool, which shares its threads
-with operators that are called in between, gets another chance.
+worked, loops run on our workers for the time of HOLD, and longer if that was in vain. Then torch's
+pool, which shares its threads with operators that are called in between, gets another chance.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LOST = 100_000  # nanoseconds: less is waited where threads are woken, more wher
 OVER = 2_000_000  # nanoseconds of work, over which waiting is counted
 LONG = 1_000_000  # nanoseconds: a loop in which threads that share a core cost more than a change
 HOLD = 100_000_000  # nanoseconds: to try torch's pool again costs a few hundredths of them
+DOUBLINGS = 4  # of that time, while the pool is as late whenever it is tried
 _MONOTONIC = 1  # a clock
 
 
@@ -39,6 +40,7 @@ declare i32 @clock_gettime(i32, ptr)
 declare i32 @torch_get_num_threads(ptr)
 declare i32 @torch_parallel_for(i64, i64, i64, ptr, ptr)
 @{UNTIL} = global i64 0                             ; when torch's pool is tried again
+@times = internal global i64 0                             ; that it was left, one after another
 @worked = internal global i64 0                            ; on torch's pool, since the last change
 @waited = internal global i64 0                            ; or since as long as OVER
 
@@ -75,9 +77,14 @@ alone:
   ret void
 }}
 
-define internal i64 @now() {{                              ; in nanoseconds
+define internal i64 @now() alwaysinline {{
+  %now = call i64 @time_of(i32 {_MONOTONIC})
+  ret i64 %now
+}}
+
+define internal i64 @time_of(i32 %clock) {{                ; in nanoseconds
   %time = alloca {{ i64, i64 }}
-  %error = call i32 @clock_gettime(i32 {_MONOTONIC}, ptr %time)
+  %error = call i32 @clock_gettime(i32 %clock, ptr %time)
   %seconds = load i64, ptr %time
   %rest_at = getelementptr {{ i64, i64 }}, ptr %time, i64 0, i32 1
   %rest = load i64, ptr %rest_at
@@ -128,10 +135,20 @@ entry:
   %worked_after = select i1 %anew, i64 0, i64 %worked
   store atomic i64 %waited_after, ptr @waited monotonic, align 8 ; a lost update is as good
   store atomic i64 %worked_after, ptr @worked monotonic, align 8
-  br i1 %disturbed, label %hold, label %leave
+  br i1 %disturbed, label %hold, label %go_on
 hold:
-  %until = add i64 %now, {HOLD}
+  %times = load atomic i64, ptr @times monotonic, align 8
+  %time = shl i64 {HOLD}, %times
+  %until = add i64 %now, %time
   store atomic i64 %until, ptr @{UNTIL} monotonic, align 8
+  %more = add i64 %times, 1
+  %most = call i64 @llvm.umin.i64(i64 %more, i64 {DOUBLINGS})
+  store atomic i64 %most, ptr @times monotonic, align 8
+  ret void
+go_on:
+  br i1 %over, label %calm, label %leave
+calm:
+  store atomic i64 0, ptr @times monotonic, align 8
   br label %leave
 leave:
   ret void

@@ -2,14 +2,16 @@
 `codegen.parallel`.
 
     on_workers(begin, end, grain, threads, body, context)   the loop on so many threads at most
-    relume_workers_after_fork()                      forget the workers: a forked child has none
+    relume_workers_after_fork()                             forget the workers: a forked child has none
 
 The range is cut into a slice for each thread. A thread takes half of what is left of its own slice,
 again and again, then of the others' slices: few pieces, and small ones at the end, so that a thread
-which lost its core keeps little from the others. The caller is one of the threads. It waits for pieces that are being
-worked on, but for no worker that has not come: who comes late finds the loop closed. It waits
-asleep after a while, so that a worker which was driven from its core can go on where the caller
-was. And a worker that was put on the caller's core goes away.
+which lost its core keeps little from the others.
+
+The caller is one of the threads. It waits for pieces that are being worked on, but for no worker
+that has not come: who comes late finds the loop closed. After a while it lets a worker that was
+driven from its core go on where the caller was (`codegen.late`). And a worker that was put on the
+caller's core goes away.
 
 There is one set of workers, whoever calls. A loop that finds them busy (another Python thread's
 loop, or the loop around this one) runs on its own thread alone.
@@ -23,17 +25,17 @@ State, all of it guarded by the order of these words:
 
 from __future__ import annotations
 
+from codegen.late import CORES, MOST_THREADS
+from codegen.late import TEXT as LATE
 from codegen.target import Target
 
 AFTER_FORK = "relume_workers_after_fork"
-MOST_THREADS = 128
-PIECES = 8  # of a slice: as large as the least one is, unless that would be less than a grain
+PIECES = 8  # of a slice, if all were as small as the last ones; none is less than a grain
 WORKER_SPINS = 1 << 12  # turns (about 0.1 ms) before a worker sleeps: the next loop may come
 LOOK = 1 << 8  # turns after which a worker looks whether it keeps the caller from its core
 CALLER_SPINS = 1 << 10  # turns in which pieces end, unless their threads do not run
 PAUSE = 20  # microseconds that a caller sleeps
 CLOSED = -(1 << 30)
-_CORES = 16  # words of a set of cores
 _LINE = 64  # bytes: slices share no cache line
 
 _RELAX = {"x86_64": "pause", "aarch64": "yield", "arm64": "yield"}
@@ -42,7 +44,7 @@ _RELAX = {"x86_64": "pause", "aarch64": "yield", "arm64": "yield"}
 def text(target: Target) -> str:
     """The functions for a target."""
     relax = _RELAX.get(target.triple.partition("-")[0], "")
-    return _STATE + _OWN + _WORK + _WORKER.replace("$relax", relax)
+    return _STATE + LATE + _OWN + _WORK + _WORKER.replace("$relax", relax)
 
 
 _STATE = f"""
@@ -63,7 +65,7 @@ declare i64 @llvm.umax.i64(i64, i64)
 %Slice = type {{ i64, i64, [{_LINE - 16} x i8] }}          ; the next step to take, the end
 @slices = internal global [{MOST_THREADS} x %Slice] zeroinitializer, align {_LINE}
 @width = internal global i64 0                             ; slices of the loop
-@least = internal global i64 0                             ; steps that are taken at once
+@least = internal global i64 0                             ; steps that are taken at once, or more
 @body = internal global ptr null
 @context = internal global ptr null
 @core = internal global i32 0                              ; where the caller runs
@@ -133,6 +135,7 @@ wait:
   %long = icmp ugt i32 %spins1, {CALLER_SPINS}
   br i1 %long, label %pause, label %again
 pause:
+  call void @fetch_late()
   %ignored = call i32 @usleep(i32 {PAUSE})
   br label %again
 again:
@@ -189,6 +192,7 @@ define void @relume_workers_after_fork() {{
   store i32 0, ptr @sleeping
   store i32 {CLOSED}, ptr @inside
   store i32 0, ptr @owned
+  store [{MOST_THREADS} x %Thread] zeroinitializer, ptr @threads
   %mutex = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %wake = call i32 @pthread_cond_init(ptr @wake, ptr null)
   ret void
@@ -243,13 +247,13 @@ define internal void @relax() alwaysinline {{
 }}
 
 define internal void @leave_core(i32 %core) {{             ; which the caller needs for itself
-  %all = alloca [{_CORES} x i64]
-  %others = alloca [{_CORES} x i64]
-  %error = call i32 @sched_getaffinity(i32 0, i64 {8 * _CORES}, ptr %all)
-  %copied = load [{_CORES} x i64], ptr %all
-  store [{_CORES} x i64] %copied, ptr %others
+  %all = alloca [{CORES} x i64]
+  %others = alloca [{CORES} x i64]
+  %error = call i32 @sched_getaffinity(i32 0, i64 {8 * CORES}, ptr %all)
+  %copied = load [{CORES} x i64], ptr %all
+  store [{CORES} x i64] %copied, ptr %others
   %index = lshr i32 %core, 6
-  %word_at = getelementptr [{_CORES} x i64], ptr %others, i64 0, i32 %index
+  %word_at = getelementptr [{CORES} x i64], ptr %others, i64 0, i32 %index
   %word = load i64, ptr %word_at
   %place = and i32 %core, 63
   %wide = zext i32 %place to i64
@@ -257,14 +261,15 @@ define internal void @leave_core(i32 %core) {{             ; which the caller ne
   %mask = xor i64 %bit, -1
   %rest = and i64 %word, %mask
   store i64 %rest, ptr %word_at
-  %moved = call i32 @sched_setaffinity(i32 0, i64 {8 * _CORES}, ptr %others)
-  %freed = call i32 @sched_setaffinity(i32 0, i64 {8 * _CORES}, ptr %all)
+  %moved = call i32 @sched_setaffinity(i32 0, i64 {8 * CORES}, ptr %others)
+  %freed = call i32 @sched_setaffinity(i32 0, i64 {8 * CORES}, ptr %all)
   ret void
 }}
 
 define internal ptr @worker(ptr %argument) {{
 entry:
   %number = ptrtoint ptr %argument to i64
+  call void @note_thread(i64 %number)
   %start = load atomic i32, ptr @turn acquire, align 4
   br label %rest
 rest:
@@ -327,7 +332,9 @@ move:
   call void @leave_core(i32 %core)
   br label %help
 help:
+  call void @note_work(i64 %number, i32 1)
   call void @work(i64 %number)
+  call void @note_work(i64 %number, i32 0)
   br label %leave
 leave:
   %left = atomicrmw sub ptr @inside, i32 1 seq_cst

@@ -1,0 +1,115 @@
+"""Workers that lost their core in the middle of a piece, as LLVM IR: a part of `codegen.workers`.
+
+    note_thread(number)     called by a worker when it starts
+    note_work(number, is)   called when it begins to take pieces, and when it has done
+    fetch_late()            called by who waits for pieces: let one worker that stands still go on
+                            on this core, until it has done
+
+Beside a thread that spins, a worker has half a core, in turns of some milliseconds: many times as
+long as a loop. Whether it runs is told by the clock of its own CPU time. One that stands still is
+moved here, where its caller makes room; it goes back when there is a next loop.
+"""
+
+from __future__ import annotations
+
+MOST_THREADS = 128
+CORES = 16  # words of a set of cores
+LOOKING = 128  # turns between two looks at a worker's clock: some microseconds
+STILL = 1_000  # nanoseconds that a running thread has gained by then
+
+TEXT = f"""
+%Thread = type {{ i64, i32, i32 }}                           ; its pthread_t, its clock, is at work
+@threads = internal global [{MOST_THREADS} x %Thread] zeroinitializer, align 16
+declare i64 @pthread_self()
+declare i32 @pthread_getcpuclockid(i64, ptr)
+declare i32 @pthread_getaffinity_np(i64, i64, ptr)
+declare i32 @pthread_setaffinity_np(i64, i64, ptr)
+
+define internal void @note_thread(i64 %number) {{
+  %id_at = getelementptr %Thread, ptr @threads, i64 %number, i32 0
+  %clock_at = getelementptr %Thread, ptr @threads, i64 %number, i32 1
+  %id = call i64 @pthread_self()
+  store i64 %id, ptr %id_at
+  %error = call i32 @pthread_getcpuclockid(i64 %id, ptr %clock_at)
+  ret void
+}}
+
+define internal void @note_work(i64 %number, i32 %is) {{
+  %works_at = getelementptr %Thread, ptr @threads, i64 %number, i32 2
+  store atomic i32 %is, ptr %works_at release, align 4
+  ret void
+}}
+
+define internal i1 @stands_still(i32 %clock) {{
+entry:
+  %before = call i64 @time_of(i32 %clock)
+  br label %look
+look:
+  %k = phi i32 [ 0, %entry ], [ %k1, %look ]
+  call void @relax()
+  %k1 = add i32 %k, 1
+  %more = icmp ult i32 %k1, {LOOKING}
+  br i1 %more, label %look, label %compare
+compare:
+  %after = call i64 @time_of(i32 %clock)
+  %gained = sub i64 %after, %before
+  %still = icmp slt i64 %gained, {STILL}
+  ret i1 %still
+}}
+
+define internal void @fetch_late() {{
+entry:
+  %count = load i64, ptr @workers
+  br label %test
+test:
+  %k = phi i64 [ 1, %entry ], [ %k1, %next ]
+  %more = icmp ule i64 %k, %count
+  br i1 %more, label %ask, label %done
+ask:
+  %clock_at = getelementptr %Thread, ptr @threads, i64 %k, i32 1
+  %works_at = getelementptr %Thread, ptr @threads, i64 %k, i32 2
+  %works = load atomic i32, ptr %works_at acquire, align 4
+  %busy = icmp ne i32 %works, 0
+  br i1 %busy, label %look, label %next
+look:
+  %clock = load i32, ptr %clock_at
+  %still = call i1 @stands_still(i32 %clock)
+  br i1 %still, label %fetch, label %next
+fetch:
+  call void @make_room(i64 %k)
+  br label %done
+next:
+  %k1 = add i64 %k, 1
+  br label %test
+done:
+  ret void
+}}
+
+define internal void @make_room(i64 %number) {{            ; for a worker on this core
+entry:
+  %all = alloca [{CORES} x i64]
+  %here = alloca [{CORES} x i64]
+  %id_at = getelementptr %Thread, ptr @threads, i64 %number, i32 0
+  %works_at = getelementptr %Thread, ptr @threads, i64 %number, i32 2
+  %id = load i64, ptr %id_at
+  %error = call i32 @pthread_getaffinity_np(i64 %id, i64 {8 * CORES}, ptr %all)
+  store [{CORES} x i64] zeroinitializer, ptr %here
+  %core = call i32 @sched_getcpu()
+  %index = lshr i32 %core, 6
+  %word_at = getelementptr [{CORES} x i64], ptr %here, i64 0, i32 %index
+  %place = and i32 %core, 63
+  %wide = zext i32 %place to i64
+  %bit = shl i64 1, %wide
+  store i64 %bit, ptr %word_at
+  %moved = call i32 @pthread_setaffinity_np(i64 %id, i64 {8 * CORES}, ptr %here)
+  br label %wait
+wait:
+  %ignored = call i32 @sched_yield()
+  %works = load atomic i32, ptr %works_at acquire, align 4
+  %busy = icmp ne i32 %works, 0
+  br i1 %busy, label %wait, label %free
+free:
+  %freed = call i32 @pthread_setaffinity_np(i64 %id, i64 {8 * CORES}, ptr %all)
+  ret void
+}}
+"""
