@@ -1,8 +1,9 @@
 """The worker threads of parallel loops that torch's pool would hold up, as LLVM IR: a part of
 `codegen.parallel`.
 
-    on_workers(begin, end, grain, threads, body, context)   the loop on so many threads at most
-    relume_workers_after_fork()                             forget the workers: a forked child has none
+    on_workers(begin, end, grain, threads, body, context)
+                                  the loop on so many threads at most
+    relume_workers_after_fork()   forget the workers: a forked child has none
 
 The range is cut into a slice for each thread. A thread takes half of what is left of its own slice,
 again and again, then of the others' slices: few pieces, and small ones at the end, so that a thread
