@@ -37,7 +37,17 @@ from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
 from jit.script.scope import select
-from jit.script.values import ChoiceOf, Instance, Items, Method, Operand, PyObject, Static, SuperOf
+from jit.script.values import (
+    ChoiceOf,
+    Instance,
+    Items,
+    Method,
+    Operand,
+    PyObject,
+    RangeOf,
+    Static,
+    SuperOf,
+)
 
 # Tensor attributes that are one op of another name.
 TENSOR_ATTRIBUTES: dict[str, str] = {
@@ -95,6 +105,8 @@ def get_attribute(
         return super_attribute(frame, owner, name)
     if isinstance(owner, PyObject):
         return object_attribute(frame, owner, name)
+    if isinstance(owner, RangeOf) and name in ("start", "stop", "step"):
+        return {"start": owner.start, "stop": owner.stop, "step": owner.step}[name]
     if isinstance(owner, ChoiceOf):
         return _choice_attribute(frame, owner, name)
     return Method(owner, name)

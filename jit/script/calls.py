@@ -32,6 +32,7 @@ from ir import (
     Type,
     TypeMismatch,
     Value,
+    registry,
 )
 from jit.script import library, methods, modules, operators, polyfills
 from jit.script.attributes import get_attribute, has_op
@@ -43,6 +44,7 @@ from jit.script.dynamic import (
     has_dynamic,
     is_dynamic,
     is_standard,
+    path_of,
     result_of_op,
 )
 from jit.script.expressions import join_lists, narrowed, spread
@@ -53,9 +55,11 @@ from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of, original_of
 from jit.script.scope import raise_exception, select
 from jit.script.values import (
+    ITERATORS,
     Arguments,
     ChoiceOf,
     Closure,
+    CountOf,
     Instance,
     Keywords,
     Method,
@@ -63,8 +67,8 @@ from jit.script.values import (
     PartialOf,
     Perhaps,
     PyObject,
-    ReversedOf,
     StarOf,
+    ViewOf,
     is_lazy,
 )
 
@@ -187,7 +191,7 @@ def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
     is_method = isinstance(function, Method)
 
     def keep(operand: Operand) -> Operand:
-        if not (is_lazy(operand) or (is_method and isinstance(operand, ReversedOf))):
+        if not (is_lazy(operand) or (is_method and _is_passing(operand))):
             return operand
         return frame.require(operand) if is_users else collect(frame, operand)
 
@@ -197,7 +201,7 @@ def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
 
 
 def _is_passing(operand: Operand) -> bool:
-    return is_lazy(operand) or isinstance(operand, ReversedOf)
+    return isinstance(operand, ITERATORS | ViewOf) and not isinstance(operand, CountOf)
 
 
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
@@ -245,11 +249,17 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return frame.unit.services.call_function(
             frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs)
         )
+    if isinstance(obj, types.BuiltinFunctionType) and path_of(obj) is not None:
+        result = TENSOR if obj in _MAKING_TENSORS else ANY
+        return call_python(frame, obj, given, name, result)  # of torch's own, without an op
     raise frame.unsupported(
         f"{name!r} cannot be called in compiled code: it is a {type(obj).__qualname__} without "
         "Python source and without an operator; call it outside, or mark its caller with "
         "torch.jit.ignore"
     )
+
+
+_MAKING_TENSORS = (torch.from_numpy, torch.frombuffer, torch.asarray)
 
 
 def _is_open_call(function: types.FunctionType, given: Arguments) -> bool:
@@ -324,11 +334,35 @@ def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:
     if any(isinstance(a, PyObject) for a in (*given.args, *kwargs.values())):
         given = Arguments([_dtype(frame, a) for a in given.args], {})
         kwargs = {k: _dtype(frame, v) for k, v in kwargs.items()}
+    kwargs = _as_declared(frame, op, kwargs)
     result = frame.op(op, *_with_lists(frame, given.args), **kwargs)
     if result.type in (ListType(TENSOR), ListType(INT)):  # torch's functions give tuples
         assert isinstance(result.type, ListType)
         result.type = SequenceType(result.type.element)
     return result if wants_grad is None else frame.op("aten::requires_grad_", result, wants_grad)
+
+
+# Names that torch's Python functions take as well, and those of the op.
+_OTHER_NAMES = {
+    "input": "self", "x": "self", "a": "self", "x1": "self", "x2": "other", "axis": "dim",
+    "keepdims": "keepdim",
+}  # fmt: skip
+
+
+def _as_declared(frame: Frame, op: str, kwargs: dict[str, Operand]) -> dict[str, Operand]:
+    """Keyword arguments under the names that the op has for them; `out=(a, b)` one by one."""
+    schemas = [row.schema for row in registry.overloads(op)]
+    known = {name for schema in schemas for name in schema.index}
+    found = {k if k in known else _OTHER_NAMES.get(k, k): v for k, v in kwargs.items()}
+    out = found.get("out")
+    if out is None or not operators.is_tuple(out):
+        return found
+    items = operators.elements(frame, found.pop("out"))
+    for schema in schemas:
+        written = [a.name for a in schema.arguments if a.kwarg_only and a.is_written]
+        if len(written) == len(items):
+            return found | dict(zip(written, items, strict=True))
+    raise frame.mismatch(f"{op} has no overload with {len(items)} results in out=")
 
 
 def _with_lists(frame: Frame, args: list[Operand]) -> list[Operand]:
@@ -352,7 +386,8 @@ def _dtype(frame: Frame, operand: Operand) -> Operand:
 _CHANGING = frozenset(
     ("append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "popitem")
 )
-_READING = frozenset(("pop", "popitem", "items", "values", "keys", "get"))
+_READING = frozenset(("pop", "popitem", "get"))
+_VIEWS = ("keys", "values", "items")
 
 
 def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operand:
@@ -362,6 +397,8 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
     rule = methods.rule_of(owner.type, name)
     if rule is not None:
         return rule(frame, owner, given)
+    if isinstance(owner.type, DictType) and name in _VIEWS and not given.args:
+        return ViewOf(owner, name)
     match owner.type:
         case TensorType():
             return _tensor_method(frame, owner, name, given)
@@ -373,11 +410,7 @@ def call_method(frame: Frame, owner: Any, name: str, given: Arguments) -> Operan
                 return call_on(frame, owner, name, given)
     if is_dynamic(owner.type):
         return call_on(frame, owner, name, given)
-    result = methods.call_builtin(frame, owner, name, given)
-    if isinstance(owner.type, DictType) and name in ("keys", "items"):
-        assert isinstance(result, Value)
-        frame.unit.views.add(result)
-    return result
+    return methods.call_builtin(frame, owner, name, given)
 
 
 # Tensor methods without an op, and what they give.
@@ -387,10 +420,16 @@ _TENSOR_RESULTS: dict[str, Type] = {
     "type": ANY,
 }
 
+# Tensor methods whose op has the tensor in second place, and what it calls the first.
+_SECOND = {"where": "condition", "polygamma": "n"}
+
 
 def _tensor_method(frame: Frame, owner: Value, name: str, given: Arguments) -> Operand:
     """A method of Tensor: the op of its name, or the Python source of methods written in Python."""
     method = getattr(torch.Tensor, name)
+    if name in _SECOND:
+        first, *rest = given.args or [given.kwargs.pop(_SECOND[name])]
+        return apply_op(frame, f"aten::{name}", Arguments([first, owner, *rest], given.kwargs))
     full = Arguments([owner, *given.args], given.kwargs)
     if name in polyfills.METHODS:
         return polyfills.METHODS[name](frame, full)

@@ -152,6 +152,8 @@ def get_field(frame: Frame, instance: Instance, name: str) -> Operand:
         return method
     if not hasattr(instance.cls, name):
         raise frame.mismatch(f"a {instance.cls.__name__} has no attribute {name!r}")
+    if hasattr(type(found), "__get__"):
+        return attribute_of(frame, materialize_instance(frame, instance), name)  # Python's to say
     frame.reads_outside(getattr(instance.cls, name))
     return lift(frame, getattr(instance.cls, name), f"{instance.cls.__name__}.{name}")
 

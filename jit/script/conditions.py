@@ -10,6 +10,7 @@ cannot be reached is then never compiled.
 from __future__ import annotations
 
 import ast
+import operator
 import types
 from typing import Any, get_args
 
@@ -48,8 +49,11 @@ from jit.script.values import (
     Narrowed,
     Operand,
     PyObject,
+    RangeOf,
     Static,
     Unbound,
+    ViewOf,
+    class_of,
 )
 
 Refinements = dict[str, Type]
@@ -191,12 +195,14 @@ def identity(
     return Condition(frame.op("aten::__is__", a, b))
 
 
-def _static_identity(frame: Frame, a: Operand, b: Operand) -> bool:
+def _static_identity(frame: Frame, a: Operand, b: Operand) -> bool | Value:
     if isinstance(a, PyObject) and isinstance(b, PyObject):
         return a.obj is b.obj
     for x, y in ((a, b), (b, a)):
         if isinstance(x, Value) and x.type == NONE:
             return not isinstance(y, Static)
+        if isinstance(x, Value) and is_dynamic(x.type) and isinstance(y, PyObject):
+            return frame.python(operator.is_, [x, frame.require(y)], BOOL)
     raise frame.unsupported("`is` between these two cannot be decided while compiling")
 
 
@@ -205,12 +211,17 @@ def _is_none(frame: Frame, subject: Value, node: ast.expr | None) -> Condition:
     if type_ == NONE:
         return Condition(True)
     rest = without_none(type_)
-    if rest == type_ and type_ != ANY:
+    if rest == type_ and type_ != ANY and not _is_gradient(subject):
         return Condition(False)
     value = frame.op("aten::__is__", subject, frame.constant(None))
     if path is None:
         return Condition(value)
-    return Condition(value, {path: NONE}, {path: rest} if type_ != ANY else {})
+    return Condition(value, {path: NONE}, {path: rest} if rest != type_ else {})
+
+
+def _is_gradient(value: Value) -> bool:
+    """Whether a value is the `grad` of a tensor, which is None before `backward`."""
+    return value.node is not None and value.node.name == "prim::grad"
 
 
 def without_none(type_: Type) -> Type:
@@ -231,7 +242,8 @@ def _isinstance(frame: Frame, subject: ast.expr, classes: ast.expr) -> Condition
     if isinstance(operand, Instance):
         return Condition(issubclass(operand.cls, tuple(c for c in wanted if isinstance(c, type))))
     if not isinstance(operand, Value):
-        return Condition(any(c is tuple for c in wanted) if isinstance(operand, Items) else False)
+        cls = class_of(operand)
+        return Condition(any(isinstance(c, type) and issubclass(cls, c) for c in wanted))
     verdict = isinstance_of(operand.type, wanted, frame.span)
     if isinstance(verdict, bool):
         return Condition(verdict)
@@ -286,6 +298,10 @@ def truth(frame: Frame, operand: Operand) -> bool | Value:
         return bool(operand.obj)
     if isinstance(operand, Items | Keywords):
         return bool(operand.items)
+    if isinstance(operand, RangeOf):
+        return truth(frame, frame.op("aten::__range_length", operand.start, operand.stop, operand.step))
+    if isinstance(operand, ViewOf):
+        return truth(frame, operand.owner)
     if isinstance(operand, Unbound) or not isinstance(operand, Value):
         return True
     known = constant_of(operand)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import itertools
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +17,17 @@ import torch
 from ir import ANY, NONE, STR, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
 from jit.script import library
 from jit.script.annotate import named_tuple_type
-from jit.script.dynamic import attribute_of, is_dynamic
+from jit.script.dynamic import RANGE, attribute_of, call_on, is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import iterator
 from jit.script.merging import merge_types
-from jit.script.templates import comprehend
 from jit.script.values import (
+    Arguments,
+    CountOf,
     GeneratorOf,
     Instance,
     Items,
+    IteratorOf,
     Method,
     Operand,
     PartialOf,
@@ -32,8 +35,8 @@ from jit.script.values import (
     RangeOf,
     ReversedOf,
     Static,
+    ViewOf,
     ZipOf,
-    is_lazy,
     values_of,
 )
 
@@ -155,13 +158,14 @@ def materialize(frame: Frame, operand: Static) -> Value:
     match operand:
         case Items(items):
             return make_tuple(frame, [frame.require(i) for i in items])
-        case GeneratorOf() | ZipOf() if is_lazy(operand):
+        case GeneratorOf() | ZipOf() | ReversedOf() | IteratorOf():
             return iterator(frame, operand)
-        case ReversedOf():
-            listed = frame.require(comprehend(frame, "[x for x in source]", operand))
-            return frame.python(iter, [listed], ANY)
-        case RangeOf():
-            return frame.require(comprehend(frame, "[x for x in source]", operand))
+        case CountOf(start):
+            return frame.python(itertools.count, [start], ANY)
+        case RangeOf(start, stop, step):
+            return frame.python(range, [start, stop, step], RANGE)
+        case ViewOf(owner, name):
+            return call_on(frame, owner, name, Arguments([], {}))
         case PyObject(obj, name):
             lifted = lift(frame, obj, name)
             return lifted if isinstance(lifted, Value) else object_value(frame, obj)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from ir import BOOL, INT, Block, Node, Type, Value, field, record
+from ir import BOOL, INT, Block, DictType, Node, Type, Value, field, record
 from jit.script.conditions import condition, refine
 from jit.script.frame import (
     DEAD,
@@ -37,7 +38,7 @@ from jit.script.growth import may_resize
 from jit.script.iteration import Indexed, iteration, opened
 from jit.script.merging import merge_types
 from jit.script.names import loaded_names, shared_names, stored_names
-from jit.script.scope import conditional, extend_branch, merge, run_branch
+from jit.script.scope import conditional, extend_branch, merge, raise_exception, run_branch
 from jit.script.targets import assign
 from jit.script.values import Instance, Operand, Unbound, is_lazy
 
@@ -168,16 +169,37 @@ def _for(frame: Frame, node: ast.For) -> None:
         return frame.op("aten::lt", index, length)
 
     def revise(made: Node) -> bool:
-        if loop.again is not None or not may_resize(made, over.lists):
+        if loop.again is not None:
             return False
-        loop.trip, loop.first = frame.constant(_ENDLESS), is_within(frame.constant(0))
-        loop.again = lambda: is_within(frame.op("aten::add", position[0], 1))
+        if may_resize(made, over.lists):
+            loop.trip, loop.first = frame.constant(_ENDLESS), is_within(frame.constant(0))
+            loop.again = lambda: is_within(frame.op("aten::add", position[0], 1))
+        elif may_resize(made, over.watched):
+            sizes = [(v, _size(frame, v)) for v in over.watched]
+            loop.again = lambda: _check_sizes(frame, sizes)
+        else:
+            return False
         return True
 
     trip = frame.constant(_ENDLESS) if over.length is None else over.length
     loop = Loop(frame, node, [target, *node.body], trip, frame.constant(True), body, revise=revise)
     loop.emit()
     _finish(frame, node.orelse, loop.broke)
+
+
+def _size(frame: Frame, container: Value) -> Value:
+    return frame.op_or_python("aten::len", len, INT, container)
+
+
+def _check_sizes(frame: Frame, sizes: Sequence[tuple[Value, Value]]) -> bool:
+    """Raise where a dict or set has not the size that it had when the loop began."""
+    for container, size in sizes:
+        name = "dictionary" if isinstance(container.type, DictType) else "Set"
+        is_same = frame.op("aten::eq", _size(frame, container), size)
+        text = f"{name} changed size during iteration"
+        fail = partial(raise_exception, frame, RuntimeError, text)
+        conditional(frame, is_same, lambda: None, fail)
+    return True
 
 
 def _for_lazy(frame: Frame, node: ast.For, source: Operand) -> None:

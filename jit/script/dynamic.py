@@ -12,6 +12,8 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from ir import (
     ANY,
     BOOL,
@@ -40,6 +42,7 @@ from jit.script.values import Arguments, Operand
 _TOWER = (BOOL, INT, FLOAT, COMPLEX)
 _STANDARD = sys.stdlib_module_names - {"__main__"} | {"numpy"}
 _BITS = "&|^"
+RANGE = ObjectType("builtins.range", range)
 
 
 def is_dynamic(type_: Type) -> bool:
@@ -83,6 +86,8 @@ def path_of(function: Any) -> str | None:
     if module is None and isinstance(getattr(function, "__self__", None), type):
         module = function.__self__.__module__  # of a class's own: `dict.fromkeys`
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    if module is None and isinstance(name, str) and getattr(torch, name, None) is function:
+        module = "torch"  # some of its own do not say where they are
     if not isinstance(module, str) or not isinstance(name, str) or not is_foreign(module):
         return None
     path = f"{module}:{name}"

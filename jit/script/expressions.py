@@ -41,6 +41,7 @@ from jit.script.scope import select
 from jit.script.templates import comprehend
 from jit.script.unbound import unbound_local, undefined_global
 from jit.script.values import (
+    ITERABLES,
     Closure,
     Instance,
     Items,
@@ -156,7 +157,7 @@ def _list(frame: Frame, node: ast.List) -> Operand:
     if any(isinstance(i, StarOf) for i in items):
         joined = join_lists(frame, items)
         return frame.op("aten::list", joined) if len(items) == 1 else joined
-    items = [frame.require(i) if isinstance(i, Instance) else i for i in items]
+    items = [frame.require(i) if isinstance(i, Instance | ITERABLES) else i for i in items]
     values = values_of(items)
     if values is None:
         return Items(tuple(items))
@@ -299,7 +300,7 @@ def _tested(frame: Frame, node: ast.expr) -> tuple[Condition, Operand | None]:
     """The truth of an operand of `and`/`or`, and the operand itself unless it is the truth."""
     match node:
         case (
-            ast.Compare()
+            ast.Compare(ops=[ast.Is() | ast.IsNot()])
             | ast.UnaryOp(op=ast.Not())
             | ast.Call(func=ast.Name(id="isinstance" | "hasattr"))
         ):

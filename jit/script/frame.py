@@ -47,11 +47,21 @@ from ir import (
 )
 from jit.script import library
 from jit.script.library import library_name
+from jit.script.names import is_read_once
 from jit.script.pysource import FunctionSource
 from jit.script.resolve import Capture, Resolver
 from jit.script.structure import Structure, is_inert
 from jit.script.untyped import DISPLAYS, Untyped
-from jit.script.values import Arguments, Closure, Instance, Operand, Static, Unbound, is_lazy
+from jit.script.values import (
+    ITERATORS,
+    Arguments,
+    Closure,
+    Instance,
+    Operand,
+    Static,
+    Unbound,
+    is_lazy,
+)
 
 Binding = Operand | bool
 Scope = dict[str, Binding]
@@ -197,7 +207,6 @@ class Unit:
     outside: int = 0  # how often something was read that may lead to a module other than by self
     presumed: dict[Hashable, Type] = field(default_factory=dict)  # results of functions that call
     # themselves, by where they stand
-    views: set[Value] = field(default_factory=set)  # `d.keys()` and `d.items()`, lists here
     undefined: set[tuple[str, int, str]] = field(default_factory=set)  # file, line, global name
     refined: dict[Value, Value] = field(
         default_factory=dict
@@ -309,7 +318,7 @@ class Frame:
 
     # nodes
 
-    def op(self, name: str, *args: Operand | Any, **kwargs: Operand | Any) -> Value:
+    def op(self, name: str, /, *args: Operand | Any, **kwargs: Operand | Any) -> Value:
         """Apply an op by name, with overload choice; Python constants are allowed as arguments."""
         made = [self._input(a) for a in args]
         if name in _KEEPING_OPS:
@@ -503,7 +512,9 @@ class Frame:
 
     def bind(self, name: str, operand: Operand) -> None:
         """Assign a variable."""
-        if is_lazy(operand):
+        if is_lazy(operand) or (
+            isinstance(operand, ITERATORS) and not is_read_once(self.source.node, name)
+        ):
             operand = self.require(operand)
         name_value(operand, name)
         self.scope[name] = operand

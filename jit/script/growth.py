@@ -1,33 +1,37 @@
-"""Whether the body of a loop may change how many elements a list has that the loop goes over.
+"""Whether the body of a loop may change how many elements a container has that the loop goes over.
 
 for v in work:              counted: nothing in the body resizes a list that may be `work`
     found.append(v)
 
 for v in work:              each turn asks again, as Python's iterator does
     work.append(v - 1)
+
+for key in table:           each turn tests that the size is the same, or raises
+    table[key] += 1
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ir import LISTS, RESIZING, Effect, ListType, Node, Value
+from ir import LISTS, RESIZING, DictType, Effect, ListType, Node, SetType, Value
 
 _HARMLESS = ("prim::If", "prim::Loop", "prim::RaiseException", "prim::Print")
 
 
-def may_resize(loop: Node, lists: Iterable[Value]) -> bool:
-    """Whether anything in a loop may resize one of the lists."""
+def may_resize(loop: Node, containers: Iterable[Value]) -> bool:
+    """Whether anything in a loop may resize one of the lists, dicts or sets."""
     changed = [v for block in loop.blocks for node in block.walk() for v in _resized(node)]
-    return any(_may_be_same(a, b) for a in lists for b in changed)
+    return any(_may_be_same(a, b) for a in containers for b in changed)
 
 
 def _resized(node: Node) -> list[Value]:
-    """The lists that a node may resize: of a call, all that it is given."""
-    if LISTS.get(node.name) in RESIZING and node.op.effect is Effect.WRITE:
-        return [node.inputs[0]]
+    """The containers that a node may resize: of a call, all that it is given."""
+    if node.op.effect is Effect.WRITE:
+        is_dict = isinstance(node.inputs[0].type, DictType)
+        return [node.inputs[0]] if is_dict or LISTS.get(node.name) in RESIZING else []
     if node.op.effect is Effect.SIDE and node.name not in _HARMLESS:
-        return [v for v in node.inputs if isinstance(v.type, ListType)]
+        return [v for v in node.inputs if isinstance(v.type, ListType | DictType | SetType)]
     return []
 
 

@@ -9,10 +9,10 @@ import operator
 from collections.abc import Mapping, Sequence
 from enum import EnumMeta
 
-from ir import ANY, NONE, STR, DictType, ListType, ObjectType, TensorType, TupleType, Value
+from ir import ANY, INT, NONE, STR, DictType, ListType, ObjectType, TensorType, TupleType, Value
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
-from jit.script.dynamic import is_dynamic, slice_of
+from jit.script.dynamic import RANGE, is_dynamic, slice_of
 from jit.script.frame import Frame
 from jit.script.keywords import delete_keyword, get_keyword, set_keyword
 from jit.script.library import delete_slice, set_slice
@@ -49,11 +49,11 @@ def _single(frame: Frame, index: Sequence[Index]) -> Operand | Slice:
 
 def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
     """`owner[index]`."""
-    if isinstance(owner, RangeOf):
-        owner = frame.require(owner)
     if isinstance(owner, Value) and isinstance(owner.type, TensorType):
         return read_item(frame, owner, index)
     part = _single(frame, index)
+    if isinstance(owner, RangeOf) and not isinstance(part, Slice):
+        owner = as_list(frame, owner)
     if not isinstance(part, Slice):
         special = call_special(frame, "__getitem__", owner, part)
         if special is not None:
@@ -86,9 +86,10 @@ def getitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> Operand:
 
 
 def _dynamic_item(frame: Frame, value: Value, part: Operand | Slice) -> Value:
+    is_range = value.type == RANGE
     if isinstance(part, Slice):
-        return slice_of(frame, value, part.values(frame))
-    return frame.python(operator.getitem, [value, frame.require(part)], ANY)
+        return slice_of(frame, value, part.values(frame), RANGE if is_range else ANY)
+    return frame.python(operator.getitem, [value, frame.require(part)], INT if is_range else ANY)
 
 
 def _constant_index(part: Operand | Slice) -> object:

@@ -9,23 +9,25 @@ import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
 
-from ir import ANY, STR, DictType, ListType, SetType, TensorType, Value, record
+from ir import ANY, INT, STR, DictType, ListType, SetType, TensorType, Value, record
 from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift
-from jit.script.dynamic import is_dynamic
+from jit.script.dynamic import RANGE, is_dynamic
 from jit.script.frame import Frame
-from jit.script.lazy import collect
+from jit.script.lazy import collect, listed
 from jit.script.operators import as_list, elements, is_tuple
 from jit.script.values import (
     CountOf,
     GeneratorOf,
     Items,
+    IteratorOf,
     Keywords,
     Operand,
     PartialOf,
     PyObject,
     RangeOf,
     ReversedOf,
+    ViewOf,
     ZipOf,
     is_lazy,
 )
@@ -34,13 +36,15 @@ from jit.script.values import (
 @record
 class Indexed:
     """A loop at run time: `length` (None: endless) and the element at an index; the lists that it
-    goes over, and how to ask for the length again after one of them has changed.
+    goes over, and how to ask for the length again after one of them has changed; the dicts and sets
+    that must keep their sizes meanwhile.
     """
 
     length: Value | None
     element: Callable[[Value], Operand]
     lists: Sequence[Value] = ()
     measure: Callable[[], Value | None] | None = None
+    watched: Sequence[Value] = ()
 
     def length_now(self) -> Value | None:
         """The length where the frame stands."""
@@ -67,7 +71,8 @@ def settled(frame: Frame, operand: Operand) -> Operand:
     iterator, as a list.
     """
     if isinstance(operand, Value) and is_dynamic(operand.type):
-        return frame.python(list, [operand], ListType(ANY))
+        element = INT if operand.type == RANGE else ANY
+        return frame.python(list, [operand], ListType(element))
     operand = opened(frame, operand)
     return collect(frame, operand) if is_lazy(operand) else operand
 
@@ -85,6 +90,10 @@ def iteration(frame: Frame, operand: Operand) -> Iteration:
             return Indexed(None, lambda i: _plus(frame, i, start))
         case ReversedOf(part):
             return _reversed(frame, part)
+        case IteratorOf(part):
+            return iteration(frame, part)
+        case ViewOf(owner):
+            return _fresh(frame, listed(frame, operand), owner)
         case Keywords(items):
             return [frame.constant(key) for key in items]
         case PyObject(obj, name):
@@ -132,10 +141,10 @@ def _value(frame: Frame, value: Value) -> Indexed:
             return Indexed(
                 frame.op("aten::len", value), lambda i: frame.op("aten::select", value, 0, i)
             )
-        case DictType(key=key):
-            return _value(frame, frame.op_or_python("aten::keys", list, ListType(key), value))
+        case DictType():
+            return _fresh(frame, listed(frame, ViewOf(value, "keys")), value)
         case SetType(element=element):
-            return _value(frame, frame.python(list, [value], ListType(element)))
+            return _fresh(frame, frame.python(list, [value], ListType(element)), value)
         case type_ if type_ == STR:
             return Indexed(
                 frame.op("aten::len", value), lambda i: frame.op("aten::__getitem__", value, i)
@@ -143,6 +152,12 @@ def _value(frame: Frame, value: Value) -> Indexed:
     if is_dynamic(value.type):
         return _value(frame, frame.require(settled(frame, value)))
     raise frame.mismatch(f"a value of type {value.type} cannot be iterated over")
+
+
+def _fresh(frame: Frame, value: Value, owner: Value) -> Indexed:
+    """A list that nothing else holds, of what a dict or set holds."""
+    length = frame.op("aten::len", value)
+    return Indexed(length, lambda i: _item(frame, value, i), watched=[owner])
 
 
 def _item(frame: Frame, value: Value, index: Value) -> Value:
@@ -184,6 +199,7 @@ def _zip(frame: Frame, parts: tuple[Operand, ...]) -> Iteration:
         lambda i: Items(tuple(item.element(i) for item in runtime)),
         [value for item in runtime for value in item.lists],
         lambda: least(frame, [item.length_now() for item in runtime]),
+        [value for item in runtime for value in item.watched],
     )
 
 

@@ -1,13 +1,13 @@
-"""Operands whose items are computed as they are asked for: generators, and zips of them."""
+"""Operands whose items are computed as they are asked for: generators, zips, views of dicts."""
 
 from __future__ import annotations
 
 import ast
 
-from ir import ANY, Value
+from ir import ANY, DictType, ListType, TupleType, TypeMismatch, Value
 from jit.script.frame import Frame
 from jit.script.templates import comprehend
-from jit.script.values import GeneratorOf, Operand
+from jit.script.values import GeneratorOf, Operand, ViewOf
 
 
 def collect(frame: Frame, operand: Operand) -> Value:
@@ -20,8 +20,22 @@ def collect(frame: Frame, operand: Operand) -> Value:
     return frame.require(comprehend(frame, "[x for x in source]", operand))
 
 
+def listed(frame: Frame, view: ViewOf) -> Value:
+    """What a view of a dict holds now, as a new list."""
+    type_ = view.owner.type
+    assert isinstance(type_, DictType)
+    if not frame.unit.untyped.is_read_open(view.owner):
+        try:
+            return frame.op(f"aten::{view.name}", view.owner)
+        except TypeMismatch:  # no op takes such keys
+            pass
+    pair = TupleType((type_.key, type_.value))
+    items = {"keys": type_.key, "values": type_.value, "items": pair}
+    return frame.python(list, [frame.require(view)], ListType(items[view.name]))
+
+
 def iterator(frame: Frame, operand: Operand) -> Value:
-    """A generator that is kept: Python's iterator over a list of its items."""
+    """An iterator that is kept: Python's over a list of its items."""
     nodes = ast.walk(operand.node) if isinstance(operand, GeneratorOf) else ()
     if isinstance(operand, GeneratorOf) and any(isinstance(n, ast.Nonlocal) for n in nodes):
         raise frame.unsupported(

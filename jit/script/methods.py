@@ -46,7 +46,7 @@ from jit.script.keywords import call_keywords
 from jit.script.known import known_value
 from jit.script.library import set_slice
 from jit.script.merging import merge_types
-from jit.script.values import Arguments, Keywords, Operand, PyObject, Static
+from jit.script.values import ITERABLES, Arguments, Keywords, Operand, PyObject, Static
 
 MethodRule = Callable[[Frame, Value, Arguments], Operand]
 
@@ -315,10 +315,6 @@ def _dict_method(
 ) -> Operand:
     """Python's method of a dict whose keys no op takes."""
     key, value = type_.key, type_.value
-    views: dict[str, Type] = {"keys": key, "values": value, "items": TupleType((key, value))}
-    if name in views:
-        view = call_on(frame, owner, name, given)
-        return frame.python(list, [view], ListType(views[name]))
     default = frame.require(given.args[1]).type if len(given.args) > 1 else NONE
     results: dict[str, Type] = {
         "get": merge_types(value, default),
@@ -432,5 +428,7 @@ def call_static(frame: Frame, owner: Operand, name: str, given: Arguments) -> Op
     """Methods of sequences and keyword arguments known while compiling."""
     if isinstance(owner, Keywords):
         return call_keywords(frame, owner, name, given)
+    if isinstance(owner, ITERABLES):
+        return call_on(frame, frame.require(owner), name, given)
     assert isinstance(owner, Static)
     raise frame.unsupported(f"{owner.describe()} has no method {name!r} in compiled code")

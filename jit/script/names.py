@@ -102,3 +102,27 @@ def _loaded(node: ast.AST, outside: ast.AST) -> Iterator[str]:
             yield name
     for child in ast.iter_child_nodes(node):
         yield from _loaded(child, outside)
+
+
+_REPEATED = (ast.For, ast.While, ast.Lambda, ast.FunctionDef, *_COMPREHENSIONS)
+
+
+@lru_cache(maxsize=256)
+def is_read_once(function: ast.FunctionDef | ast.Lambda, name: str) -> bool:
+    """Whether a variable is read at one place, and no loop or nested function reads it again."""
+    body = function.body if isinstance(function.body, list) else [function.body]
+    return sum(_reads(node, name, 1) for node in body) <= 1
+
+
+def _reads(node: ast.AST, name: str, weight: int) -> int:
+    match node:
+        case ast.Name(id=found, ctx=ast.Load()) if found == name:
+            return weight
+        case ast.For(iter=source) | ast.comprehension(iter=source):
+            inner = [child for child in ast.iter_child_nodes(node) if child is not source]
+            return _reads(source, name, weight) + sum(_reads(c, name, 2) for c in inner)
+        case ast.ListComp(generators=[first, *rest]) | ast.GeneratorExp(generators=[first, *rest]):
+            inner = [node.elt, *rest]
+            return _reads(first, name, weight) + sum(_reads(c, name, 2) for c in inner)
+    weight = 2 if isinstance(node, _REPEATED) else weight
+    return sum(_reads(child, name, weight) for child in ast.iter_child_nodes(node))

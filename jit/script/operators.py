@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 from ir import (
@@ -45,9 +46,18 @@ from jit.script.constants import (
 )
 from jit.script.dynamic import binary_result, comparison_result, is_dynamic
 from jit.script.frame import Frame
-from jit.script.lazy import collect
+from jit.script.lazy import collect, listed
 from jit.script.merging import merge_types
-from jit.script.values import Items, Keywords, Operand, PyObject, RangeOf, is_lazy
+from jit.script.values import (
+    ITERABLES,
+    Items,
+    IteratorOf,
+    Keywords,
+    Operand,
+    PyObject,
+    RangeOf,
+    ViewOf,
+)
 
 NUMBERS = (BOOL, INT, FLOAT, COMPLEX, NUMBER)
 _FOLDABLE = (bool, int, float, complex, str)
@@ -177,9 +187,9 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     folded = fold(frame, row.python, left, right)
     if folded is not None:
         return folded
-    a, b = frame.require(left), frame.require(right)
     if row.symbol in "&|^-":
-        a, b = viewed(frame, a, b)
+        left, right = viewed(frame, left, right)
+    a, b = frame.require(left), frame.require(right)
     if _is_loose(a) or _is_loose(b):
         return frame.python(row.python, [a, b], binary_result(row.symbol, a.type, b.type))
     if is_tensor(b) and a.type in NUMBERS:
@@ -255,7 +265,9 @@ def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
 
 
 def as_list(frame: Frame, operand: Operand) -> Value:
-    """A tuple of one element type as a list; a list as it is."""
+    """A tuple of one element type as a list, what can be gone over as a new one; a list as it is."""
+    if isinstance(operand, ITERABLES):
+        return collect(frame, operand)
     value = frame.require(operand)
     if not isinstance(value.type, TupleType):
         return value
@@ -294,16 +306,17 @@ def _on_sequences(frame: Frame, row: Operator, left: Operand, right: Operand) ->
     return None
 
 
-def viewed(frame: Frame, *values: Value) -> tuple[Value, ...]:
+def viewed(frame: Frame, *operands: Operand) -> tuple[Operand, ...]:
     """Operands of set operations and comparisons: views of dicts are sets there."""
 
-    def as_set(value: Value) -> Value:
-        if value not in frame.unit.views:
-            return value
-        assert isinstance(value.type, ListType)
-        return frame.python(set, [value], SetType(value.type.element))
+    def as_set(operand: Operand) -> Operand:
+        if not isinstance(operand, ViewOf) or operand.name == "values":
+            return operand
+        items = listed(frame, operand)
+        assert isinstance(items.type, ListType)
+        return frame.python(set, [items], SetType(items.type.element))
 
-    return tuple(map(as_set, values))
+    return tuple(map(as_set, operands))
 
 
 def is_sequence(operand: Operand) -> bool:
@@ -341,6 +354,8 @@ def _concatenate(frame: Frame, left: Value, right: Value) -> Value:
 
 def is_tuple(operand: Operand) -> bool:
     """Whether an operand is a sequence of known length."""
+    if isinstance(operand, IteratorOf):
+        return is_tuple(operand.part)
     return isinstance(operand, Items) or (
         isinstance(operand, Value) and isinstance(operand.type, TupleType)
     )
@@ -348,6 +363,8 @@ def is_tuple(operand: Operand) -> bool:
 
 def elements(frame: Frame, operand: Operand) -> list[Operand]:
     """The elements of a sequence of known length."""
+    if isinstance(operand, IteratorOf):
+        return elements(frame, operand.part)
     if isinstance(operand, Items):
         return list(operand.items)
     assert isinstance(operand, Value)
@@ -383,7 +400,7 @@ def compare(frame: Frame, op: ast.cmpop, left: Operand, right: Operand) -> Value
         if not all(kinds):
             return _compare_kinds(frame, op, function, left, right)
         left, right = plain(frame, left), plain(frame, right)
-    a, b = viewed(frame, frame.require(left), frame.require(right))
+    a, b = map(frame.require, viewed(frame, left, right))
     if isinstance(op, ast.Eq | ast.NotEq) and (a.type == NONE) != (b.type == NONE):
         return _compare_none(frame, op, a if b.type == NONE else b)
     if is_tensor(b) and a.type in NUMBERS:
@@ -415,6 +432,8 @@ def _compare_objects(
 ) -> Value:
     """Objects known while compiling, one of them perhaps a constant."""
     known = [o.obj if isinstance(o, PyObject) else constant_of(o) for o in (left, right)]
+    if any(isinstance(o, Value) and is_dynamic(o.type) for o in (left, right)):
+        return frame.python(function, [frame.require(left), frame.require(right)], BOOL)
     if UNKNOWN in known:
         raise frame.unsupported(
             f"{left if isinstance(left, Value) else left.describe()} cannot be compared at run time"
@@ -445,10 +464,12 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
     special = call_special(frame, "__contains__", container, item)
     if special is not None:
         return frame.require(special)
-    if is_lazy(container):
+    if isinstance(container, ViewOf) and container.name == "keys":
+        container = container.owner
+    if isinstance(container, RangeOf) and (found := _in_range(frame, container, item)):
+        return found
+    if isinstance(container, ITERABLES) and not is_tuple(container):
         container = collect(frame, container)
-    if isinstance(container, RangeOf):
-        container = frame.require(container)
     if isinstance(container, Keywords):
         return frame.constant(constant_of(item) in container.items)
     if isinstance(container, PyObject):
@@ -476,6 +497,18 @@ def contains(frame: Frame, container: Operand, item: Operand) -> Value:
             f"`in` needs a list, dict, set, tuple, str or tensor on its right, not a {value.type}"
         )
     return frame.op_or_python("aten::__contains__", operator.contains, BOOL, value, item)
+
+
+def _in_range(frame: Frame, numbers: RangeOf, item: Operand) -> Value | None:
+    """Whether an int is one of a range that counts upwards."""
+    step = constant_of(numbers.step)
+    if not isinstance(item, Value) or item.type != INT or not isinstance(step, int) or step < 1:
+        return None
+    tests = [frame.op("aten::ge", item, numbers.start), frame.op("aten::lt", item, numbers.stop)]
+    if step > 1:
+        rest = frame.op("aten::remainder", frame.op("aten::sub", item, numbers.start), step)
+        tests.append(frame.op("aten::eq", rest, 0))
+    return reduce(lambda a, b: frame.op("aten::__and__", a, b), tests)
 
 
 def _in_tuple(frame: Frame, items: list[Operand], item: Operand) -> Value:

@@ -35,6 +35,7 @@ from jit.script.dynamic import call_python, has_dynamic, is_dynamic
 from jit.script.frame import Frame
 from jit.script.generators import first_item, lazily
 from jit.script.iteration import Indexed, iteration, opened, settled
+from jit.script.lazy import listed
 from jit.script.library import sorted_by, sorted_plain, transposed
 from jit.script.merging import merge_types
 from jit.script.rules import RULES, Rule, form, rule
@@ -44,6 +45,7 @@ from jit.script.values import (
     CountOf,
     GeneratorOf,
     Items,
+    IteratorOf,
     Keywords,
     Method,
     Operand,
@@ -51,6 +53,7 @@ from jit.script.values import (
     RangeOf,
     ReversedOf,
     StarOf,
+    ViewOf,
     ZipOf,
     is_lazy,
 )
@@ -145,16 +148,16 @@ def _map(frame: Frame, given: Arguments) -> Operand:
     over = iteration(frame, source)
     if isinstance(over, Indexed):
         text = "[function(*x) for x in source]" if several else "[function(x) for x in source]"
-        return comprehend(frame, text, source, function)
-    return Items(tuple(_spread_call(frame, function, item, several) for item in over))
+        return IteratorOf(comprehend(frame, text, source, function))
+    return IteratorOf(Items(tuple(_spread_call(frame, function, item, several) for item in over)))
 
 
 @rule(filter)
 def _filter(frame: Frame, given: Arguments) -> Operand:
     function, source = given.args
     if constant_of(function) is None:
-        return comprehend(frame, "[x for x in source if x]", source)
-    return comprehend(frame, "[x for x in source if function(x)]", source, function)
+        return IteratorOf(comprehend(frame, "[x for x in source if x]", source))
+    return IteratorOf(comprehend(frame, "[x for x in source if function(x)]", source, function))
 
 
 @rule(functools.reduce)
@@ -201,6 +204,8 @@ def _len(frame: Frame, given: Arguments) -> Operand:
     special = call_special(frame, "__len__", operand)
     if special is not None:
         return special
+    if isinstance(operand, ViewOf):
+        operand = operand.owner
     if operators.is_tuple(operand):
         return frame.constant(len(operators.elements(frame, operand)))
     if isinstance(operand, PyObject | Keywords):
@@ -248,7 +253,11 @@ def _list(frame: Frame, given: Arguments) -> Operand:
     if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
         return frame.op("aten::list", operand)
     if isinstance(operand, Value) and isinstance(operand.type, DictType):
-        return frame.op_or_python("aten::keys", list, ListType(operand.type.key), operand)
+        operand = ViewOf(operand, "keys")
+    if isinstance(operand, ViewOf):
+        return listed(frame, operand)
+    if isinstance(operand, IteratorOf) and isinstance(operand.part, Value):
+        return operand.part
     over = iteration(frame, operand)
     if isinstance(over, Indexed):
         return collect(frame, operand)

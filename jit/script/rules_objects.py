@@ -20,8 +20,20 @@ from jit.script.dynamic import is_dynamic, is_dynamic_value
 from jit.script.frame import Frame
 from jit.script.modules import super_of
 from jit.script.rules import RULES, computed, rule
+from jit.script.structure import class_attribute
 from jit.script.targets import set_attribute
-from jit.script.values import Arguments, Closure, Instance, Method, Operand, PartialOf, PyObject
+from jit.script.values import (
+    Arguments,
+    Closure,
+    Instance,
+    Method,
+    Operand,
+    PartialOf,
+    PyObject,
+    RangeOf,
+    ViewOf,
+    class_of,
+)
 
 RULES.update({f: computed(f) for f in (issubclass, inspect.signature)})
 
@@ -35,7 +47,7 @@ def _callable(frame: Frame, given: Arguments) -> Operand:
         return frame.constant(
             callable(operand.obj)
             if isinstance(operand, PyObject)
-            else hasattr(operand.cls, "__call__")  # noqa: B004  of its objects
+            else class_attribute(operand.cls, "__call__") is not None
         )
     return frame.constant(isinstance(operand, Closure | Method | PartialOf))
 
@@ -91,6 +103,8 @@ def _type(frame: Frame, given: Arguments) -> Operand:
         return PyObject(type(operand.obj), f"type({operand.name})")
     if isinstance(operand, Instance):
         return PyObject(operand.cls, operand.cls.__name__)
+    if isinstance(operand, RangeOf | ViewOf):
+        return PyObject(class_of(operand), class_of(operand).__name__)
     value = frame.require(operand)
     if is_dynamic(value.type) or isinstance(value.type, OptionalType):
         return frame.python(type, [value], ANY)

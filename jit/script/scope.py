@@ -28,7 +28,7 @@ from jit.script.frame import (
     name_value,
 )
 from jit.script.merging import merge_types
-from jit.script.values import ChoiceOf, Instance, Operand, Static, Unbound
+from jit.script.values import ITERABLES, ChoiceOf, Instance, Operand, Static, Unbound
 
 FLAGS = (SKIP, STOP, RETURNED)
 _LASTING = frozenset((*FLAGS, RESULT))
@@ -181,7 +181,7 @@ class _Merger:
             root = self._root(before)
             if self._root(left) is root and self._root(right) is root:
                 return before
-        if Instance in (type(left), type(right)):
+        if any(isinstance(side, Instance | ITERABLES) for side in (left, right)):
             left, right = self._as_object(left, self.a), self._as_object(right, self.b)
         if isinstance(left, bool | Value) and isinstance(right, bool | Value):
             return self._join(name, left, right)
@@ -197,8 +197,10 @@ class _Merger:
         return Unbound(f"it is {described[0]} on one path and {described[1]} on another")
 
     def _as_object(self, binding: Binding, branch: Branch) -> Binding:
-        """An object made of variables as the Python object, where another one may be meant."""
-        if not isinstance(binding, Instance):
+        """An object made of variables, or what is gone over, as the Python object, where another
+        one may be meant.
+        """
+        if not isinstance(binding, Instance | ITERABLES):
             return binding
         made: list[Value] = []
         extend_branch(self.frame, branch, lambda: made.append(self.frame.require(binding)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+import torch
+
 from ir import NONE, ListType, TensorType, Value
 from jit.script.classes import set_field
 from jit.script.constants import empty_list, make_list
@@ -53,11 +55,16 @@ def set_attribute(frame: Frame, owner: Operand, name: str, operand: Operand) -> 
     if isinstance(owner, Value) and isinstance(owner.type, TensorType) and name == "data":
         frame.op("aten::set_data", owner, operand)
         return
-    if isinstance(owner, Value) and is_dynamic(owner.type):
+    if isinstance(owner, Value) and (is_dynamic(owner.type) or _is_tensors(owner, name)):
         frame.python(setattr, [owner, frame.constant(name), frame.require(operand)], NONE)
         return
     what = f"a value of type {owner.type}" if isinstance(owner, Value) else owner.describe()
     raise frame.unsupported(f"the attribute {name!r} of {what} cannot be assigned in compiled code")
+
+
+def _is_tensors(owner: Value, name: str) -> bool:
+    """Whether this is an attribute that tensors have, such as `grad`."""
+    return isinstance(owner.type, TensorType) and hasattr(torch.Tensor, name)
 
 
 def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None:

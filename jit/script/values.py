@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 from ir import Block, Type, Value, field, record
@@ -169,6 +170,32 @@ class ReversedOf(Static):
 
 
 @record
+class ViewOf(Static):
+    """`d.keys()`, `d.values()` or `d.items()`: what the dict holds when it is gone over."""
+
+    owner: Value
+    name: str
+
+    def describe(self) -> str:
+        return f"the {self.name} of a dict"
+
+
+@record
+class IteratorOf(Static):
+    """`map(...)` or `filter(...)`: an iterator over the items of `part`."""
+
+    part: Operand
+
+    def describe(self) -> str:
+        return "an iterator"
+
+
+# What can be gone over; the iterators among them, once.
+ITERATORS = ZipOf | CountOf | ReversedOf | IteratorOf | GeneratorOf
+ITERABLES = RangeOf | ViewOf | ITERATORS
+
+
+@record
 class PartialOf(Static):
     """A callable with arguments already given: `functools.partial`, or a method of a compile-time
     object.
@@ -255,6 +282,20 @@ class Arguments:
 
     args: list[Operand]
     kwargs: dict[str, Operand]
+
+
+def class_of(operand: Static) -> type:
+    """The Python class of what is known while compiling, as far as tests may ask for it."""
+    match operand:
+        case Items():
+            return tuple
+        case RangeOf():
+            return range
+        case ViewOf(name=name):
+            return type(getattr({}, name)())
+        case Closure():
+            return FunctionType
+    return object
 
 
 def values_of(operands: Sequence[Operand]) -> list[Value] | None:
