@@ -87,6 +87,8 @@ class _Copier:
         if id(value) in self.made:
             return self.made[id(value)]
         match value:
+            case torch.jit.ScriptModule():  # compiled by torch: called in Python
+                return value
             case Module():
                 return self.module(value)
             case MethodType(__self__=Module() as owner) if id(owner) in self.made:

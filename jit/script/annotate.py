@@ -98,6 +98,9 @@ def _is_hashable(value: Any) -> bool:
 
 
 def _class_type(cls: type, span: Span | None) -> Type:
+    if typing.is_typeddict(cls):
+        items = typing.get_type_hints(cls).values()
+        return DictType(STR, _union([type_of_annotation(item, span) for item in items]))
     if issubclass(cls, torch.Tensor):
         return TENSOR
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):

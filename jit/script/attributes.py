@@ -16,6 +16,7 @@ from ir import (
     FLOAT,
     INT,
     NONE,
+    RANGE,
     SIZE,
     STR,
     DictType,
@@ -82,7 +83,7 @@ TENSOR_ATTRIBUTES: dict[str, str] = {
 
 _CLASSES: dict[Type, type] = {
     INT: int, FLOAT: float, BOOL: bool, COMPLEX: complex, STR: str, NONE: type(None),
-    DEVICE: torch.device,
+    DEVICE: torch.device, RANGE: range,
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ast
 import inspect
 import logging
+import math
+import operator
 import types
 import typing
 from functools import partial
@@ -20,6 +22,8 @@ import torch
 
 from ir import (
     ANY,
+    BOOL,
+    FLOAT,
     INT,
     NONE,
     STR,
@@ -36,7 +40,7 @@ from ir import (
 )
 from jit.script import library, methods, modules, operators, polyfills
 from jit.script.attributes import get_attribute, has_op
-from jit.script.classes import find_method
+from jit.script.classes import call_special, find_method
 from jit.script.constants import constant_of, lift, make_list
 from jit.script.dynamic import (
     call_on,
@@ -67,6 +71,7 @@ from jit.script.values import (
     PartialOf,
     Perhaps,
     PyObject,
+    RangeOf,
     StarOf,
     ViewOf,
     is_lazy,
@@ -207,6 +212,10 @@ def _is_passing(operand: Operand) -> bool:
 def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     """Call a live Python object."""
     given_as, obj = obj, original_of(obj)
+    if given.args and isinstance(given.args[0], Instance):
+        special = call_special(frame, _special_name(obj), *given.args)
+        if special is not None:
+            return special
     rule = rule_of(given_as) or rule_of(obj)
     if rule is not None:
         if obj in _OF_ARGUMENTS and any(isinstance(a, StarOf) for a in given.args):
@@ -216,6 +225,8 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     if op is not None:
         if has_dynamic([*given.args, *given.kwargs.values()]):
             return call_python(frame, obj, given, name, result_of_op(op))
+        if obj in (torch.tensor, torch.as_tensor):
+            return _tensor_of(frame, obj, op, given)
         return _apply_if_reached(frame, op, given)
     found = modules.call_bound(frame, obj, name, given)
     if found is not None:
@@ -224,6 +235,8 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         if any(isinstance(a, StarOf) for a in given.args):
             return _spread_call(frame, obj, name, given)
         return call_python(frame, obj, given, name)
+    if isinstance(obj, torch.jit.ScriptModule | torch.jit.ScriptFunction):
+        return call_python(frame, obj, given, name, _result_of_script(obj))
     if isinstance(obj, torch.nn.Module):
         return modules.call_module(frame, obj, name, given)
     if isinstance(obj, types.MethodType):
@@ -235,8 +248,6 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     source = getattr(obj, "__wrapped__", None)
     if isinstance(source, types.FunctionType | types.MethodType):
         return call(frame, lift(frame, source, name), given)
-    if isinstance(obj, torch.jit.ScriptFunction):
-        return frame.python(obj, [frame.require(a) for a in given.args], TENSOR, name)
     if isinstance(obj, types.MethodDescriptorType) and given.args:
         owner = frame.require(given.args[0])
         return call_method(frame, owner, obj.__name__, Arguments(given.args[1:], given.kwargs))
@@ -259,7 +270,28 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
     )
 
 
-_MAKING_TENSORS = (torch.from_numpy, torch.frombuffer, torch.asarray)
+def _result_of_script(obj: Any) -> Type:
+    """What a function or module that torch compiled gives, by its schema."""
+    function: Any = obj if isinstance(obj, torch.jit.ScriptFunction) else obj.forward
+    names = [r.type.annotation_str for r in function.schema.returns]
+    return _OF_SCHEMAS.get(names[0], ANY) if len(names) == 1 else ANY
+
+
+_OF_SCHEMAS = {"Tensor": TENSOR, "int": INT, "float": FLOAT, "bool": BOOL, "str": STR}
+# Builtin functions that are methods of their argument, where its class has them.
+_SPECIAL = {
+    abs: "__abs__", round: "__round__", int: "__int__", float: "__float__", divmod: "__divmod__",
+    complex: "__complex__", hash: "__hash__", next: "__next__", bytes: "__bytes__",
+    math.floor: "__floor__", math.ceil: "__ceil__", math.trunc: "__trunc__",
+    operator.index: "__index__",
+}  # fmt: skip
+
+
+def _special_name(function: Any) -> str:
+    return _SPECIAL.get(function, "") if getattr(function, "__hash__", None) else ""
+
+
+_MAKING_TENSORS = (torch.frombuffer, torch.asarray)
 
 
 def _is_open_call(function: types.FunctionType, given: Arguments) -> bool:
@@ -321,6 +353,34 @@ def _apply_if_reached(frame: Frame, op: str, given: Arguments) -> Operand:
             raise
         raise_exception(frame, TypeError, error.message)
         return frame.uninitialized(TENSOR)
+
+
+def _tensor_of(frame: Frame, function: Any, op: str, given: Arguments) -> Operand:
+    """`torch.tensor` of numbers in lists, or else of whatever it takes in Python."""
+    args = [_as_data(frame, a) if i == 0 else a for i, a in enumerate(given.args)]
+    try:
+        return apply_op(frame, op, Arguments(args, given.kwargs))
+    except TypeMismatch:
+        data = args[0] if args else given.kwargs.get("data")
+        if not isinstance(data, Value) or not isinstance(data.type, ListType):
+            raise
+    return call_python(frame, function, given, op, TENSOR)
+
+
+def _as_data(frame: Frame, operand: Operand) -> Operand:
+    """Nested sequences of numbers, in which tuples are no other than lists, as nested lists."""
+    if isinstance(operand, RangeOf):
+        return operators.as_list(frame, operand)
+    if operators.is_tuple(operand):
+        items = operators.elements(frame, operand)
+    elif isinstance(operand, Value) and operand.node and operand.node.name == "prim::ListConstruct":
+        items = list(operand.node.inputs)
+        if not any(map(operators.is_tuple, items)):
+            return operand
+    else:
+        return operand
+    values = [frame.require(_as_data(frame, item)) for item in items]
+    return make_list(frame, values) if values else operand
 
 
 def apply_op(frame: Frame, op: str, given: Arguments) -> Operand:

@@ -12,15 +12,15 @@ from ir import NONE, STR, TENSOR, DictType, ListType, Type, Value, is_subtype
 from jit.script import operators
 from jit.script.conditions import condition, refine
 from jit.script.constants import constant_of, make_list
-from jit.script.control import Loop
+from jit.script.control import Loop, walk
 from jit.script.dynamic import is_dynamic_value
 from jit.script.frame import Frame, expression
 from jit.script.generators import consume
 from jit.script.iteration import Indexed, iteration, opened
-from jit.script.names import stored_names
-from jit.script.scope import conditional
+from jit.script.names import loaded_names, local_names, stored_names
+from jit.script.scope import conditional, local_to
 from jit.script.targets import assign
-from jit.script.values import Instance, Operand, PyObject, RangeOf, is_lazy, values_of
+from jit.script.values import Closure, Instance, Operand, PyObject, RangeOf, is_lazy, values_of
 
 SHORT = 16  # elements of a range of constants up to which a comprehension is unrolled
 
@@ -78,24 +78,35 @@ def _unrolled(
     (generator, *more) = node.generators
     if more or generator.ifs or is_dynamic_value(source) or is_lazy(source):
         return None
-    hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
     over = _constant_range(frame, source) or iteration(frame, source)
     if isinstance(over, Indexed) or not over:
         return None
     items: list[Operand] = []
-    for element in over:
-        assign(frame, generator.target, element)
-        items.append(frame.evaluate(node.elt, wanted))
-    for name, binding in hidden.items():
-        frame.scope.pop(name, None)
-        if binding is not None:
-            frame.scope[name] = binding
+    own = stored_names([generator.target])
+    with local_to(frame, own):
+        for element in over:
+            assign(frame, generator.target, element)
+            items.append(frame.evaluate(node.elt, wanted))
+    _refuse_closures(frame, items, own)
     items = [frame.require(i) if isinstance(i, Instance) else i for i in items]
     values = values_of(items)
     if wanted is not None and not all(is_subtype(v.type, wanted) for v in values or ()):
         wanted = None
     made = make_list(frame, values, wanted) if values is not None else None
     return made if made is not None else operators.rebuild(frame, items)
+
+
+def _refuse_closures(frame: Frame, items: Sequence[Operand], names: Sequence[str]) -> None:
+    """A function that outlives the comprehension would see the last value of its variables."""
+    for item in items:
+        if isinstance(item, Closure):
+            read = loaded_names(item.node, item.node.args) - local_names(item.node)
+            for name in sorted(read & set(names)):
+                with frame.at(item.node):
+                    raise frame.unsupported(
+                        f"a nested function reads {name!r}, which the comprehension changes; make "
+                        f"it a parameter with a default: {name}={name}"
+                    )
 
 
 def _constant_range(frame: Frame, operand: Operand) -> list[Operand] | None:
@@ -120,8 +131,6 @@ def _generate(
     them.
     """
     generator, rest = generators[0], generators[1:]
-    hidden = {name: frame.scope.get(name) for name in stored_names([generator.target])}
-
     def body(operand: Operand) -> None:
         assign(frame, generator.target, operand)
         _filtered(frame, generator.ifs, inner)
@@ -133,21 +142,29 @@ def _generate(
             emit()
 
     source = opened(frame, frame.evaluate(generator.iter)) if source is None else source
-    over = () if is_lazy(source) else iteration(frame, source)
-    if is_lazy(source):
-        consume(frame, source, body, stored_names([node]))
-    elif isinstance(over, Indexed):
-        trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
-        Loop(
-            frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))
-        ).emit()
-    else:
-        for operand in over:
-            body(operand)
-    for name, binding in hidden.items():
-        frame.scope.pop(name, None)
-        if binding is not None:
-            frame.scope[name] = binding
+    is_walked = is_dynamic_value(source) and _is_seen_inside(node, generator)
+    over = () if is_lazy(source) or is_walked else iteration(frame, source)
+    with local_to(frame, stored_names([generator.target])):
+        if is_lazy(source):
+            consume(frame, source, body, stored_names([node]))
+        elif is_walked:
+            walk(frame, node, [node], frame.require(source), body)
+        elif isinstance(over, Indexed):
+            trip = over.length if over.length is not None else frame.constant((1 << 63) - 1)
+            Loop(
+                frame, node, [node], trip, frame.constant(True), lambda i: body(over.element(i))
+            ).emit()
+        else:
+            for operand in over:
+                body(operand)
+
+
+def _is_seen_inside(node: ast.expr, generator: ast.comprehension) -> bool:
+    """Whether a comprehension names what it goes over, which may be an iterator."""
+    source = generator.iter
+    return isinstance(source, ast.Name) and any(
+        isinstance(n, ast.Name) and n.id == source.id and n is not source for n in ast.walk(node)
+    )
 
 
 def _filtered(frame: Frame, tests: Sequence[ast.expr], emit: Emit) -> None:

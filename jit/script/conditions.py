@@ -299,7 +299,8 @@ def truth(frame: Frame, operand: Operand) -> bool | Value:
     if isinstance(operand, Items | Keywords):
         return bool(operand.items)
     if isinstance(operand, RangeOf):
-        return truth(frame, frame.op("aten::__range_length", operand.start, operand.stop, operand.step))
+        ends = (operand.start, operand.stop, operand.step)
+        return truth(frame, frame.op("aten::__range_length", *ends))
     if isinstance(operand, ViewOf):
         return truth(frame, operand.owner)
     if isinstance(operand, Unbound) or not isinstance(operand, Value):

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ir import ANY, NONE, STR, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
+from ir import ANY, NONE, RANGE, STR, TENSOR, DictType, ListType, ObjectType, TupleType, Type, Value
 from jit.script import library
 from jit.script.annotate import named_tuple_type
-from jit.script.dynamic import RANGE, attribute_of, call_on, is_dynamic
+from jit.script.dynamic import attribute_of, call_on, is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import iterator
 from jit.script.merging import merge_types

@@ -17,8 +17,10 @@ import ast
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ir import BOOL, INT, Block, DictType, Node, Type, Value, field, record
+from ir import ANY, BOOL, INT, Block, DictType, Node, Type, Value, field, record
+from jit.script import library
 from jit.script.conditions import condition, refine
+from jit.script.dynamic import is_dynamic_value
 from jit.script.frame import (
     DEAD,
     LIVE,
@@ -87,6 +89,7 @@ def _run_if(frame: Frame, node: ast.If, rest: Sequence[ast.stmt]) -> bool:
     """
     test = condition(frame, node.test)
     if isinstance(test.value, bool):
+        _refuse_functions(frame, node.test, node.orelse if test.value else node.body)
         refine(frame, test.when_true if test.value else test.when_false)
         run(frame, node.body if test.value else node.orelse)
         return False
@@ -111,6 +114,19 @@ def _run_if(frame: Frame, node: ast.If, rest: Sequence[ast.stmt]) -> bool:
             extend_branch(frame, open_branch, lambda: run(frame, rest))
     merge(frame, made, a, b)
     return moved
+
+
+def _refuse_functions(frame: Frame, test: ast.expr, left_out: Sequence[ast.stmt]) -> None:
+    """Code for eager mode only must not give its callers what compiled code never gives."""
+    if "is_scripting" not in ast.unparse(test):
+        return
+    for node in (inner for outer in left_out for inner in ast.walk(outer)):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Lambda):
+            with frame.at(node.value):
+                raise frame.unsupported(
+                    "callers get a function here in eager mode, and something else from compiled "
+                    "code, where is_scripting() is True; return the same kind of value from both"
+                )
 
 
 @statement(ast.Break)
@@ -149,6 +165,9 @@ def _for(frame: Frame, node: ast.For) -> None:
     source = opened(frame, frame.evaluate(node.iter))
     if is_lazy(source):
         _for_lazy(frame, node, source)
+        return
+    if is_dynamic_value(source) and _may_leave_some(node):
+        _for_python(frame, node, frame.require(source))
         return
     over = iteration(frame, source)
     if not isinstance(over, Indexed):
@@ -200,6 +219,50 @@ def _check_sizes(frame: Frame, sizes: Sequence[tuple[Value, Value]]) -> bool:
         fail = partial(raise_exception, frame, RuntimeError, text)
         conditional(frame, is_same, lambda: None, fail)
     return True
+
+
+def _may_leave_some(node: ast.For) -> bool:
+    """Whether a loop may end before what it goes over, or somebody else go over that meanwhile."""
+    inner = [n for statement in node.body for n in ast.walk(statement)]
+    source = node.iter.id if isinstance(node.iter, ast.Name) else None
+    return any(
+        isinstance(n, ast.Break | ast.Return) or (isinstance(n, ast.Name) and n.id == source)
+        for n in inner
+    )
+
+
+def _for_python(frame: Frame, node: ast.For, source: Value) -> None:
+    """A loop over what may be an iterator that others see."""
+
+    def body(item: Operand) -> None:
+        with frame.at(node.target):
+            assign(frame, node.target, item)
+        run(frame, node.body)
+
+    statements = [ast.Assign([node.target], node.iter), *node.body]
+    _finish(frame, node.orelse, walk(frame, node, statements, source, body))
+
+
+def walk(
+    frame: Frame,
+    node: ast.AST,
+    statements: Sequence[ast.AST],
+    source: Value,
+    each: Callable[[Operand], None],
+) -> Binding:
+    """Go over what only the run knows item by item, as Python does; whether a `break` ended it."""
+    state = frame.python(library.walk, [source], ANY)
+
+    def goes_on() -> Value:
+        return frame.python(library.advance, [state], BOOL)
+
+    def body(_: Value) -> None:
+        each(frame.python(library.current, [state], ANY))
+
+    endless = frame.constant(_ENDLESS)
+    loop = Loop(frame, node, statements, endless, goes_on(), body, again=goes_on)
+    loop.emit()
+    return loop.broke
 
 
 def _for_lazy(frame: Frame, node: ast.For, source: Operand) -> None:

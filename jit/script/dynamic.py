@@ -20,6 +20,7 @@ from ir import (
     COMPLEX,
     FLOAT,
     INT,
+    RANGE,
     STR,
     TENSOR,
     DictType,
@@ -42,12 +43,11 @@ from jit.script.values import Arguments, Operand
 _TOWER = (BOOL, INT, FLOAT, COMPLEX)
 _STANDARD = sys.stdlib_module_names - {"__main__"} | {"numpy"}
 _BITS = "&|^"
-RANGE = ObjectType("builtins.range", range)
 
 
 def is_dynamic(type_: Type) -> bool:
     """Whether only the run knows what operations on values of a type mean."""
-    return type_ == ANY or isinstance(type_, UnionType | ObjectType)
+    return type_ in (ANY, RANGE) or isinstance(type_, UnionType | ObjectType)
 
 
 def is_dynamic_value(operand: Operand) -> bool:
@@ -86,8 +86,9 @@ def path_of(function: Any) -> str | None:
     if module is None and isinstance(getattr(function, "__self__", None), type):
         module = function.__self__.__module__  # of a class's own: `dict.fromkeys`
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
-    if module is None and isinstance(name, str) and getattr(torch, name, None) is function:
-        module = "torch"  # some of its own do not say where they are
+    short = getattr(function, "__name__", None)
+    if isinstance(short, str) and getattr(torch, short, None) is function:
+        module, name = "torch", short  # whatever its builtin functions say of themselves
     if not isinstance(module, str) or not isinstance(name, str) or not is_foreign(module):
         return None
     path = f"{module}:{name}"

@@ -9,15 +9,27 @@ import operator
 from collections.abc import Mapping, Sequence
 from enum import EnumMeta
 
-from ir import ANY, INT, NONE, STR, DictType, ListType, ObjectType, TensorType, TupleType, Value
+from ir import (
+    ANY,
+    INT,
+    NONE,
+    RANGE,
+    STR,
+    DictType,
+    ListType,
+    ObjectType,
+    TensorType,
+    TupleType,
+    Value,
+)
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
-from jit.script.dynamic import RANGE, is_dynamic, slice_of
+from jit.script.dynamic import is_dynamic, slice_of
 from jit.script.frame import Frame
 from jit.script.keywords import delete_keyword, get_keyword, set_keyword
 from jit.script.library import delete_slice, set_slice
 from jit.script.modules import choose_item
-from jit.script.operators import as_list, is_tuple, rebuild
+from jit.script.operators import as_list, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
 from jit.script.values import Instance, Items, Keywords, Operand, PyObject, RangeOf
 
@@ -162,7 +174,7 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
         raise frame.mismatch(f"items of a {value.type} cannot be assigned")
     part = _single(frame, index)
     if isinstance(part, Slice):
-        new = as_list(frame, item) if is_tuple(item) else frame.require(item)
+        new = as_list(frame, item)
         frame.python(set_slice, [value, *part.values(frame), new], NONE)
     elif is_dynamic(value.type):
         frame.python(operator.setitem, [value, frame.require(part), frame.require(item)], NONE)

@@ -20,6 +20,7 @@ from ir import (
     INT,
     NONE,
     NUMBER,
+    RANGE,
     STR,
     DictType,
     ListType,
@@ -48,6 +49,7 @@ _CLASSES: dict[Type, type] = {
     NONE: type(None),
     DEVICE: torch.device,
     DTYPE: torch.dtype,
+    RANGE: range,
 }
 
 # What values of no known type are that are instances of a class without parameters.

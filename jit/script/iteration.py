@@ -9,16 +9,17 @@ import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
 
-from ir import ANY, INT, STR, DictType, ListType, SetType, TensorType, Value, record
+from ir import ANY, INT, RANGE, STR, DictType, ListType, SetType, TensorType, Value, record
 from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift
-from jit.script.dynamic import RANGE, is_dynamic
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import collect, listed
 from jit.script.operators import as_list, elements, is_tuple
 from jit.script.values import (
     CountOf,
     GeneratorOf,
+    Instance,
     Items,
     IteratorOf,
     Keywords,
@@ -74,6 +75,8 @@ def settled(frame: Frame, operand: Operand) -> Operand:
         element = INT if operand.type == RANGE else ANY
         return frame.python(list, [operand], ListType(element))
     operand = opened(frame, operand)
+    if isinstance(operand, Instance):
+        return settled(frame, frame.require(operand))
     return collect(frame, operand) if is_lazy(operand) else operand
 
 

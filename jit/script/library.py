@@ -15,7 +15,7 @@ import math
 import operator
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, reduce
 from typing import Any, TypeVar
 
@@ -125,6 +125,35 @@ def set_slice(
 def delete_slice(items: Any, start: int | None, stop: int | None, step: int | None) -> None:
     """`del items[start:stop:step]`."""
     del items[slice(start, stop, step)]
+
+
+class Walk:
+    """An iterator and the item that it has come to."""
+
+    def __init__(self, source: Iterable[Any]) -> None:
+        self.rest = iter(source)
+        self.item: Any = None
+
+
+@library
+def walk(source: Iterable[Any]) -> Walk:
+    """Begin to go over `source`."""
+    return Walk(source)
+
+
+@library
+def advance(walk: Walk) -> bool:
+    """Whether there is another item, to which `walk` then comes."""
+    for item in walk.rest:
+        walk.item = item
+        return True
+    return False
+
+
+@library
+def current(walk: Walk) -> Any:
+    """The item that `walk` has come to."""
+    return walk.item
 
 
 def _subscript(shape: Sequence[int], values: Sequence[Any]) -> tuple[Any, ...]:

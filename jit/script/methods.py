@@ -5,6 +5,7 @@ compile-time sequences.
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -381,6 +382,8 @@ def construct(frame: Frame, cls: type, name: str, given: Arguments) -> Operand:
     """A call of a class: named tuples, and objects made of constants while compiling."""
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _named_tuple(frame, cls, given)
+    if typing.is_typeddict(cls):
+        return frame.call(PyObject(dict, "dict"), *given.args, **given.kwargs)
     if issubclass(cls, BaseException):
         return call_python(frame, cls, given, name, _object_of(cls))
     if is_compiled_class(cls):

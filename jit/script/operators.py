@@ -188,6 +188,8 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     if folded is not None:
         return folded
     if row.symbol in "&|^-":
+        if isinstance(left, ViewOf):
+            right = frame.call(PyObject(set, "set"), right)
         left, right = viewed(frame, left, right)
     a, b = frame.require(left), frame.require(right)
     if _is_loose(a) or _is_loose(b):
@@ -265,9 +267,11 @@ def adopt_element(frame: Frame, container: Value, addition: Operand) -> None:
 
 
 def as_list(frame: Frame, operand: Operand) -> Value:
-    """A tuple of one element type as a list, what can be gone over as a new one; a list as it is."""
+    """A tuple of one element type, or what can be gone over, as a new list; a list as it is."""
+    if isinstance(operand, Value) and isinstance(operand.type, DictType):
+        operand = ViewOf(operand, "keys")
     if isinstance(operand, ITERABLES):
-        return collect(frame, operand)
+        return listed(frame, operand) if isinstance(operand, ViewOf) else collect(frame, operand)
     value = frame.require(operand)
     if not isinstance(value.type, TupleType):
         return value

@@ -39,11 +39,13 @@ from jit.script.lazy import listed
 from jit.script.library import sorted_by, sorted_plain, transposed
 from jit.script.merging import merge_types
 from jit.script.rules import RULES, Rule, form, rule
+from jit.script.search import found_by
 from jit.script.templates import accumulate, comprehend
 from jit.script.values import (
     Arguments,
     CountOf,
     GeneratorOf,
+    Instance,
     Items,
     IteratorOf,
     Keywords,
@@ -248,7 +250,8 @@ def _list(frame: Frame, given: Arguments) -> Operand:
         frame.unit.untyped.add(empty)
         return empty
     operand = opened(frame, given.args[0])
-    if is_lazy(operand) or (isinstance(operand, Value) and is_dynamic(operand.type)):
+    is_pythons = isinstance(operand, Value) and is_dynamic(operand.type)
+    if is_lazy(operand) or is_pythons or isinstance(operand, Instance):
         return settled(frame, operand)
     if isinstance(operand, Value) and (isinstance(operand.type, ListType) or operand.type == STR):
         return frame.op("aten::list", operand)
@@ -404,8 +407,24 @@ def _new_items(frame: Frame, operand: Operand) -> Sequence[Value] | None:
     return operand.node.inputs if is_display and operand.node.block is frame.builder.block else None
 
 
-RULES[any] = _quantifier("any", "aten::__or__")
-RULES[all] = _quantifier("all", "aten::__and__")
+_QUANTIFIERS = {
+    any: _quantifier("any", "aten::__or__"),
+    all: _quantifier("all", "aten::__and__"),
+}
+RULES.update(_QUANTIFIERS)
+
+
+@form(any, all)
+def _search(frame: Frame, node: ast.Call) -> Operand:
+    """any and all of a generator expression: a loop that the first item which decides ends."""
+    quantifier = frame.evaluate(node.func)
+    assert isinstance(quantifier, PyObject)
+    argument = node.args[0] if len(node.args) == 1 else None
+    if not isinstance(argument, ast.GeneratorExp):
+        given = Arguments([frame.evaluate(a) for a in node.args], {})
+        return _QUANTIFIERS[quantifier.obj](frame, given)
+    test = argument.elt if quantifier.obj is any else ast.UnaryOp(ast.Not(), argument.elt)
+    return found_by(frame, argument, test, quantifier.obj is any)
 
 
 for _row in operators.BINARY.items():

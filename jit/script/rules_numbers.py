@@ -32,7 +32,7 @@ from jit.script import operators
 from jit.script.attributes import has_op
 from jit.script.conditions import truth
 from jit.script.constants import constant_of
-from jit.script.dynamic import call_python
+from jit.script.dynamic import call_python, is_dynamic, is_dynamic_value
 from jit.script.expressions import join_lists
 from jit.script.frame import Frame
 from jit.script.known import known_value
@@ -98,6 +98,8 @@ def _format(frame: Frame, given: Arguments) -> Operand:
 @rule(abs, operator.abs)
 def _abs(frame: Frame, given: Arguments) -> Operand:
     (operand,) = given.args
+    if is_dynamic_value(operand):
+        return frame.python(abs, [frame.require(operand)], ANY)
     name = "aten::abs" if operators.is_tensor(operand) else "prim::abs"
     return operators.fold(frame, abs, operand) or frame.op(name, operand)
 
@@ -117,8 +119,9 @@ def _round(frame: Frame, given: Arguments) -> Operand:
     folded = operators.fold(frame, round, value, *digits)
     if folded is not None:
         return folded
-    if isinstance(value.type, TensorType):
-        return frame.python(round, [value, *map(frame.require, digits)], TENSOR)
+    if isinstance(value.type, TensorType) or is_dynamic(value.type):
+        result = TENSOR if isinstance(value.type, TensorType) else ANY
+        return frame.python(round, [value, *map(frame.require, digits)], result)
     if not digits:
         return (
             value

@@ -137,6 +137,15 @@ def _is_tensor(frame: Frame, given: Arguments) -> Operand:
     return frame.node("prim::isinstance", [operand], [BOOL], **attrs).output
 
 
+@rule(torch.from_numpy)
+def _from_numpy(frame: Frame, given: Arguments) -> Operand:
+    """Captured arrays are tensors already."""
+    (operand,) = given.args
+    if operators.is_tensor(operand):
+        return operand
+    return call_python(frame, torch.from_numpy, given, "torch.from_numpy", TENSOR)
+
+
 @rule(torch.cond)
 def _cond(frame: Frame, given: Arguments) -> Operand:
     test, then, orelse, *rest = given.args

@@ -11,7 +11,8 @@ bound, and a read of it first tests the flag and raises UnboundLocalError as Pyt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from ir import BOOL, Block, Node, Type, Value, field, record
 from jit.script.frame import (
@@ -32,6 +33,17 @@ from jit.script.values import ITERABLES, ChoiceOf, Instance, Operand, Static, Un
 
 FLAGS = (SKIP, STOP, RETURNED)
 _LASTING = frozenset((*FLAGS, RESULT))
+
+
+@contextmanager
+def local_to(frame: Frame, names: Iterable[str]) -> Iterator[None]:
+    """Names that mean something else for a while: the variables of a comprehension."""
+    hidden = {name: frame.scope.get(name) for name in names}
+    yield
+    for name, binding in hidden.items():
+        frame.scope.pop(name, None)
+        if binding is not None:
+            frame.scope[name] = binding
 
 
 @record(frozen=False)

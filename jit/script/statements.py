@@ -13,7 +13,9 @@ from ir import (
     NONE,
     ListType,
     ObjectType,
+    SequenceType,
     TensorType,
+    TupleType,
     Type,
     UnsupportedError,
     Value,
@@ -120,6 +122,10 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
         and merge_types(actual, type_) == type_
     ):
         return operand
+    if isinstance(actual, TupleType) and isinstance(type_, SequenceType):
+        parts = [is_subtype(element, type_.element) for element in actual.elements]
+        if all(parts):  # a tuple of any length may be one of a known length
+            return operand
     if frame.is_library:  # Python takes no notice of annotations
         return operand
     raise frame.mismatch(f"{type_} was declared, but this is {actual}")

@@ -30,7 +30,7 @@ from jit.script.constants import constant_of, make_list, unpack
 from jit.script.frame import Frame
 from jit.script.library import tensor_getitem, tensor_setitem
 from jit.script.operators import NUMBERS, as_list, is_tuple
-from jit.script.values import Items, Operand
+from jit.script.values import Items, Operand, RangeOf
 
 
 @record
@@ -144,6 +144,8 @@ def _parts(frame: Frame, tensor: Value, index: Sequence[Index]) -> list[Index]:
         elif is_tuple(part) and len(index) > 1:
             listed = as_list(frame, part)
             parts.append(frame.op("aten::tensor", listed, device=frame.op("prim::device", tensor)))
+        elif isinstance(part, RangeOf):
+            parts += _parts(frame, tensor, [as_list(frame, part)])
         elif is_tuple(part):
             parts += part.items if isinstance(part, Items) else unpack(frame, frame.require(part))
         elif isinstance(part, Value) and isinstance(part.type, ListType):

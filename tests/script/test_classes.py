@@ -4,7 +4,9 @@ place.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -227,3 +229,57 @@ def test_setters_of_properties() -> None:
 
     with pytest.raises(jit.CompileError, match="the property 'is_cold' has no setter"):
         jit.script(refused)
+
+
+class Sized:
+    def __init__(self, x: float) -> None:
+        self.x = x
+
+    def __abs__(self) -> float:
+        return abs(self.x)
+
+    def __round__(self, digits: int = 0) -> float:
+        return round(self.x, digits)
+
+    def __int__(self) -> int:
+        return int(self.x)
+
+    def __float__(self) -> float:
+        return self.x
+
+    @functools.cached_property
+    def twice(self) -> float:
+        return self.x * 2
+
+
+class Upto:
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.i = 0
+
+    def __iter__(self) -> Upto:
+        return self
+
+    def __next__(self) -> int:
+        if self.i >= self.n:
+            raise StopIteration
+        self.i += 1
+        return self.i
+
+    def __call__(self) -> int:
+        return self.n
+
+
+def special_methods(x: float) -> tuple[object, ...]:
+    s = Sized(x)
+    return abs(s), round(s, 1), int(s), float(s), s.twice, vars(Sized(x)), s.__dict__["x"]
+
+
+def iterator_objects(n: int) -> tuple[object, ...]:
+    found = [v for v in Upto(n) if v > 2]
+    return list(Upto(n)), sum(Upto(n)), found, callable(Upto(n)), callable(Sized(1.0))
+
+
+@pytest.mark.parametrize(("fn", "arg"), [(special_methods, -2.54), (iterator_objects, 4)])
+def test_special_methods_of_objects(fn: Any, arg: Any) -> None:
+    agree(fn, arg)
