@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ir import LateModule, record
+from ir import LateModule, record, replace
 from jit.archive.form import FunctionForm
 from jit.archive.saveable import Saveable
 from jit.config import DEFAULT
@@ -123,8 +123,9 @@ def trace(
     constants of the trace. Sizes stay dynamic where they come from shapes, and a `TracerWarning`
     stands where Python looked at a value. With `check_trace` the function runs again and is
     compared with the graph, on the example and on each of `check_inputs`; `TracingCheckError` names
-    the first line where they differ. A traced module's parameters are read at every call. The other
-    parameters are those of `torch.jit.trace` and change nothing.
+    the first line where they differ. A traced module's parameters are read at every call, and with
+    `_store_inputs` its archive says what the inputs were like. The other parameters are those of
+    `torch.jit.trace` and change nothing.
     """
     if DEFAULT.disable or isinstance(
         func, ScriptFunction | TracedFunction | script_module.ScriptModule
@@ -136,7 +137,7 @@ def trace(
     if root is None or not (is_module(func) or func.__name__ == "forward"):
         made, signature = _record(func, arguments, options)
         return _compile(made, signature, made.graph)
-    return _trace_methods(root, {"forward": arguments}, options)
+    return _trace_methods(root, {"forward": arguments}, options, _store_inputs)
 
 
 def trace_module(
@@ -166,20 +167,23 @@ def trace_module(
         raise AttributeError(f"{type(mod).__qualname__} has no method {unknown[0]!r} to trace")
     options = _Options(check_trace, check_inputs, check_tolerance, strict, example_inputs_is_kwarg)
     arguments = {name: _example(given, options) for name, given in inputs.items()}
-    return _trace_methods(mod, arguments, options)
+    return _trace_methods(mod, arguments, options, _store_inputs)
 
 
 def _trace_methods(
-    root: Any, inputs: Mapping[str, Arguments], options: _Options
+    root: Any, inputs: Mapping[str, Arguments], options: _Options, stores_inputs: bool
 ) -> TopLevelTracedModule:
     """The module whose methods are traces; hooks of the module are part of its `forward`."""
-    traces, compilers = {}, {}
+    traces, compilers, stored = {}, {}, {}
     for name, arguments in inputs.items():
         func = root if name == "forward" else getattr(root, name)
         made, signature = _record(func, arguments, options, name)
         traces[name] = made.graph
         compilers[name] = partial(_compile, made, signature)
-    return traced.traced_module(root, traces, compilers)
+        outlined = structure.outline(arguments) if stores_inputs else None
+        if outlined is not None:
+            stored[name] = outlined
+    return traced.traced_module(root, traces, compilers, stored)
 
 
 def _record(
@@ -211,7 +215,7 @@ def _compile(made: TracedGraph, signature: inspect.Signature, graph: Graph) -> A
     is_plain = not kwargs.parts and all(part.kind is structure.LEAF for part in args.parts)
     if is_plain and made.out_structure.is_plain:
         return compiled
-    return TracedFunction(compiled, made, signature)
+    return TracedFunction(compiled, replace(made, graph=graph), signature)
 
 
 def _example(inputs: Any, options: _Options) -> Arguments:

@@ -53,6 +53,7 @@ from jit.archive.enums import is_flag, lookup_graph
 from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.formats import lower_texts
+from jit.archive.globals import check_globals
 from jit.archive.legalize import legalize
 from jit.archive.library_calls import lower_call, resolve_text_method
 from jit.archive.names import ROOT, Names, qualified_name
@@ -70,6 +71,7 @@ from jit.script.annotate import named_tuple_type
 from jit.script.prune import prune
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
+_CODES = frozenset((DTYPE, LAYOUT, MEMORY_FORMAT))
 _CONTAINERS: dict[type, type] = {list: ListType, dict: DictType, tuple: TupleType}
 _BARE: dict[Any, Type] = {list: ListType(ANY), tuple: TupleType(())}  # of values of any type
 
@@ -94,7 +96,7 @@ class Generalizer:
         """A type whose classes are those of the program; what archives hold as its code is an
         int.
         """
-        if type_ in (DTYPE, LAYOUT, MEMORY_FORMAT):
+        if type_ in _CODES:
             return INT
         match type_:
             case TensorType():
@@ -221,6 +223,7 @@ class Generalizer:
         """Bring a graph of our own into generic form."""
         self.results[graph] = [v.type for v in graph.returns]
         self.parameters[graph] = {v.name: v.type for v in graph.params if v.name}
+        check_globals(graph)
         lower_tries(graph)
         cut(graph)
         finish_raises(graph)
@@ -261,6 +264,12 @@ class Generalizer:
             self._rewrite_constant(node)
         elif node.name == "prim::isinstance":
             tested = _tested_types(node.inputs[0].type, node.attrs)
+            if node.inputs[0].type == ANY and not _CODES.isdisjoint(tested):
+                raise CompileError(
+                    "Could not export a test for a dtype, layout or memory format: these are ints "
+                    "in archives",
+                    node.span,
+                )
             node.attrs["types"] = tuple(map(self.generic_type, tested))
 
     def _rewrite_read(self, node: Node) -> None:

@@ -23,6 +23,7 @@ from jit.archive.results import MEMBER, PARAMETERS, restore_parameters, restore_
 from jit.archive.source.files import SourceFiles
 from jit.archive.source.program import ProgramReader
 from jit.archive.tensors import Storages, rebuild
+from jit.archive.traced_inputs import keep_inputs
 from jit.archive.torchbind import make_bound_object
 from jit.archive.unpickler import StorageRef, Unpickler
 from jit.collector import paused
@@ -90,6 +91,7 @@ class _Loader:
             restore_results(type(module).definition, self.reader.read(MEMBER))
         if PARAMETERS in self.reader:
             restore_parameters(type(module).definition, self.reader.read(PARAMETERS))
+        keep_inputs(module, self.reader)
         self._set_states()
         _read_extra_files(self.reader, extra_files)
         return module

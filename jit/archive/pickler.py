@@ -64,10 +64,13 @@ class Pickler:
         self,
         class_at: Callable[[Any], ClassDef | None],
         attribute: Callable[[Any, str], Any] = getattr,
+        device: str | None = None,
     ) -> None:
         """`class_at` gives the class of an object of the program, None for other values;
-        `attribute` what a field of an object holds.
+        `attribute` what a field of an object holds. Tensors are said to be on `device`, by default
+        on their own.
         """
+        self._device = device
         self.storages: list[torch.UntypedStorage] = []
         self._class_at = class_at
         self._attribute = attribute
@@ -320,7 +323,7 @@ class Pickler:
         self._push_text("storage")
         self._push_global("torch", storage_of_dtype(tensor.dtype))
         self._push_text(str(number))
-        self._push_text(str(tensor.device))
+        self._push_text(self._device or str(tensor.device))
         self._push_int(storage.nbytes() // tensor.element_size())
         self._emit(b"tQ")
         self._remember(known)

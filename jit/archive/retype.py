@@ -25,8 +25,10 @@ from ir import (
     Block,
     Builder,
     ClassDef,
+    ClassKind,
     CompileError,
     Graph,
+    ListType,
     Node,
     TupleType,
     Type,
@@ -98,10 +100,21 @@ class _Retyper:
                     self._set(node, node.attrs["name"], *node.inputs)
                 case "prim::PythonOp":
                     self._python(node)
+                case "prim::ListConstruct":
+                    self._list(node)
                 case "aten::str":
                     owner = self.classes.class_of_objects(node.inputs[0].type)
                     if owner is not None:
                         self._text_of(node, owner)
+
+    def _list(self, node: Node) -> None:
+        """Objects in a list are of one class."""
+        assert isinstance(node.output.type, ListType)
+        element = node.output.type.element
+        owner = self.classes.class_of_objects(element)
+        for value in node.inputs:
+            if owner is not None and value.type != element:
+                raise _refused(node, owner, f"is in a list with a {value.type}")
 
     def _if(self, node: Node) -> None:
         for block in node.blocks:
@@ -136,6 +149,8 @@ class _Retyper:
             return
         elif owner is not None and name.startswith("operator_"):
             self._operator(node, owner, name.removeprefix("operator_").strip("_"))
+        elif owner is not None and name in _ITERATING and owner.kind is ClassKind.CLASS:
+            raise _refused(node, owner, f"is gone over by {name!r}: write a loop in its class")
         elif node.outputs and node.output.type == ANY:
             lower_operator(node, name)
         elif node.outputs and name == "bool" and node.inputs[0].type == BOOL:
@@ -185,6 +200,8 @@ class _Retyper:
         for candidate in names:
             if self._try_call(node, definition, f"__{candidate}__", node.inputs):
                 return
+        if name in _SUBSCRIPTS and definition.kind is ClassKind.CLASS:
+            raise _refused(node, definition, f"has no method '__{name}__'")
 
     def _text_of(self, node: Node, definition: ClassDef) -> bool:
         """`str` and `repr` of an object whose class says what they are; False for others."""
@@ -209,6 +226,8 @@ class _Retyper:
 
 
 _TEXTS = ("str", "repr")
+_SUBSCRIPTS = ("contains", "getitem", "setitem", "delitem")
+_ITERATING = ("list", "tuple", "iter", "next", "len", "sum", "sorted_plain")
 _ON_OBJECTS = {
     "getattr": _Retyper._get,
     "setattr": _Retyper._setattr,

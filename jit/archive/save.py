@@ -37,6 +37,7 @@ from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source.origins import SUFFIX, origins_of
 from jit.archive.source_writer import CALLS, write_method
 from jit.archive.spelling import Constants, annotation
+from jit.archive.traced_inputs import inputs_of
 from jit.archive.versions import MOVED, program_version
 from jit.modules.bind import definition_of
 from jit.reasons import JitWarning
@@ -77,6 +78,7 @@ class _Archive:
             found = definition if value is root else generalizer.object_class(value)
             return None if found is None else held.setdefault(found.name, found)
 
+        self.inputs = inputs_of(root)
         self.data = Pickler(class_at, generalizer.attribute)
         self.data_pickle = self.data.dump(root, definition.type)
         roots = [definition, *held.values()]
@@ -106,6 +108,8 @@ class _Archive:
             if (origins := origins_of(text, spans)) is not None:
                 writer.add(name + SUFFIX, Pickler(lambda value: None).dump(*origins))
         _write_pickle(writer, "constants", self.constants, self.constants_pickle)
+        if self.inputs is not None:
+            self.inputs.write(writer)
         for name, note in self.notes.items():
             if note:
                 writer.add(name, json.dumps(note).encode())

@@ -18,6 +18,7 @@ import torch
 from ir import Graph, replace
 from jit.archive.form import ModuleForm
 from jit.modules.script_module import ScriptModule
+from jit.script.state import TRACED
 
 Module = torch.nn.Module
 Compile = Callable[[Graph], Any]
@@ -64,7 +65,7 @@ class TopLevelTracedModule(TracedModule):
         root = copy.deepcopy(self._original, memo)
         moved = {id(m): memo.get(id(m), m) for m in self._original.modules()}
         traces = {name: _with_modules(graph, moved) for name, graph in self._traces.items()}
-        made = memo[id(self)] = traced_module(root, traces, self._compile)
+        made = memo[id(self)] = traced_module(root, traces, self._compile, vars(self)[TRACED])
         made.train(self.training)
         return made
 
@@ -75,14 +76,17 @@ class TopLevelTracedModule(TracedModule):
 
 
 def traced_module(
-    root: Module, traces: Mapping[str, Graph], compilers: Mapping[str, Compile]
+    root: Module,
+    traces: Mapping[str, Graph],
+    compilers: Mapping[str, Compile],
+    inputs: Mapping[str, list[Any]],
 ) -> TopLevelTracedModule:
     """The traced module of a module and the graphs of its methods; `compilers` make what is called
-    of them.
+    of them, and `inputs` are those of the traces, with tensors on no device.
     """
     made = TopLevelTracedModule.__new__(TopLevelTracedModule)
     _mirror(root, made, {})
-    made.__dict__.update(_traces=traces, _compile=compilers)
+    made.__dict__.update({"_traces": traces, "_compile": compilers, TRACED: inputs})
     made.__dict__.update({name: compilers[name](graph) for name, graph in traces.items()})
     return made
 

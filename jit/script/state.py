@@ -43,7 +43,8 @@ FROZEN = "_frozen_attributes"
 COMPILED_HOOKS = "_compiled_hooks"
 DEPENDENTS = "_dependents"
 DEFINED = "_defined_methods"
-INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS, DEFINED))
+TRACED = "_traced_inputs"
+INTERNAL = frozenset((DECLARED, FROZEN, COMPILED_HOOKS, DEPENDENTS, DEFINED, TRACED))
 """Attributes of our own that script modules have."""
 WATCHED = ("_modules", "_forward_hooks", "_forward_pre_hooks")
 """Attributes of script modules whose changes drop what was compiled (see `jit.modules.watched`)."""

@@ -112,6 +112,21 @@ def _build_named(cls: Any, parts: dict[Any, Any]) -> Any:
     return made
 
 
+def outline(example: tuple[Sequence[Any], Mapping[str, Any]]) -> list[Any] | None:
+    """Example inputs, with tensors that have sizes but no contents; None where they are no plain
+    data.
+    """
+    args, kwargs = example
+    leaves, structure = flatten([*args, *kwargs.values()])
+    if not all(isinstance(t, torch.Tensor) and t.layout is torch.strided for t in leaves):
+        return None
+    if not all(c is None or type(c) in (bool, int, float, str) for c in structure.constants()):
+        return None
+    made = [torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device="meta") for t in leaves]
+    rebuilt: list[Any] = structure.rebuild(made)
+    return rebuilt
+
+
 def flatten(thing: Any) -> tuple[list[Any], Structure]:
     """Tensors and traced numbers in order, and how they are nested."""
     leaves: list[Any] = []

@@ -17,6 +17,8 @@ from ir import (
     ANY,
     COMPLEX,
     DTYPE,
+    LAYOUT,
+    MEMORY_FORMAT,
     FLOAT,
     INT,
     NUMBER,
@@ -260,6 +262,8 @@ class Body:
             return value
         if value.type == DTYPE and is_subtype(INT, type_):
             value = self.builder.call("aten::Int", [value])
+        if value.type in (LAYOUT, MEMORY_FORMAT) and is_subtype(INT, type_):
+            value = self.cast(value, INT)
         if isinstance(value.type, TensorType) and type_ in _IMPLICIT:
             value = self.builder.call(_IMPLICIT[type_], [value])
         if is_subtype(value.type, type_):
