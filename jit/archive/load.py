@@ -23,8 +23,8 @@ from jit.archive.results import MEMBER, PARAMETERS, restore_parameters, restore_
 from jit.archive.source.files import SourceFiles
 from jit.archive.source.program import ProgramReader
 from jit.archive.tensors import Storages, rebuild
-from jit.archive.traced_inputs import keep_inputs
 from jit.archive.torchbind import make_bound_object
+from jit.archive.traced_inputs import keep_inputs
 from jit.archive.unpickler import StorageRef, Unpickler
 from jit.collector import paused
 from jit.modules.loaded import LoadedModule, new_module, set_state

@@ -39,9 +39,9 @@ class TracedInputs:
 def inputs_of(module: Any) -> TracedInputs | None:
     """The inputs of a module that was traced, or of the trace that an archive holds."""
     kept = vars(module).get(TRACED)
-    if isinstance(kept, Mapping):
-        return _described(kept) if kept else None
-    return kept
+    if isinstance(kept, TracedInputs):
+        return kept
+    return _described(kept) if kept else None
 
 
 def _described(inputs: Mapping[str, list[Any]]) -> TracedInputs:
