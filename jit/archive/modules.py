@@ -63,6 +63,7 @@ class ModuleGeneralizer(Generalizer):
         self._tensors = {id(t) for m in modules for t in own_tensors(m).values()}
         self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in modules}
         self._prepared: dict[Graph, Graph] = {}
+        self._held: dict[Graph, tuple[set[int], set[Graph]]] = {}  # see `_holds`
         self._defaults: dict[Graph, Mapping[str, Any]] = {}
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
         self._hooked: set[int] = set()  # modules whose hooks run with their calls
@@ -159,14 +160,20 @@ class ModuleGeneralizer(Generalizer):
         found: set[int] = set()
         seen, pending = {graph}, [graph]
         while pending:
-            for node in pending.pop().walk():
-                if self._is_state(node):
-                    found.add(id(node.attrs["value"]))
-                callee = node.attrs.get("graph")
-                if isinstance(callee, Graph) and callee not in seen:
-                    seen.add(callee)
-                    pending.append(callee)
+            held, callees = self._holds(pending.pop())
+            found |= held
+            pending += callees - seen
+            seen |= callees
         return found
+
+    def _holds(self, graph: Graph) -> tuple[set[int], set[Graph]]:
+        """Modules and their tensors that a graph holds itself, and the graphs that it calls."""
+        if graph not in self._held:
+            nodes = list(graph.walk())
+            state = {id(node.attrs["value"]) for node in nodes if self._is_state(node)}
+            callees = {g for node in nodes if isinstance(g := node.attrs.get("graph"), Graph)}
+            self._held[graph] = state, callees
+        return self._held[graph]
 
     # classes ----------------------------------------------------------------------------------
 
