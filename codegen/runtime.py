@@ -39,6 +39,7 @@ import ctypes
 import os
 import sys
 from functools import cache
+from typing import TYPE_CHECKING
 
 import llvmlite
 
@@ -46,13 +47,19 @@ from codegen import generated, parallel, recycle, torch_abi, workers
 from codegen.cache import own_sources
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
-from codegen.lists import runtime as list_runtime
 from codegen.torch_abi import CPU_ALLOCATOR, TensorLayout
+from ir import LateModule
+
+if TYPE_CHECKING:
+    from codegen.lists import runtime as list_runtime
+else:
+    list_runtime = LateModule("codegen.lists.runtime")
 
 HEADER_BYTES = 4096
 HUGE_PAGE = 2 << 20
 GRAIN = 64 << 10  # sizes of mappings are multiples; a tail below a huge page uses small pages
 _CALL_SLOW = sys.intern("_call_slow")
+_OF_LISTS = ("relume_list", "relume_handle")  # how names of the runtime of lists begin
 
 _THUNKS = f"""
 declare ptr @PyObject_VectorcallMethod(ptr, ptr, i64, ptr)
@@ -499,7 +506,7 @@ def resolve(name: str) -> int | None:
     if name == parallel.LOOP:
         with LOCK:
             return loops().address(name)
-    if name in _list_source().exports:
+    if name.startswith(_OF_LISTS) and name in _list_source().exports:
         with LOCK:
             return _lists().address(name)
     if generated.is_generated(name):

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-import codegen
+from codegen import has_no_modes, is_plain
 
 _PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
 
@@ -28,7 +28,7 @@ def bailout_reason(values: Iterable[Any]) -> str | None:
     """The row of the reason table that keeps a call out of the native tier; None when a plan may
     serve it.
     """
-    if not codegen.has_no_modes():
+    if not has_no_modes():
         return "dispatch mode"
     for value in values:
         reason = _reason(value)
@@ -54,4 +54,4 @@ def _tensor_reason(tensor: torch.Tensor) -> str | None:
         return "tensor subclass"
     if tensor.requires_grad and torch.is_grad_enabled():
         return "needs gradient"
-    return None if codegen.is_plain(tensor) else "tensor layout"
+    return None if is_plain(tensor) else "tensor layout"
