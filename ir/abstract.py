@@ -218,7 +218,7 @@ def _only_reads(user: Node, position: int) -> bool:
     if user.op is CAST:
         return is_frozen(user.output)
     if isinstance(user.op.rule, Control):
-        return user.op is LIST_UNPACK
+        return user.op is LIST_UNPACK or "seals" in user.attrs
     formals = user.op.schema.arguments
     alias = formals[position].alias if position < len(formals) else None
     return alias is None or not (

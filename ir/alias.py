@@ -175,6 +175,8 @@ class Aliases:
         if node.name in _HARMLESS:
             return
         self._join([*node.inputs, *node.outputs])
+        if "seals" in node.attrs:
+            return
         if node.op.effect is Effect.SIDE:
             self._written.update(node.inputs)
             self._external.update(node.outputs)

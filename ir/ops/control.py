@@ -11,7 +11,8 @@
                                                       module's method the live `receiver`, too
     prim::fork            graph: Graph, name          as a task: the output is its future
     aten::wait            -
-    prim::PythonOp        function: a callable        `objects`: live ones that it may change
+    prim::PythonOp        function: a callable        `objects`: live ones that it may change;
+                                                      `seals`: it makes a tuple of a list's items
     prim::Try             graph: Graph, name          outputs (completed, its exception or None,
                                                       the graph's returns); catches every exception
     prim::Enter, Exit     -                           a context manager; an exception leaves it too

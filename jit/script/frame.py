@@ -390,7 +390,7 @@ class Frame:
             return value
         function = library.as_size if type_.is_size else tuple
         label = library_name(function)
-        attrs = {"function": function, "name": label}
+        attrs = {"function": function, "name": label, "seals": True}
         return self.builder.node(_CALL_BACK, [value], [type_], attrs, self.span).output
 
     def python(
