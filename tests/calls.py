@@ -147,6 +147,9 @@ CALLS: dict[str, list[list[Any]]] = {
     "rnn_tanh_cell": [[T(3, 5), T(3, 4), T(4, 5), T(4, 4)]],
     "rnn_relu_cell": [[T(3, 5), T(3, 4), T(4, 5), T(4, 4)]],
     "embedding": [[T(11, 6), T(2, 5, below=11)]],
+    "pixel_shuffle": [[T(2, 12, 3, 4), 2], [T(9, 2, 5), 3], [T(1, 2, 4, 3, 3), 2], [T(2, 3, 4), 1]],
+    "pixel_unshuffle": [[T(2, 3, 4, 6), 2], [T(1, 6, 3), 3], [T(2, 1, 4, 2, 2), 2]],
+    "channel_shuffle": [[T(2, 6, 3, 4), 2], [T(1, 6, 5), 3], [T(2, 4, 2, 3, 2), 4]],
     "repeat_interleave.self_int": [
         [T(4, 5), 3],
         [T(4, 5, 6), 2, 1],

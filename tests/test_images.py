@@ -392,6 +392,28 @@ def test_resized_images_stay_in_the_plan(mode: str) -> None:
     assert "convolve" in ops(compiled)
 
 
+class Sized(nn.Module):
+    """Functions of torch's that check sizes, and raise an error that shows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 12, 3)
+        self.norm = nn.InstanceNorm2d(8, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.first(x))
+        y = self.second(F.pad(F.relu(y), (1, 1, 1, 1), mode="reflect"))
+        y = torch.sigmoid(F.pixel_shuffle(y, 2))
+        return F.interpolate(y, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def test_checked_sizes_leave_nothing_to_call_back() -> None:
+    module = shaken(Sized())
+    made = ops(check(module, torch.randn(2, 3, 12, 16), bound=4e-6))
+    assert made.count("convolve") == 2
+    assert not {"Loop", "If", "len", "pixel_shuffle"} & set(made)
+
+
 # readers of images --------------------------------------------------------------------------------
 class Read(nn.Module):
     """Two layers, and a function of both images."""
@@ -433,6 +455,9 @@ READERS: dict[str, Callable[[Tensor, Tensor], Any]] = {
     "per pixel": lambda x, y: y * torch.arange(35.0).to(y.dtype).view(7, 5),
     "converted": lambda x, y: (y > 0).to(torch.int64),
     "padded": lambda x, y: F.pad(y, (1, 2)),
+    "reflected": lambda x, y: F.relu(F.pad(y, (1, 2, 0, 1), mode="reflect")),
+    "around": lambda x, y: F.pad(y, (1, 2, 0, 1), mode="circular") * 2,
+    "shuffled": lambda x, y: F.channel_shuffle(torch.cat((x, x), 1), 3),
     "shape": lambda x, y: y.reshape(y.shape[0], -1, 7).sum(1),
 }
 

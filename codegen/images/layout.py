@@ -158,7 +158,8 @@ class _Images:
             return False
         if node.name in images.CARRIED:
             is_planar = is_image(node.output) and len(result.shape) == 4
-            return is_planar and is_called(node, self.known)
+            is_carried = arguments(node, self.known).get("mode") not in images.NOT_CARRIED
+            return is_planar and is_carried and is_called(node, self.known)
         is_spread = isinstance(node.op.rule, Pointwise | Join) and is_fusible(node, self.known)
         return is_spread and node.name not in images.RESHAPED
 

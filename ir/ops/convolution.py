@@ -1,5 +1,5 @@
-"""Rows of convolutions, pooling and resizing: called, with sizes and layouts of the results stated
-here.
+"""Rows of convolutions, pooling, resizing and padding: called, with sizes and layouts of the
+results stated here.
 
 Sizes along a spatial dim, for a window of `kernel` elements, `dilation` apart:
 
@@ -244,3 +244,21 @@ float? scales_w=None) -> Tensor | .out
 float[]? scale_factors) -> Tensor
         """, lambda input, output_size, scale_factors, **_: _resized(
             input, output_size, scale_factors))
+
+
+# padding ------------------------------------------------------------------------------------------
+def _padded(self: TensorType, pad: Any, mode: Any, value: Any) -> TensorType:
+    """`pad` names how much before and after, the last dim first."""
+    layout = _layout(self)
+    if layout is None or not is_known(pad) or (mode == "circular" and not is_contiguous(layout)):
+        return TENSOR
+    dims = list(self.shape)
+    if len(pad) % 2 or len(pad) > 2 * len(dims):
+        fail(f"pad {list(pad)} does not fit {len(dims)} dims")
+    for k in range(len(pad) // 2):
+        dims[-1 - k] = dims[-1 - k] + pad[2 * k] + pad[2 * k + 1]
+    return _result(tuple(dims), self)
+
+
+structured("pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=None) -> Tensor",
+           _padded)

@@ -14,9 +14,11 @@ COPY, SWAPPED, BACKWARDS = "aten::clone", "aten::transpose", "aten::flip"
 ZEROS, JOIN = "aten::zeros", "aten::cat"
 CARRIED = (
     "aten::conv2d", "aten::max_pool2d", "aten::avg_pool2d", "aten::adaptive_avg_pool2d",
-    "aten::upsample_nearest2d", "aten::upsample_bilinear2d", "aten::conv_transpose2d",
+    "aten::upsample_nearest2d", "aten::upsample_bilinear2d", "aten::conv_transpose2d", "aten::pad",
 )
 """Calls of torch's whose results are channels-last if their images, of two dims, are."""
+NOT_CARRIED = ("circular",)
+"""Modes of such a call whose results are not."""
 ACTIVATIONS = tuple(f"aten::{name}" for name in (
     "silu", "hardswish", "hardsigmoid", "sigmoid", "tanh", "gelu", "mish", "leaky_relu", "celu",
     "selu", "softplus",

@@ -252,20 +252,3 @@ def _one_hot_type(self: TensorType, num_classes: Any) -> TensorType:
 
 
 structured("one_hot(Tensor self, int num_classes=-1) -> Tensor", _one_hot_type)
-
-
-# padding ------------------------------------------------------------------------------------------
-def _padded(self: TensorType, pad: Any) -> TensorType:
-    """`pad` names how much before and after, the last dim first."""
-    if not _is_complete(self) or not is_known(pad) or not _is_row_major(self):
-        return TENSOR
-    dims = list(self.shape)
-    if len(pad) % 2 or len(pad) > 2 * len(dims):
-        fail(f"pad {list(pad)} does not fit {len(dims)} dims")
-    for k in range(len(pad) // 2):
-        dims[-1 - k] = dims[-1 - k] + pad[2 * k] + pad[2 * k + 1]
-    return filled(dims, self.dtype)
-
-
-structured("pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=None) -> Tensor",
-           lambda self, pad, mode, value: _padded(self, pad))

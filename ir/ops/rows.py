@@ -22,6 +22,7 @@ from ir.ops import (
     python,
     recurrent,
     reduce,
+    shuffle,
     view,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "python",
     "recurrent",
     "reduce",
+    "shuffle",
     "view",
 ]

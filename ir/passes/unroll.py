@@ -1,9 +1,11 @@
 """Loops of few, known iterations over tensors become straight lines, so that their bodies fuse into
-one loop nest; so do those that fill a list with a size or factor per dim, which is known then.
+one loop nest; so do those that fill a list with a size or factor per dim, which is known then, or
+read such a list.
 
-A loop qualifies when it always runs its whole count, computes tensors or fills a list of DIMS
-members at most, and stays below LIMIT nodes in all. Each iteration gets a copy of the body with the
-counter as a constant. Inner loops go first; it ends because every unrolled loop disappears.
+A loop qualifies when it always runs its whole count, computes tensors, or fills or reads a list of
+DIMS members at most, and stays below LIMIT nodes in all. Each iteration gets a copy of the body
+with the counter as a constant. Inner loops go first; it ends because every unrolled loop
+disappears.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from typing import Any
 from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value, copy_node
 from ir.op import Effect
-from ir.ops.control import CONSTANT, LOOP
-from ir.ops.methods import LISTS
+from ir.ops.control import CONSTANT, LIST, LOOP
+from ir.ops.methods import GET_ITEM, LISTS
 from ir.types import FLOAT, INT, ListType, TensorType
 
 LIMIT = 400  # nodes after unrolling
@@ -50,7 +52,8 @@ def _count(node: Node) -> int | None:
     count = max(count, 0)
     is_small = count * sum(1 for _ in body.walk()) <= LIMIT
     has_tensors = any(isinstance(v.type, TensorType) for v in node.outputs)
-    return count if is_small and (has_tensors or (count <= DIMS and is_filling(node))) else None
+    is_short = count <= DIMS and (is_filling(node) or _is_reading(node))
+    return count if is_small and (has_tensors or is_short) else None
 
 
 def is_filling(node: Node) -> bool:
@@ -60,6 +63,12 @@ def is_filling(node: Node) -> bool:
     effects = [n for n in node.blocks[0].walk() if n.op.effect is not Effect.PURE]
     is_append = [LISTS.get(n.name) for n in effects] == ["append"]
     return is_append and effects[0].inputs[0].type in (ListType(INT), ListType(FLOAT))
+
+
+def _is_reading(node: Node) -> bool:
+    """Whether a loop reads members of a list of numbers that is displayed."""
+    read = (n.inputs[0] for n in node.blocks[0].walk() if n.name == GET_ITEM)
+    return any(v.type == ListType(INT) and v.node is not None and v.node.op is LIST for v in read)
 
 
 def _constant(value: Value) -> Any:
