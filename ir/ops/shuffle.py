@@ -43,7 +43,7 @@ def _pixel_shuffle(b: Any, x: Tensor, upscale_factor: Any) -> Tensor | None:
         return None
     split = b.unflatten(x, -_PLACES, [channels // (r * r), r, r])
     y = _copied(b, split, [0, 3, 1, 4, 2])
-    return b.flatten(b.flatten(y, -4, -3), -2, -1)  # type: ignore[no-any-return]
+    return b.flatten(b.flatten(y, -4, -3), -2, -1)
 
 
 def _pixel_unshuffle(b: Any, x: Tensor, downscale_factor: Any) -> Tensor | None:
@@ -54,7 +54,7 @@ def _pixel_unshuffle(b: Any, x: Tensor, downscale_factor: Any) -> Tensor | None:
     if not isinstance(height, int) or not isinstance(width, int) or height % r or width % r:
         return None
     split = b.unflatten(b.unflatten(x, -2, [height // r, r]), -1, [width // r, r])
-    return b.flatten(_copied(b, split, [0, 2, 4, 1, 3]), -5, -3)  # type: ignore[no-any-return]
+    return b.flatten(_copied(b, split, [0, 2, 4, 1, 3]), -5, -3)
 
 
 def _channel_shuffle(b: Any, x: Tensor, groups: Any) -> Tensor | None:
@@ -64,7 +64,7 @@ def _channel_shuffle(b: Any, x: Tensor, groups: Any) -> Tensor | None:
     if not isinstance(channels, int) or channels % groups:
         return None
     split = b.unflatten(x, 1, [groups, channels // groups])
-    return b.flatten(_copied(b, split, [1, 0, *range(2, 2 + rest)]), 1, 2)  # type: ignore[no-any-return]
+    return b.flatten(_copied(b, split, [1, 0, *range(2, 2 + rest)]), 1, 2)
 
 
 composite("pixel_shuffle(Tensor self, int upscale_factor) -> Tensor", _pixel_shuffle)
