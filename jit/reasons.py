@@ -133,6 +133,7 @@ _ROWS = (
         " of other sizes",
     ),
     Reason("argument type", "refuse", "an argument has a type that plans cannot take"),
+    Reason("declared type", "refuse", "a number is of another kind than its annotation says"),
     Reason(
         "compiler error", "refuse", "the compiler failed on this function: a bug worth reporting"
     ),

@@ -104,6 +104,7 @@ def specialize(
     work.tensors(extras)
     known = optimize(work.graph, work.known)
     _refuse_each(work.graph, lambda node: resizes(node, known))
+    _check_declarations(work.graph)
     taken = codegen.lay_out_images(work.graph, known, work.held)
     taken |= codegen.fuse_attention(work.graph, known)
     work.captured += pack_weights(work.graph, known, work.held)
@@ -115,6 +116,18 @@ def _refuse_each(graph: Graph, changes_sizes: Callable[[Node], bool]) -> None:
     """Refuse what changes sizes of tensors that plans take for fixed."""
     for node in filter(changes_sizes, graph.walk()):
         raise Refused("sizes in place", node)
+
+
+_NUMBERS = (INT, FLOAT, BOOL)
+
+
+def _check_declarations(graph: Graph) -> None:
+    """What an annotation says of a value is wrong where this call has a number of another kind."""
+    for node in graph.walk():
+        if node.name == "prim::unchecked_cast":
+            found, declared = node.inputs[0].type, node.output.type
+            if found != declared and found in _NUMBERS and declared in _NUMBERS:
+                raise Refused("declared type", node, f"a {found}, declared as {declared}")
 
 
 _GRAD_MODES = (torch.no_grad, torch.enable_grad, torch.set_grad_enabled)

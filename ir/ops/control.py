@@ -9,7 +9,8 @@
     prim::RaiseException  exception: its class        inputs are the exception's arguments
     prim::CallFunction    graph: Graph, name          of a Python function also `function`; of a
                                                       module's method the live `receiver`, too
-    prim::fork            graph: Graph, name          as a task: the output is its future
+    prim::fork            graph: Graph, name          as a task: the output is its future; generic
+                                                      also of the `method` of its first input
     aten::wait            -
     prim::PythonOp        function: a callable        `objects`: live ones that it may change;
                                                       `seals`: it makes a tuple of a list's items

@@ -50,6 +50,7 @@ from ir import (
 from jit.archive.contexts import describe_context, is_context, make_context
 from jit.archive.default_dicts import lower_default_dicts
 from jit.archive.enums import is_flag, lookup_graph
+from jit.archive.error_texts import write_texts
 from jit.archive.foreign import foreign_graph
 from jit.archive.form import FunctionForm, Savable
 from jit.archive.formats import lower_texts
@@ -224,6 +225,7 @@ class Generalizer:
         self.results[graph] = [v.type for v in graph.returns]
         self.parameters[graph] = {v.name: v.type for v in graph.params if v.name}
         check_globals(graph)
+        write_texts(graph)
         lower_tries(graph)
         cut(graph)
         finish_raises(graph)

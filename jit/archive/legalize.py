@@ -92,7 +92,8 @@ def message_of(builder: Builder, arguments: list[Value]) -> Value:
         return texts[0]
     if not texts:
         return builder.const("")
-    pattern = builder.const(f"({', '.join(['{}'] * len(texts))})")
+    shown = ["'{}'" if a.type == STR else "{}" for a in arguments]
+    pattern = builder.const(f"({', '.join(shown)})")
     made: Value = builder.op("aten::format", pattern, *texts)
     return made
 

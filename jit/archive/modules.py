@@ -107,6 +107,8 @@ class ModuleGeneralizer(Generalizer):
         pending = [(node, (graph,)) for node in made.walk()]
         while pending:
             node, path = pending.pop(0)
+            if node.name == "prim::fork":
+                self._prepare_task(node, held)
             if node.name != "prim::CallFunction":
                 continue
             callee, owner = node.attrs["graph"], node.attrs.get("receiver")
@@ -125,6 +127,20 @@ class ModuleGeneralizer(Generalizer):
                     node.span,
                 )
             pending[:0] = [(inner, (*path, callee)) for inner in _splice(node)]
+
+    def _prepare_task(self, node: Node, held: set[int]) -> None:
+        """A task that is no more than a call of a method is that call."""
+        task: Graph = node.attrs["graph"]
+        call = task.returns[0].node
+        if call is None or call.name != "prim::CallFunction" or len(task.block.nodes) > 1:
+            return
+        owner, callee = call.attrs.get("receiver"), call.attrs["graph"]
+        if not isinstance(owner, Module) or id(owner) not in held or not self._reached(callee):
+            return
+        given = dict(zip(task.params, node.inputs, strict=True))
+        node.set_inputs([given[v] for v in call.inputs])
+        node.attrs = dict(call.attrs)
+        self._call(callee, owner, node.attrs["name"])
 
     def _is_held(self, module: Module) -> bool:
         """Whether a module is part of what is saved, or a slice of such, made on the way."""
@@ -312,11 +328,12 @@ class ModuleGeneralizer(Generalizer):
         owner = node.attrs["receiver"]
         name = self._methods[id(owner)][node.attrs["graph"]]
         target = self._reach(node, owner, module, receiver)
+        is_task = node.name == "prim::fork"
         call = Builder.before(node).node(
-            "prim::CallMethod",
+            "prim::fork" if is_task else "prim::CallMethod",
             [target, *node.inputs],
             [v.type for v in node.outputs],
-            {"name": name},
+            {"method" if is_task else "name": name},
         )
         for old, new in zip(node.outputs, call.outputs, strict=True):
             old.replace_all_uses_with(new)

@@ -13,6 +13,7 @@ import re
 import sys
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -79,9 +80,21 @@ def script_exception(name: str) -> type[Exception]:
     """The class of an exception by qualified name, made where this process has none."""
     found = vars(builtins).get(name.removeprefix("builtins.")) or imported(name)
     if isinstance(found, type) and issubclass(found, Exception):
-        return found
+        return _saying(found)
     module, _, last = name.rpartition(".")
     return type(last or "Error", (RuntimeError,), {"__module__": module or "__main__"})
+
+
+def _saying(cls: type[Exception]) -> type[Exception]:
+    """A class whose exceptions say what they are given: archives hold their whole texts."""
+    base = next(c for c in cls.__mro__ if c.__module__ == "builtins")
+    methods = {n: getattr(base, n) for n in ("__init__", "__str__") if _is_written(cls, n)}
+    names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+    return type(cls.__name__, (cls,), {**methods, **names}) if methods else cls
+
+
+def _is_written(cls: type, name: str) -> bool:
+    return isinstance(getattr(cls, name), FunctionType)
 
 
 @library

@@ -18,7 +18,7 @@ from ir import (
     UnionType,
 )
 from jit.archive.generalize import values_of
-from jit.archive.source_writer import CALLS
+from jit.archive.source_writer import called_function
 from jit.archive.spelling import class_at
 
 
@@ -56,8 +56,9 @@ def _needs_of_method(method: Method) -> Iterator[ClassDef | str]:
 
 
 def _needs_of_node(node: Node) -> Iterator[ClassDef | str]:
-    if node.name in CALLS:
-        yield node.attrs["name"]
+    name = called_function(node)
+    if name is not None:
+        yield name
     for type_ in node.attrs.get("types", ()):
         yield from _classes_in(type_)
     for value in node.outputs:

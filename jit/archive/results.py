@@ -32,6 +32,7 @@ from ir import (
     TupleType,
     Type,
     Value,
+    class_of,
     dtypes,
     replace,
     to_torch,
@@ -112,7 +113,9 @@ def parameters_of(
 
 def _called_from_outside(definition: ClassDef, program: Program) -> Iterator[tuple[str, Method]]:
     nodes = (node for method in program.methods() for node in method.graph.walk())
-    called = {node.attrs["name"] for node in nodes if node.name == "prim::CallMethod"}
+    calls = (n for n in nodes if n.name == "prim::CallMethod" or "method" in n.attrs)
+    own = (n for n in calls if class_of(n.inputs[0].type) is definition)
+    called = {n.attrs.get("method") or n.attrs["name"] for n in own}
     return ((n, m) for n, m in definition.methods.items() if n not in called)
 
 

@@ -56,6 +56,10 @@ class Classes(Protocol):
         """A call of a method on its object and arguments; None without such a method."""
         ...
 
+    def is_ordered(self, definition: ClassDef) -> bool:
+        """Whether objects are compared by `__lt__`, which is written then."""
+        ...
+
     def property_getter(self, definition: ClassDef, name: str) -> bool:
         """Whether a name is that of a property."""
         ...
@@ -102,6 +106,8 @@ class _Retyper:
                     self._python(node)
                 case "prim::ListConstruct":
                     self._list(node)
+                case "aten::sort" | "aten::sorted":
+                    self._order(node)
                 case "aten::str":
                     owner = self.classes.class_of_objects(node.inputs[0].type)
                     if owner is not None:
@@ -138,8 +144,18 @@ class _Retyper:
                     node.span,
                 )
 
+    def _order(self, node: Node) -> None:
+        """Objects in order are compared by the method of their class."""
+        type_ = node.inputs[0].type
+        element = type_.element if isinstance(type_, ListType) else type_
+        owner = self.classes.class_of_objects(element)
+        if owner is not None and not self.classes.is_ordered(owner):
+            raise _refused(node, owner, "has no method '__lt__' with Python source")
+
     def _python(self, node: Node) -> None:
         name = library_name(node.attrs["function"]) or ""
+        if name == "sorted_plain":
+            self._order(node)
         if name.startswith("operator_"):
             read_data(node)
         owner = self.classes.class_of_objects(node.inputs[0].type) if node.inputs else None
@@ -191,9 +207,18 @@ class _Retyper:
 
     def _call_method(self, node: Node, definition: ClassDef) -> None:
         owner, name, keys, *args = node.inputs
+        self._call_with(node, definition, _text(name), keys, [owner, *args])
+
+    def _call_object(self, node: Node, definition: ClassDef) -> None:
+        owner, keys, *args = node.inputs
+        self._call_with(node, definition, "__call__", keys, [owner, *args])
+
+    def _call_with(
+        self, node: Node, definition: ClassDef, name: str, keys: Value, inputs: Sequence[Value]
+    ) -> None:
         if keys.node is None or keys.node.inputs:
-            raise _refused(node, definition, f"has {_text(name)!r} called with keywords")
-        self._call(node, definition, _text(name), [owner, *args])
+            raise _refused(node, definition, f"has {name!r} called with keywords")
+        self._call(node, definition, name, inputs)
 
     def _operator(self, node: Node, definition: ClassDef, name: str) -> None:
         names = (name, name[1:]) if name.startswith("i") else (name,)
@@ -232,6 +257,7 @@ _ON_OBJECTS = {
     "getattr": _Retyper._get,
     "setattr": _Retyper._setattr,
     "call_method": _Retyper._call_method,
+    "call": _Retyper._call_object,
 }
 
 

@@ -35,7 +35,7 @@ from jit.archive.reach import reachable
 from jit.archive.recursion import lower_recursion
 from jit.archive.results import MEMBER, PARAMETERS, parameters_of, results_of
 from jit.archive.source.origins import SUFFIX, origins_of
-from jit.archive.source_writer import CALLS, write_method
+from jit.archive.source_writer import called_function, write_method
 from jit.archive.spelling import Constants, annotation
 from jit.archive.traced_inputs import inputs_of
 from jit.archive.versions import MOVED, program_version
@@ -143,7 +143,7 @@ def _recurs(program: Program, name: str) -> bool:
     while pending:
         function = program.functions.get(pending.pop())
         nodes = function.graph.walk() if function is not None else ()
-        called = {n.attrs["name"] for n in nodes if n.name in CALLS} - seen
+        called = set(filter(None, map(called_function, nodes))) - seen
         if name in called:
             return True
         seen |= called

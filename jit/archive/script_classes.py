@@ -81,6 +81,13 @@ class ScriptClasses:
             definition.fields[name] = Field(type_)
         return definition.fields[name].type if name in definition.fields else None
 
+    def is_ordered(self, definition: ClassDef) -> bool:
+        """Whether objects are compared by `__lt__`, which is written then."""
+        function = find_method(definition.python, "__lt__") if definition.python else None
+        if function is not None:
+            self._method(definition, "__lt__", function, [definition.type, definition.type])
+        return function is not None
+
     def property_getter(self, definition: ClassDef, name: str) -> bool:
         """Whether a name is that of a property."""
         return isinstance(getattr(definition.python, name, None), property)

@@ -54,12 +54,17 @@ from jit.archive.spelling import (
 
 _LONG = 40  # columns, indentation included, from which an expression gets a variable
 _BREAK = ",\n    "
-CALLS = ("prim::CallFunction", "prim::fork")
 ENDLESS = (1 << 63) - 1
 """The trip count of a loop that only its condition ends."""
 
 
 Spans = list[Span | None]
+
+
+def called_function(node: Node) -> str | None:
+    """The name of the function that a node calls, now or as a task; None for other nodes."""
+    is_call = node.name in ("prim::CallFunction", "prim::fork") and "method" not in node.attrs
+    return node.attrs["name"] if is_call else None
 
 
 def write_method(
@@ -192,11 +197,10 @@ class _FunctionWriter:
         """Long constants and names of functions, each once, in the order of their uses."""
         written: dict[str, Value] = {}
         for node in _in_order(block):
-            if node.name in CALLS and self.is_long(node.attrs["name"]):
-                name = node.attrs["name"]
-                if name not in self._callees:
-                    self._callees[name] = self._fresh("_")
-                    self.line(f"{self._callees[name]} = {name}")
+            name = called_function(node)
+            if name is not None and self.is_long(name) and name not in self._callees:
+                self._callees[name] = self._fresh("_")
+                self.line(f"{self._callees[name]} = {name}")
             for value in node.inputs:
                 if _is_constant(value) and value not in self._texts:
                     text = self.read(value)
@@ -302,7 +306,8 @@ class _FunctionWriter:
     def _write_fork(self, node: Node) -> None:
         """A task is a local function without parameters."""
         name = self._fresh("__forked_function")
-        self.indented(f"def {name}():", lambda: self.line(f"return {_call_function(self, node)}"))
+        call = _call_method if "method" in node.attrs else _call_function
+        self.indented(f"def {name}():", lambda: self.line(f"return {call(self, node)}"))
         self.line(f"{self.define(node.output)} = fork({name})")
 
     def _write_exit(self, node: Node) -> None:
@@ -481,7 +486,8 @@ def _get_attribute(w: _FunctionWriter, node: Node) -> str:
 
 def _call_method(w: _FunctionWriter, node: Node) -> str:
     arguments = "".join(f"{w.read(v)}, " for v in node.inputs[1:])
-    return f"({w.read(node.inputs[0])}).{node.attrs['name']}({arguments})"
+    name = node.attrs.get("method") or node.attrs["name"]
+    return f"({w.read(node.inputs[0])}).{name}({arguments})"
 
 
 def _call_function(w: _FunctionWriter, node: Node) -> str:

@@ -9,13 +9,12 @@ may raise get a test (`guards`), and any other is refused, with its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ir import (
     BOOL,
     FLOAT,
     INT,
     NONE,
+    NUMBER,
     PASSES,
     STR,
     Builder,
@@ -24,15 +23,19 @@ from ir import (
     ListType,
     Node,
     TensorType,
+    Type,
     Value,
 )
-from jit.archive.exits import RAISE, convert, name_of
+from jit.archive.caught import Classes, caught_classes, lower_error
+from jit.archive.error_texts import write_texts
+from jit.archive.exits import RAISE, convert
 from jit.archive.guards import guard
 from jit.archive.unreachable import cut
 from jit.script.library import library_name
 from jit.script.prune import prune
 
-_PLAIN = (BOOL, INT, FLOAT, STR)
+_PLAIN = (BOOL, INT, FLOAT, NUMBER, STR)
+_SAMPLES: dict[Type, object] = {BOOL: True, INT: 1, FLOAT: 1.5, STR: "text"}
 _SAFE_ON_PLAIN = frozenset(
     f"aten::{name}"
     for name in (
@@ -58,6 +61,9 @@ _SAFE = frozenset(
     )
 )  # fmt: skip
 
+_SAFE_IN_PYTHON = ("as_size", "tuple")
+_OF_TENSORS = (RuntimeError, IndexError, TypeError)  # what torch's operators raise
+
 
 def lower_tries(graph: Graph) -> None:
     """Change a graph in place; CompileError for what a body may raise and no test tells."""
@@ -82,6 +88,8 @@ def finish_raises(graph: Graph) -> None:
 def _lower(node: Node) -> None:
     body: Graph = node.attrs["graph"].copy()
     PASSES["inline"].run(body)
+    write_texts(body)
+    PASSES["inline"].run(body)
     lower_tries(body)
     cut(body)
     _check(body, node)
@@ -101,20 +109,33 @@ def _lower(node: Node) -> None:
         ok.replace_all_uses_with(builder.const(True))
     else:
         ok.replace_all_uses_with(builder.op("aten::__not__", raised[0]))
-        _lower_error(error, raised[1])
+        lower_error(error, raised[1])
     node.erase()
 
 
 def _check(body: Graph, node: Node) -> None:
-    """Guard what may raise in a body; CompileError where that cannot be told."""
-    opened = [n for n in body.walk() if n.name == "prim::Enter"]
-    risky = [n for n in body.walk() if not _is_safe(n) and not guard(n)]
+    """Guard what may raise in a body something that is caught; CompileError where that cannot be
+    told.
+    """
+    caught = caught_classes(node)
+    opened = [n for n in body.walk() if n.name == "prim::Enter" and BaseException in caught]
+    risky = [n for n in body.walk() if not _is_safe(n, caught) and not guard(n)]
     if risky or opened:
         raise CompileError(
             "Could not export a try whose body may raise: archives cannot catch exceptions, and no "
             "test tells this one; test for it in front",
             (risky or opened)[0].span or node.span,
         )
+
+
+def _is_formatted(form: Value, *values: Value) -> bool:
+    """Whether a text with `%d` and the like takes values of these types."""
+    text = form.node.attrs.get("value") if form.node is not None else None
+    samples = [_SAMPLES.get(v.type) for v in values]
+    try:
+        return isinstance(text, str) and None not in samples and bool(text % tuple(samples) or True)
+    except (TypeError, ValueError):
+        return False
 
 
 def _take_first(node: Node) -> None:
@@ -126,9 +147,16 @@ def _take_first(node: Node) -> None:
     node.erase()
 
 
-def _is_safe(node: Node) -> bool:
-    """Whether a node never raises."""
+def _meet(caught: Classes, raised: Classes) -> bool:
+    """Whether an exception of some classes may be caught by handlers of others."""
+    return any(issubclass(a, b) or issubclass(b, a) for a in caught for b in raised)
+
+
+def _is_safe(node: Node, caught: Classes) -> bool:
+    """Whether a node never raises what is caught."""
     types = [v.type for v in node.inputs]
+    if any(isinstance(t, TensorType) for t in types) and not _meet(caught, _OF_TENSORS):
+        return node.name.startswith("aten::")
     if node.name in _SAFE:
         return True
     if node.name in _SAFE_ON_TENSORS and sum(isinstance(t, TensorType) for t in types) == 1:
@@ -138,88 +166,13 @@ def _is_safe(node: Node) -> bool:
     is_list = bool(types) and isinstance(types[0], ListType)
     if is_list and node.name in ("aten::slice", "aten::add"):
         return True
+    if is_list and node.name in ("aten::eq", "aten::ne"):
+        return all(isinstance(t, ListType) and t.element in _PLAIN for t in types)
+    if node.name == "prim::PythonOp":
+        return library_name(node.attrs["function"]) in _SAFE_IN_PYTHON
+    if node.name == "aten::percentFormat":
+        return _is_formatted(*node.inputs)
     return node.name in _SAFE_ON_PLAIN and all(t in (*_PLAIN, NONE) for t in types)
-
-
-# the error ----------------------------------------------------------------------------------------
-def _lower_error(error: Value, parts: Value) -> None:
-    """Let what reads an exception read its parts."""
-    for user, position in list(error.uses):
-        name = library_name(user.attrs["function"]) if _is_python(user) else user.name
-        rewrite = _USERS.get(name or "")
-        if rewrite is None:
-            raise CompileError(
-                "Could not export this use of an exception: archives have its text, and raise it "
-                "again",
-                user.span,
-            )
-        rewrite(user, position, parts)
-
-
-def _is_python(node: Node) -> bool:
-    return node.name == "prim::PythonOp"
-
-
-def _part(builder: Builder, parts: Value, index: int) -> Value:
-    made: Value = builder.node("prim::TupleIndex", [parts, builder.const(index)], [STR]).output
-    return made
-
-
-def _replace(node: Node, value: Value) -> None:
-    node.output.replace_all_uses_with(value)
-    node.erase()
-
-
-def _test_class(node: Node, position: int, parts: Value) -> None:
-    builder = Builder.before(node)
-    names = _part(builder, parts, 1)
-    found = builder.const(False)
-    for cls in node.attrs["classes"]:
-        place = builder.op("aten::find", names, builder.const(f"|{name_of(cls)}|"))
-        found = builder.op("aten::__or__", found, builder.op("aten::ne", place, -1))
-    if any(cls is BaseException for cls in node.attrs["classes"]):
-        found = builder.const(True)
-    _replace(node, found)
-
-
-def _cast(node: Node, position: int, parts: Value) -> None:
-    _lower_error(node.output, parts)
-    node.erase()
-
-
-def _text(node: Node, position: int, parts: Value) -> None:
-    _replace(node, _part(Builder.before(node), parts, 2))
-
-
-def _raise_again(node: Node, position: int, parts: Value) -> None:
-    """A cause is not part of what archives raise."""
-    builder = Builder.before(node)
-    if position != 0:
-        node.set_inputs(node.inputs[:1])
-        return
-    given = [_part(builder, parts, index) for index in (2, 0, 1)]
-    builder.node(RAISE, given)
-    for output in node.outputs:
-        if output.uses:
-            output.replace_all_uses_with(
-                builder.node("prim::Uninitialized", (), [output.type]).output
-            )
-    node.erase()
-
-
-def _forget(node: Node, position: int, parts: Value) -> None:
-    """What the handler calls the exception is gone after it."""
-    node.erase()
-
-
-_USERS: dict[str, Callable[[Node, int, Value], None]] = {
-    "prim::isinstance": _test_class,
-    "prim::unchecked_cast": _cast,
-    "aten::str": _text,
-    "str": _text,
-    "aten::_set_item": _forget,
-    "raise_error": _raise_again,
-}
 
 
 def _drop_written_only(node: Node) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import linecache
+from collections.abc import Mapping
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -25,7 +26,7 @@ def find_method(cls: type, name: str) -> FunctionType | None:
     if isinstance(found, FunctionType) and has_source(found):
         return found
     text = _source(cls, name)
-    return None if text is None else _compiled(f"<{name} of {cls.__qualname__}>", text, name)
+    return None if text is None else compiled(f"<{name} of {cls.__qualname__}>", text, name)
 
 
 def _source(cls: Any, name: str) -> str | None:
@@ -68,11 +69,13 @@ def _listed(owner: str, names: list[str]) -> str:
     return "".join(f"{owner}.{name}, " for name in names)
 
 
-def _compiled(file: str, text: str, name: str) -> FunctionType:
-    """A function of a source that readers of source find, too."""
+def compiled(
+    file: str, text: str, name: str, names: Mapping[str, Any] | None = None
+) -> FunctionType:
+    """A function of a source that readers of source find, too; `names` are its globals."""
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    names: dict[str, Any] = {}
-    exec(compile(text, file, "exec"), names)
-    made = names[name]
+    space = dict(names or {})
+    exec(compile(text, file, "exec"), space)
+    made = space[name]
     assert isinstance(made, FunctionType)
     return made

@@ -202,12 +202,14 @@ def evaluate_annotation(text: str, names: Mapping[str, Any], span: Span | None) 
 
 
 def resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
-    """An annotation whose parts may be names in quotes, with what these stand for."""
+    """An annotation whose parts may be names in quotes, with what these stand for; with a scope of
+    its own, as `typing` would otherwise give what they stood for in the module before a reload.
+    """
     if "ForwardRef" not in repr(annotation):
         return annotation
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
-        return typing.get_type_hints(holder, dict(names), include_extras=True)["it"]
+        return typing.get_type_hints(holder, dict(names), {}, include_extras=True)["it"]
     except NameError:
         return annotation
 

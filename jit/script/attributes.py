@@ -14,6 +14,7 @@ from ir import (
     DEVICE,
     DTYPE,
     FLOAT,
+    GENERATOR,
     INT,
     NONE,
     RANGE,
@@ -37,7 +38,7 @@ from jit.script.dynamic import attribute_of, is_dynamic
 from jit.script.expressions import narrowed
 from jit.script.frame import Frame, expression
 from jit.script.modules import object_attribute
-from jit.script.scope import select
+from jit.script.scope import conditional, raise_exception, select
 from jit.script.values import (
     ChoiceOf,
     Instance,
@@ -83,7 +84,7 @@ TENSOR_ATTRIBUTES: dict[str, str] = {
 
 _CLASSES: dict[Type, type] = {
     INT: int, FLOAT: float, BOOL: bool, COMPLEX: complex, STR: str, NONE: type(None),
-    DEVICE: torch.device, RANGE: range,
+    DEVICE: torch.device, RANGE: range, GENERATOR: torch.Generator,
 }  # fmt: skip
 
 
@@ -162,11 +163,20 @@ def _value_attribute(frame: Frame, owner: Value, name: str, is_called: bool) -> 
             return attribute_of(frame, owner, name)
         case type_ if type_ == NONE and frame.may_be_unreachable:
             return attribute_of(frame, owner, name)  # raises, should control ever come here
-        case OptionalType():
-            raise frame.mismatch(
-                f"the value may be None, which has no attribute {name!r}; test `is not None` first"
-            )
+        case OptionalType(element=element):
+            _raise_if_none(frame, owner, name)
+            return _value_attribute(frame, frame.cast(owner, element), name, is_called)
     return Method(owner, name)
+
+
+def _raise_if_none(frame: Frame, owner: Value, name: str) -> None:
+    message = frame.constant(f"'NoneType' object has no attribute {name!r}")
+    conditional(
+        frame,
+        frame.op("aten::__is__", owner, None),
+        lambda: raise_exception(frame, AttributeError, message),
+        lambda: None,
+    )
 
 
 def _of_class(frame: Frame, owner: Value, cls: type, name: str) -> Operand:

@@ -54,7 +54,7 @@ from jit.script.dynamic import (
 from jit.script.expressions import join_lists, narrowed, spread
 from jit.script.frame import Frame, expression
 from jit.script.keywords import built_items
-from jit.script.lazy import collect
+from jit.script.lazy import collect, consumed_parameters
 from jit.script.rules import rule_of, special_form
 from jit.script.rules_torch import METHODS_AS_OPS, dtype_of, original_of
 from jit.script.scope import raise_exception, select
@@ -185,7 +185,8 @@ def call(frame: Frame, function: Operand, given: Arguments) -> Operand:
 
 def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
     """Generators among the arguments: lists for functions of Python's own, which go over them
-    once; iterators for functions of users, which may do anything; as they are for `zip`.
+    once; iterators for functions of users, which may do anything; as they are for `zip`, and for
+    what a function of the user's does no more with than go over it.
     """
     if not any(map(_is_passing, (*given.args, *given.kwargs.values()))):
         return given
@@ -194,14 +195,18 @@ def _kept(frame: Frame, function: Operand, given: Arguments) -> Arguments:
         return given
     is_users = isinstance(function, Closure) or isinstance(obj, types.FunctionType)
     is_method = isinstance(function, Method)
+    passed = consumed_parameters(obj) if isinstance(obj, types.FunctionType) else ()
 
-    def keep(operand: Operand) -> Operand:
+    def keep(operand: Operand, place: int | str) -> Operand:
         if not (is_lazy(operand) or (is_method and _is_passing(operand))):
+            return operand
+        if place in passed:
             return operand
         return frame.require(operand) if is_users else collect(frame, operand)
 
     return Arguments(
-        [keep(a) for a in given.args], {name: keep(a) for name, a in given.kwargs.items()}
+        [keep(a, place) for place, a in enumerate(given.args)],
+        {name: keep(a, name) for name, a in given.kwargs.items()},
     )
 
 
@@ -291,7 +296,7 @@ def _special_name(function: Any) -> str:
     return _SPECIAL.get(function, "") if getattr(function, "__hash__", None) else ""
 
 
-_MAKING_TENSORS = (torch.frombuffer, torch.asarray)
+_MAKING_TENSORS = (torch.frombuffer, torch.from_numpy, torch.asarray)
 
 
 def _is_open_call(function: types.FunctionType, given: Arguments) -> bool:

@@ -22,9 +22,10 @@ from jit.script.annotate import type_of_annotation
 from jit.script.classes import construct, find_method, has_source, is_compiled_class
 from jit.script.compile import SERVICES
 from jit.script.frame import Frame, Unit
-from jit.script.functions import declared_types, function_frame
+from jit.script.functions import function_frame
 from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
+from jit.script.signature import declared_types
 from jit.script.values import Arguments, Instance
 
 

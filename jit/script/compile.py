@@ -35,6 +35,7 @@ from jit.script import (
     rules_numpy,
     rules_objects,
     rules_torch,
+    signature,
     statements,
     trying,
 )
@@ -190,11 +191,11 @@ def _declare(
     if given is not None:
         if len(given) != len(names):
             raise TypeMismatch(f"{fn.__name__}() has {len(names)} parameters, not {len(given)}")
-        frame.declared = functions.declared_return(fn, frame.source, frame)
+        frame.declared = signature.declared_return(fn, frame.source, frame)
         return dict(zip(names, given, strict=True))
     if spec.vararg or spec.kwarg:
         raise frame.unsupported("*args and **kwargs have no declared types; use jit.jit")
-    declared, frame.declared = functions.declared_types(fn, frame.source, frame)
+    declared, frame.declared = signature.declared_types(fn, frame.source, frame)
     return {name: declared.get(name) or untyped.get(name, TENSOR) for name in names}
 
 

@@ -125,7 +125,15 @@ class Callee:
     is_done: bool = False
     is_recursive: bool = False
     never_returns: bool = False  # every path raises
+    shared: dict[str, Type] = field(default_factory=dict)
+    """Variables of enclosing functions that it assigns: parameters, and with the result in a tuple.
+    """
     reads_outside: bool = False  # what it was compiled from is not only what it was given
+
+
+    def graph_result(self, result: Type) -> Type:
+        """The type of what the graph gives with a result of the function's."""
+        return TupleType((result, *self.shared.values())) if self.shared else result
 
 
 class Restart(Exception):

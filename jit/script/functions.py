@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import typing
+import itertools
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -29,22 +29,15 @@ from ir import (
     ListType,
     SequenceType,
     Type,
-    UnsupportedError,
     Value,
     is_subtype,
     replace,
-)
-from jit.declared import annotations_of
-from jit.script.annotate import (
-    evaluate_annotation,
-    parse_type_comment,
-    resolved,
-    type_of_annotation,
 )
 from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
+from jit.script.informed import as_declared, is_open
 from jit.script.names import yields
 from jit.script.presumed import as_presumed, presumed_result
 from jit.script.prune import prune
@@ -52,6 +45,7 @@ from jit.script.pysource import FunctionNode, FunctionSource, read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import raise_exception
 from jit.script.sharing import from_twin, remember, shared_key
+from jit.script.signature import declared_return, parameter_types
 from jit.script.statements import declared_result, function_result
 from jit.script.values import (
     Arguments,
@@ -150,70 +144,9 @@ def function_defaults(frame: Frame, fn: FunctionType, spec: ast.arguments) -> di
     return {name: lift(frame, value, f"{fn.__name__}.{name}") for name, value in pairs}
 
 
-def declared_types(
-    fn: FunctionType, source: FunctionSource, frame: Frame
-) -> tuple[dict[str, Type], Type | None]:
-    """Parameter types and result type that annotations or a `# type:` comment give."""
-    node = source.node
-    if isinstance(node, ast.FunctionDef) and node.type_comment:
-        types, result = parse_type_comment(node.type_comment, frame.annotation_names(), frame.span)
-        params = [a.arg for a in (*node.args.posonlyargs, *node.args.args)]
-        return dict(zip(params[len(params) - len(types) :], types, strict=True)), result
-    spec = node.args
-    annotations = annotations_of(fn)
-    found = {
-        arg.arg: annotation_type(annotations[arg.arg], frame, arg)
-        for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)
-        if arg.arg in annotations
-    }
-    return found, _result_annotation(fn, source, frame)
-
-
-def _result_annotation(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
-    returns = getattr(source.node, "returns", None)
-    annotations = annotations_of(fn)
-    if returns is None or "return" not in annotations:
-        return None
-    return annotation_type(annotations["return"], frame, returns)
-
-
-def annotation_type(annotation: object, frame: Frame, node: ast.AST) -> Type:
-    """The type that an annotation means, or its text, which stands at `node`."""
-    with frame.at(node):
-        if isinstance(annotation, typing.ForwardRef):
-            annotation = annotation.__forward_arg__
-        while isinstance(annotation, str):
-            annotation = evaluate_annotation(annotation, frame.annotation_names(), frame.span)
-        annotation = resolved(annotation, frame.annotation_names())
-        if annotation is None and isinstance(node, ast.arg):
-            return _broadcasting(node.annotation, frame)
-        return type_of_annotation(annotation, frame.span)
-
-
-def _broadcasting(node: ast.expr | None, frame: Frame) -> Type:
-    """What an annotation that evaluates to None says: torch's `BroadcastingList2[int]` does."""
-    if not isinstance(node, ast.Subscript):
-        return NONE
-    names = frame.annotation_names()
-    cls = evaluate_annotation(ast.unparse(node.value), names, frame.span)
-    if type(cls).__name__ != "BroadcastingListCls":
-        return NONE
-    element = evaluate_annotation(ast.unparse(node.slice), names, frame.span)
-    return ListType(type_of_annotation(element, frame.span))
-
-
-def declared_return(fn: FunctionType, source: FunctionSource, frame: Frame) -> Type | None:
-    """The declared type of a callee's result, None without one that has a meaning here."""
-    try:
-        if getattr(source.node, "type_comment", None):
-            return declared_types(fn, source, frame)[1]
-        return _result_annotation(fn, source, frame)
-    except UnsupportedError:
-        return None
-
-
 def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     """Call a Python function."""
+    given = _as_declared(frame, fn, given)
     modifier = _modifier(fn)
     if modifier == "unused":
         return _refuse_unused(frame, fn)
@@ -246,11 +179,35 @@ def call_function(frame: Frame, fn: FunctionType, given: Arguments) -> Operand:
     return call_graph(frame, callee, inputs, name=fn.__name__, function=fn, **attrs)
 
 
+def _as_declared(frame: Frame, fn: FunctionType, given: Arguments) -> Arguments:
+    """The arguments of a call: what is not known of them is as the parameters declare."""
+    operands = (*given.args, *given.kwargs.values())
+    if not any(isinstance(o, Value) and is_open(o.type) for o in operands):
+        return given
+    inner = function_frame(frame, fn, frame.builder)
+    if inner.is_library:
+        return given
+    declared = parameter_types(fn, inner.source, inner)
+    spec = inner.source.node.args
+    names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+
+    def known(operand: Operand, name: str | None) -> Operand:
+        if not isinstance(operand, Value) or name not in declared:
+            return operand
+        return as_declared(frame, operand, declared[name])
+
+    return Arguments(
+        [known(o, n) for o, n in itertools.zip_longest(given.args, names[: len(given.args)])],
+        {n: known(o, n) for n, o in given.kwargs.items()},
+    )
+
+
 def call_graph(frame: Frame, callee: Callee, inputs: list[Value], **attrs: Any) -> Value:
     """The node that calls a function of its own."""
     assert callee.result is not None
     given = {"graph": callee.graph, **attrs}
-    result = frame.node("prim::CallFunction", inputs, [callee.result], **given).output
+    type_ = callee.graph_result(callee.result)
+    result = frame.node("prim::CallFunction", inputs, [type_], **given).output
     if callee.never_returns:
         _end_path(frame)
     return result
@@ -386,12 +343,30 @@ def run_callee(
         result = as_presumed(inner, inner.require(result), presumed)
     if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
         raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
+    if callee.shared:
+        result = inner.require(result)
     if isinstance(result, Value):
-        callee.graph.block.add_return(result)
+        callee.graph.block.add_return(_with_shared(inner, callee, result))
         callee.result = result.type
         prune(callee.graph)
     else:
         callee.result = None
+
+
+def _with_shared(inner: Frame, callee: Callee, result: Value) -> Value:
+    """The result, in a tuple with what shared variables hold in the end."""
+    if not callee.shared:
+        return result
+    parts = [result]
+    for name, type_ in callee.shared.items():
+        end = inner.uninitialized(type_) if callee.never_returns else inner.load(name)
+        if not isinstance(end, Value) or not is_subtype(end.type, type_):
+            raise inner.mismatch(
+                f"{name!r}, which a nested function that calls itself assigns, begins as a {type_} "
+                "and does not stay one"
+            )
+        parts.append(end)
+    return inner.node("prim::TupleConstruct", parts, [callee.graph_result(result.type)]).output
 
 
 def function_frame(frame: Frame, fn: FunctionType, builder: Builder) -> Frame:
@@ -491,6 +466,7 @@ def generator_frame(frame: Frame, operand: GeneratorOf) -> Iterator[Frame]:
         return
     fn = source.obj
     inner = function_frame(frame, fn, frame.builder)
+    inner.source = replace(inner.source, node=operand.node)
     with _entered(inner, fn, given):
         yield inner
 

@@ -22,13 +22,14 @@ from ir import (
     TupleType,
     Value,
 )
+from jit.script.choices import choose_item, choose_position
 from jit.script.classes import call_special
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.dynamic import is_dynamic, slice_of
 from jit.script.frame import Frame
+from jit.script.informed import item_as_declared
 from jit.script.keywords import delete_keyword, get_keyword, set_keyword
 from jit.script.library import delete_slice, set_slice
-from jit.script.modules import choose_item
 from jit.script.operators import as_list, rebuild
 from jit.script.tensor_index import Index, Slice, read_item, write_item
 from jit.script.values import Instance, Items, Keywords, Operand, PyObject, RangeOf
@@ -116,6 +117,11 @@ def _static_item(frame: Frame, items: tuple[Operand, ...], part: Operand | Slice
     if isinstance(key, slice):
         return rebuild(frame, items[key])
     if not isinstance(key, int):
+        chosen = None
+        if isinstance(part, Value) and part.type == INT:
+            chosen = choose_position(frame, items, part)
+        if chosen is not None:
+            return chosen
         raise frame.unsupported(
             "this sequence is known only while compiling: index it with a constant"
         )
@@ -179,7 +185,7 @@ def setitem(frame: Frame, owner: Operand, index: Sequence[Index], item: Operand)
     elif is_dynamic(value.type):
         frame.python(operator.setitem, [value, frame.require(part), frame.require(item)], NONE)
     else:
-        _adopt_item(frame, value, part, item)
+        item = _adopt_item(frame, value, part, item)
         frame.op_or_python("aten::_set_item", operator.setitem, NONE, value, part, item)
 
 
@@ -197,11 +203,14 @@ def delitem(frame: Frame, owner: Operand, index: Sequence[Index]) -> None:
         frame.op_or_python("aten::Delete", operator.delitem, NONE, value, part)
 
 
-def _adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> None:
-    """An entry decides the type of an empty dict, and may widen that of any list or dict."""
-    value = frame.require(item)
+def _adopt_item(frame: Frame, container: Value, key: Operand, item: Operand) -> Value:
+    """An entry decides the type of an empty dict, and may widen that of any list or dict; of one
+    that is not known, the declaration says what it is.
+    """
+    value = item_as_declared(frame, container, frame.require(item))
     type_ = value.type.erased() if isinstance(value.type, TensorType) else value.type
     if isinstance(container.type, DictType):
         frame.unit.untyped.admit(container, DictType(frame.require(key).type, type_), value)
     elif isinstance(container.type, ListType):
         frame.unit.untyped.admit(container, ListType(type_), value)
+    return value

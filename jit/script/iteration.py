@@ -14,6 +14,7 @@ from jit.script.classes import find_method
 from jit.script.constants import constant_of, lift
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
+from jit.script.iterators import as_generator
 from jit.script.lazy import collect, listed
 from jit.script.operators import as_list, elements, is_tuple
 from jit.script.values import (
@@ -58,13 +59,17 @@ Iteration = Indexed | Sequence[Operand]
 
 
 def opened(frame: Frame, operand: Operand) -> Operand:
-    """An object whose `__iter__` is a generator as that generator."""
+    """What the `__iter__` of an object gives: a generator, or an iterator as one, or what it is an
+    iterator over.
+    """
     method = find_method(operand, "__iter__")
     function = method.function if isinstance(method, PartialOf) else None
-    if isinstance(function, PyObject) and inspect.isgeneratorfunction(function.obj):
-        assert method is not None
+    if method is None or not isinstance(function, PyObject):
+        return operand
+    if inspect.isgeneratorfunction(function.obj):
         return frame.call(method)
-    return operand
+    made = frame.call(method)
+    return as_generator(made) or frame.require(made) if isinstance(made, Instance) else made
 
 
 def settled(frame: Frame, operand: Operand) -> Operand:

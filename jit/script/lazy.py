@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from types import FunctionType
 
-from ir import ANY, DictType, ListType, TupleType, TypeMismatch, Value
+from ir import ANY, DictType, ListType, TupleType, TypeMismatch, UnsupportedError, Value
 from jit.script.frame import Frame
+from jit.script.pysource import read_function
 from jit.script.templates import comprehend
 from jit.script.values import GeneratorOf, Operand, ViewOf
 
@@ -43,6 +48,31 @@ def iterator(frame: Frame, operand: Operand) -> Value:
             "the function around it (nonlocal): go over it directly"
         )
     return frame.python(iter, [collect(frame, operand)], ANY)
+
+
+@cache
+def consumed_parameters(function: FunctionType) -> frozenset[int | str]:
+    """The places and names of the parameters of a function that it reads once: as what a `for`
+    outside of other loops goes over.
+    """
+    try:
+        source = read_function(function)
+    except UnsupportedError:
+        return frozenset()
+    spec = source.node.args
+    reads = Counter(n.id for n in ast.walk(source.node) if isinstance(n, ast.Name))
+    over = {n for statement in source.body for n in _gone_over(statement) if reads[n] == 1}
+    names = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+    return frozenset((*over, *(i for i, name in enumerate(names) if name in over)))
+
+
+def _gone_over(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.For(iter=ast.Name(id=name)) | ast.YieldFrom(value=ast.Name(id=name)):
+            yield name
+        case ast.If() | ast.With() | ast.Expr():
+            for child in ast.iter_child_nodes(node):
+                yield from _gone_over(child)
 
 
 def is_endless(operand: GeneratorOf) -> bool:

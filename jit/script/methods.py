@@ -43,6 +43,7 @@ from jit.script.constants import UNKNOWN, lift, unpack
 from jit.script.dynamic import call_on, call_python
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
+from jit.script.informed import element_of, item_as_declared
 from jit.script.keywords import call_keywords
 from jit.script.known import known_value
 from jit.script.library import set_slice
@@ -353,11 +354,6 @@ _ITEM = {
 }
 
 
-def _element(type_: Type) -> Type:
-    assert isinstance(type_, ListType | DictType)
-    return type_.value if isinstance(type_, DictType) else type_.element
-
-
 def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None:
     """An empty list whose element type is open takes that of the first element put into it; an open
     one that is put into a container, that of its elements.
@@ -367,10 +363,11 @@ def adopt_types(frame: Frame, owner: Value, name: str, given: Arguments) -> None
         return
     item, untyped = frame.require(given.args[position]), frame.unit.untyped
     if owner not in untyped:
-        element = _element(owner.type)
+        element = element_of(owner.type)
         if item in untyped and type(item.type) is type(element) and not untyped.is_deep(owner):
             untyped.settle(item, element)
             return
+        given.args[position] = item = item_as_declared(frame, owner, item)
     type_ = item.type.erased() if isinstance(item.type, TensorType) else item.type
     if isinstance(owner.type, ListType):
         untyped.admit(owner, ListType(type_), item)

@@ -19,25 +19,21 @@ from typing import Any
 
 import torch
 
-from ir import INT, STR, TENSOR, ListType, ObjectType, TupleType, Type, Value, erased_type_of
+from ir import TENSOR, ObjectType, TupleType, Type, Value, erased_type_of
 from jit.script.classes import setter_of
 from jit.script.compiled import CompiledMethod
-from jit.script.conditions import truth
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
 from jit.script.resolve import Capture
-from jit.script.scope import conditional, raise_exception
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
 from jit.script.values import (
     Arguments,
-    ChoiceOf,
     Instance,
     Items,
     Operand,
     PyObject,
-    Static,
     SuperOf,
 )
 
@@ -261,52 +257,6 @@ def call_bound(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand |
     if obj.__name__ == "get" and isinstance(owner, Mapping):
         frame.resolver.record_item(name, owner, args[0])
     return lift(frame, obj(*args), name)
-
-
-# dynamic choice -----------------------------------------------------------------------------------
-
-
-def choose_item(frame: Frame, owner: PyObject, index: Value) -> Operand | None:
-    """`layers[i]` with a run-time index into a container of modules: one of several."""
-    if isinstance(owner.obj, torch.nn.ModuleList | torch.nn.Sequential) and index.type == INT:
-        return _choose_position(frame, owner, index)
-    if isinstance(owner.obj, torch.nn.ModuleDict) and index.type == STR:
-        pairs = [(frame.constant(k), m) for k, m in owner.obj.items()]
-        known = frame.op("aten::__contains__", _strings(frame, [k for k, _ in pairs]), index)
-        _check(frame, known, KeyError, index)
-        return _choose(frame, owner, index, pairs)
-    return None
-
-
-def _strings(frame: Frame, keys: Sequence[Value]) -> Value:
-    return frame.node("prim::ListConstruct", keys, [ListType(STR)]).output
-
-
-def _choose_position(frame: Frame, owner: PyObject, index: Value) -> Operand:
-    count = len(owner.obj)
-    low, high = frame.op("aten::ge", index, -count), frame.op("aten::lt", index, count)
-    message = frame.constant(f"index out of range: {owner.name} has {count} modules")
-    _check(frame, frame.op("aten::__and__", low, high), IndexError, message)
-    position = frame.op("aten::remainder", index, count)
-    return _choose(
-        frame, owner, position, [(frame.constant(i), m) for i, m in enumerate(owner.obj)]
-    )
-
-
-def _check(frame: Frame, holds: Value, error: type[Exception], message: Value) -> None:
-    known = truth(frame, holds)
-    if isinstance(known, Value):
-        conditional(frame, known, lambda: None, lambda: raise_exception(frame, error, message))
-
-
-def _choose(
-    frame: Frame, owner: PyObject, key: Value, pairs: Sequence[tuple[Value, Module]]
-) -> Operand:
-    made = [PyObject(m, f"{owner.name}[{constant_of(k)!r}]") for k, m in pairs]
-    result: Static = made[-1]
-    for (candidate, _), module in zip(reversed(pairs[:-1]), reversed(made[:-1]), strict=True):
-        result = ChoiceOf(frame.op("aten::eq", key, candidate), module, result)
-    return result
 
 
 def super_of(frame: Frame, given: Arguments) -> Operand:

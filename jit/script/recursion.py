@@ -6,8 +6,8 @@ calls that are nested too deep are refused.
 
 A call in place, as other nested functions are compiled, would hold the next one, and so on. What
 such a function reads of enclosing ones, itself or through nested functions that it calls, are
-further parameters of its graph. The type of its result is that of the annotation, or found by a
-first try.
+further parameters of its graph; those that nested functions assign are further results, too. The
+type of its result is that of the annotation, or found by a first try.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType
 
 from ir import Builder, Graph, Type, Value, is_subtype
-from jit.script import functions
-from jit.script.constants import UNKNOWN, constant_of
+from jit.script import functions, signature
+from jit.script.constants import UNKNOWN, constant_of, unpack
 from jit.script.frame import Callee, Frame
 from jit.script.names import loaded_names, local_names, shared_names, yields
 from jit.script.presumed import presumed_result
@@ -86,6 +86,11 @@ def _call(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     unit, node = frame.unit, closure.node
     assert isinstance(node, ast.FunctionDef)
     outer = {n: _readable(frame, closure.frame, n, o) for n, o in _outer_names(closure).items()}
+    shared = {
+        n: o.type
+        for n, o in outer.items()
+        if isinstance(o, Value) and _is_shared(closure.frame, n)
+    }
     bound = functions.bind_arguments(frame, node.name, node.args, given, closure.defaults)
     passed = {n: o if isinstance(o, PyObject) else frame.require(o) for n, o in bound.items()}
     types = _parameter_types(frame, closure, passed)
@@ -96,29 +101,39 @@ def _call(frame: Frame, closure: Closure, given: Arguments) -> Operand:
     if callee is None:
         declared = _declared_result(closure)
         callee = unit.callees[key] = Callee(Graph(node.name), tuple(operands), declared)
+        callee.shared = shared
         with frame.at(node):
             _compile(frame, closure, callee, passed, types, outer)
     callee.is_recursive = callee.is_recursive or not callee.is_done
-    return functions.call_graph(
+    result = functions.call_graph(
         frame, callee, [o for o in operands if isinstance(o, Value)], name=node.name
     )
+    if not shared:
+        return result
+    result, *ends = unpack(frame, result)
+    for name, end in zip(shared, ends, strict=True):
+        frame.scope.pop(f"{name}?", None)
+        frame.scope[name] = end
+    return result
 
 
 def _declared_result(closure: Closure) -> Type | None:
     returns = closure.node.returns if isinstance(closure.node, ast.FunctionDef) else None
     if returns is None:
         return None
-    return functions.annotation_type(ast.unparse(returns), closure.frame, returns)
+    return signature.annotation_type(ast.unparse(returns), closure.frame, returns)
 
 
 def _readable(frame: Frame, home: Frame, name: str, operand: Operand) -> Operand:
     """An operand of an enclosing function, as it is at the call."""
     holder = _holder(home, name)
     assert holder is not None
-    if name in holder.lent | shared_names(holder.source.node):
+    if name in frame.lent:
+        return frame.load(name)
+    if frame is not holder and _is_shared(holder, name):
         raise frame.unsupported(
-            f"a nested function that calls itself shares {name!r} by nonlocal; pass the value and "
-            "return it"
+            f"a nested function that calls itself shares {name!r} by nonlocal, and is called "
+            "outside of the function that defines it; pass the value and return it"
         )
     if isinstance(operand, Value | Unbound):
         return holder.load(name)
@@ -128,6 +143,12 @@ def _readable(frame: Frame, home: Frame, name: str, operand: Operand) -> Operand
         f"a nested function that calls itself reads {name!r}, which is {operand.describe()}; pass "
         "it as an argument"
     )
+
+
+def _is_shared(frame: Frame, name: str) -> bool:
+    """Whether nested functions assign a variable of a function or of one that encloses it."""
+    holder = _holder(frame, name)
+    return holder is not None and name in holder.lent | shared_names(holder.source.node)
 
 
 def _parameter_types(
@@ -140,7 +161,7 @@ def _parameter_types(
     for arg in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
         if arg.annotation is not None and arg.arg in types:
             text = ast.unparse(arg.annotation)
-            declared = functions.annotation_type(text, closure.frame, arg.annotation)
+            declared = signature.annotation_type(text, closure.frame, arg.annotation)
             if values[arg.arg] in frame.unit.untyped:
                 frame.unit.untyped.settle(values[arg.arg], declared)
             if is_subtype(values[arg.arg].type, declared):
@@ -182,6 +203,8 @@ def _compile(
             frame.unit.untyped.passed[param] = operand
     for name, operand in outer.items():
         home.scope[name] = _at_home(home, name, operand)
+    inner.lent = frozenset(callee.shared)
+    inner.scope.update({name: home.scope[name] for name in callee.shared})
     inner.declared = callee.result
     callee.result = callee.result or presumed_result(inner)
     with functions.freezing(inner):

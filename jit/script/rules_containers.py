@@ -83,7 +83,9 @@ def _enumerate(frame: Frame, given: Arguments) -> Operand:
     start = given.kwargs.get("start") or (
         given.args[1] if len(given.args) > 1 else frame.constant(0)
     )
-    return ZipOf((CountOf(frame.require(start)), settled(frame, given.args[0])))
+    items = opened(frame, given.args[0])
+    items = items if is_lazy(items) else settled(frame, items)
+    return ZipOf((CountOf(frame.require(start)), items))
 
 
 @rule(zip)
@@ -96,7 +98,7 @@ def _zip(frame: Frame, given: Arguments) -> Operand:
     if has_dynamic(given.args) or is_strict:
         lists = [_iterable(frame, a) for a in given.args]
         return call_python(frame, zip, Arguments(lists, given.kwargs), "zip")
-    return ZipOf(tuple(given.args))
+    return ZipOf(tuple(opened(frame, a) for a in given.args))
 
 
 def _column(rows: Type) -> Type:
@@ -195,7 +197,16 @@ def _next(frame: Frame, node: ast.Call) -> Operand:
         return first_item(frame, source, *default)
     if isinstance(source, Items) and isinstance(node.args[0], ast.Call) and source.items:
         return source.items[0]
+    special = None if default else call_special(frame, "__next__", source)
+    if special is not None:
+        return special
     return frame.python(next, [frame.require(source), *map(frame.require, default)], ANY)
+
+
+@rule(iter)
+def _iter(frame: Frame, given: Arguments) -> Operand:
+    special = call_special(frame, "__iter__", given.args[0]) if len(given.args) == 1 else None
+    return call_python(frame, iter, given, "iter") if special is None else special
 
 
 @rule(len)

@@ -67,6 +67,12 @@ def _result_type(frame: Frame, given: Arguments) -> Operand:
     return frame.python(torch.result_type, [frame.require(a) for a in given.args], DTYPE)
 
 
+@rule(torch.Generator)
+def _generator(frame: Frame, given: Arguments) -> Operand:
+    named = dict(zip(("device",), given.args, strict=False))
+    return frame.op("aten::Generator", **named, **given.kwargs)
+
+
 @rule(torch.Size)
 def _size(frame: Frame, given: Arguments) -> Operand:
     """For ops a size is a list of ints."""

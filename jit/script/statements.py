@@ -29,6 +29,7 @@ from jit.script.dynamic import is_dynamic
 from jit.script.expressions import closure_defaults
 from jit.script.frame import DEAD, RESULT, RETURNED, SKIP, STOP, Frame, statement
 from jit.script.indexing import delitem, getitem, read_index, setitem
+from jit.script.informed import as_declared, informed
 from jit.script.merging import merge_types
 from jit.script.scope import conditional, raise_exception
 from jit.script.targets import assign, forget_items
@@ -116,6 +117,9 @@ def conform(frame: Frame, operand: Operand, type_: Type) -> Operand:
         return operand
     if is_dynamic(actual):
         return frame.cast(operand, type_)
+    known = informed(actual, type_)
+    if known is not None:
+        return operand if known == actual else frame.cast(operand, known)
     if (
         actual.__class__ is ListType
         and isinstance(type_, ListType)
@@ -214,7 +218,9 @@ def _under_declaration(frame: Frame, operand: Operand) -> Operand:
     declared = frame.declared
     if declared is None or not isinstance(operand, Value):
         return operand
-    return conform(frame, operand, declared) if frame.enforces else operand
+    if frame.enforces:
+        return conform(frame, operand, declared)
+    return as_declared(frame, operand, declared)
 
 
 @statement(ast.Delete)

@@ -13,6 +13,7 @@ from jit.script.constants import empty_list, make_list
 from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.indexing import read_index, setitem
+from jit.script.iteration import Indexed, iteration
 from jit.script.modules import assign_attribute
 from jit.script.operators import elements, is_tuple
 from jit.script.scope import conditional, raise_exception
@@ -69,6 +70,9 @@ def _is_tensors(owner: Value, name: str) -> bool:
 
 def _unpack(frame: Frame, targets: Sequence[ast.expr], operand: Operand) -> None:
     star = next((i for i, t in enumerate(targets) if isinstance(t, ast.Starred)), None)
+    over = iteration(frame, operand) if isinstance(operand, PyObject) else None
+    if over is not None and not isinstance(over, Indexed):
+        operand = Items(tuple(over))
     if is_tuple(operand):
         items = elements(frame, operand)
     elif star is not None:

@@ -27,6 +27,7 @@ from ir import (
     record,
 )
 from jit.script.constants import constant_of, make_list, unpack
+from jit.script.dynamic import is_dynamic
 from jit.script.frame import Frame
 from jit.script.library import tensor_getitem, tensor_setitem
 from jit.script.operators import NUMBERS, as_list, is_tuple
@@ -164,7 +165,8 @@ def _is_basic(part: Index) -> bool:
     kinds = (NONE, INT, NUMBER)
     if isinstance(part, Slice):
         step = part.step and constant_of(part.step)
-        return not isinstance(step, int) or step > 0
+        is_open = any(v and is_dynamic(v.type) for v in (part.start, part.stop, part.step))
+        return not is_open and (not isinstance(step, int) or step > 0)
     return not isinstance(part, Value) or part.type in kinds or _is_gather(part)
 
 

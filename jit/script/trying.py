@@ -13,6 +13,7 @@ find there what each variable held last.
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -161,13 +162,28 @@ def _raise(frame: Frame, node: ast.Raise) -> None:
     called = node.exc if isinstance(node.exc, ast.Call) else ast.Call(node.exc, [], [])
     cls = frame.evaluate(called.func)
     is_class = isinstance(cls, PyObject) and _is_error(cls.obj)
-    if is_class and not called.keywords and node.cause is None:
-        args = [frame.require(a) for a in spread(frame, called.args)]
+    listed = _listed(cls.obj, called) if is_class else None  # type: ignore[union-attr]
+    if listed is not None and node.cause is None:
+        args = [frame.require(a) for a in spread(frame, listed)]
         raise_exception(frame, cls.obj, *args)  # type: ignore[union-attr]
         return
     error = frame.call(cls) if is_class and called is not node.exc else frame.evaluate(node.exc)
     value = frame.require(error)
     reraise(frame, value, None if node.cause is None else frame.value(node.cause))
+
+
+def _listed(cls: type, called: ast.Call) -> list[ast.expr] | None:
+    """The arguments of an exception without keywords; None where they need these."""
+    if not called.keywords:
+        return called.args
+    if any(k.arg is None for k in called.keywords):
+        return None
+    try:
+        named = {str(k.arg): k.value for k in called.keywords}
+        bound = inspect.signature(cls).bind(*called.args, **named)
+    except (TypeError, ValueError):
+        return None
+    return None if bound.kwargs else list(bound.args)
 
 
 def _raise_again(frame: Frame) -> None:

@@ -85,6 +85,13 @@ class Untyped:
         assert value.node is not None
         self.declared.add(_site(value.node))
 
+    def is_declared(self, container: Value) -> bool:
+        """Whether a container's type is the user's: no display of this code found it."""
+        if container in self._roots:
+            return False
+        site = self._origin(container)
+        return site is None or site in self.declared
+
     def follow(self, value: Value, source: Value) -> None:
         """`value` holds what `source` holds, open or not."""
         if source in self._roots:
@@ -102,7 +109,7 @@ class Untyped:
         """An open value, and every other name of it, has this type."""
         root = self._roots[value]
         if root.node is not None and (root in self._read or self._is_held(root)):
-            if ANY not in _parts(type_) and (root in self._read or type_ != root.type):
+            if ANY not in parts_of(type_) and (root in self._read or type_ != root.type):
                 raise Widen(_site(root.node), type_)
             self._late.add(_site(root.node))
         for other in [v for v, r in self._roots.items() if r is root]:
@@ -142,7 +149,7 @@ class Untyped:
 
     def _widen(self, container: Value, added: Type) -> None:
         site = self._origin(container)
-        if site is None or (site in self.declared and ANY not in _parts(added)):
+        if site is None or (site in self.declared and ANY not in parts_of(added)):
             return  # the op says what does not fit
         if site in self._late or self._is_open(site):
             raise Widen(site, added)
@@ -207,15 +214,15 @@ def _sources(value: Value) -> Iterator[Value]:
             yield from node.inputs[:1]
 
 
-def _parts(type_: Type) -> tuple[Type, ...]:
+def parts_of(type_: Type) -> tuple[Type, ...]:
     """The types of what a container holds, and of the parts of that."""
     match type_:
         case ListType(element=element) | SetType(element=element) | OptionalType(element=element):
-            return (element, *_parts(element))
+            return (element, *parts_of(element))
         case DictType(value=value):
-            return (value, *_parts(value))
+            return (value, *parts_of(value))
         case TupleType(elements=members) | UnionType(members=members):
-            return (*members, *(p for m in members for p in _parts(m)))
+            return (*members, *(p for m in members for p in parts_of(m)))
     return (ANY,) if type_ == NUMBER else ()
 
 

@@ -140,3 +140,30 @@ def test_exceptions_of_users() -> None:
         jit.load(io.BytesIO(data))(1)
     with pytest.raises(torch.jit.Error, match="Rejected: not 1"):
         torch.jit.load(io.BytesIO(data))(1)
+
+
+class Score:
+    def __init__(self, name: str, value: float) -> None:
+        self.name = name
+        self.value = value
+
+    def __lt__(self, other: Score) -> bool:
+        return self.value < other.value
+
+    def __call__(self, factor: float) -> Score:
+        return Score(self.name, self.value * factor)
+
+    def half(self) -> Score:
+        return self(0.5)
+
+
+def ranked(values: list[float]) -> list[str]:
+    scores = [Score(f"{int(value)}", value).half() for value in values]
+    scores.sort(reverse=True)
+    return [score.name for score in scores]
+
+
+def test_objects_are_called_and_sorted() -> None:
+    data = jit.script(ranked).save_to_buffer()
+    for reader in (jit.load, torch.jit.load):
+        assert reader(io.BytesIO(data))([1.0, 3.0, 2.0]) == ranked([1.0, 3.0, 2.0])

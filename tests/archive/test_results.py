@@ -76,3 +76,43 @@ def test_a_damaged_member_is_refused(member: bytes) -> None:
             target.writestr(name, content)
     with pytest.raises(jit.ArchiveError, match=MEMBER):
         jit.load(io.BytesIO(buffer.getvalue()))
+
+
+class Outer(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Sized()
+
+    def forward(self, x: torch.Tensor) -> torch.Size:
+        return self.inner(x)[1]
+
+
+def test_a_part_whose_method_has_the_same_name() -> None:
+    loaded = jit.load(io.BytesIO(saved(jit.script(Outer()))))
+    assert type(loaded(X)) is torch.Size
+
+
+class Branches(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(torch.nn.Linear(3, 3) for _ in range(2))
+        self.scale = 2.0
+
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tasks = [jit.fork(part, x) for part in self.parts]
+        own = jit.fork(self.scaled, x)
+        return torch.stack([jit.wait(task) for task in tasks]).sum(0) + jit.wait(own)
+
+
+def test_tasks_that_call_methods() -> None:
+    module = Branches()
+    data = saved(jit.script(module))
+    with torch.no_grad():
+        module.parts[0].weight.fill_(0.5)
+        for reader in (jit.load, torch.jit.load):
+            loaded = reader(io.BytesIO(data))
+            dict(loaded.named_parameters())["parts.0.weight"].fill_(0.5)
+            assert torch.allclose(loaded(X), module(X))

@@ -154,6 +154,98 @@ CALLS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
 ]
 
 
+class Missing(Exception):
+    def __init__(self, key: str, code: int = 3) -> None:
+        super().__init__(f"missing {key} {code}")
+        self.key = key
+
+
+class Quiet(ValueError):
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def __str__(self) -> str:
+        return "level " + str(self.level)
+
+
+def told(x: torch.Tensor, n: int) -> list[str]:
+    said: list[str] = []
+    for k in range(n):
+        try:
+            if k == 0:
+                raise Missing("a", code=7)
+            if k == 1:
+                raise Quiet(k)
+            if k == 2:
+                raise KeyError("key")
+            if k == 3:
+                raise ArithmeticError("two", k)
+            said.append("%d" % (6 // (k - 4)) + str(int(x.sum())))  # noqa: UP031
+        except (Missing, Quiet) as error:
+            said.append(f"{error} of {type(error).__name__}")
+        except (KeyError, OSError) as error:
+            said.append(f"{error}, {error.args[0]} of {error.__class__.__name__}")
+        except ArithmeticError as error:
+            said.append(str(error))
+    return said
+
+
+class Scope:
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def __enter__(self) -> Scope:
+        self.log.append("in")
+        return self
+
+    def __exit__(self, cls: Any, error: Any, trace: Any) -> None:
+        self.log.append("out")
+
+
+def scoped(n: int) -> list[str]:
+    log: list[str] = []
+    with Scope(log) as scope:
+        scope.log.append(str(n))
+    return log
+
+
+@pytest.mark.parametrize("n", [0, 3, 6])
+def test_what_exceptions_say(n: int) -> None:
+    check(told, torch.ones(2), n)
+
+
+def test_scopes() -> None:
+    check(scoped, 3)
+
+
+def missing(n: int) -> int:
+    if n > 0:
+        raise Missing("b")
+    return n
+
+
+def test_the_text_of_a_class_is_said_once() -> None:
+    loaded = jit.load(io.BytesIO(saved(missing)))
+    with pytest.raises(Missing, match=r"^missing b 3\n"):
+        loaded(1)
+
+
+class Odd(Exception):
+    def __init__(self, *parts: str) -> None:
+        super().__init__("".join(parts))
+
+
+def odd(n: int) -> int:
+    if n > 0:
+        raise Odd("x", "y")
+    return n
+
+
+def test_a_text_that_cannot_be_computed_is_refused() -> None:
+    with pytest.raises(jit.CompileError, match="an exception of class Odd says"):
+        saved(odd)
+
+
 @pytest.mark.parametrize(("target", "args"), CALLS)
 def test_equal(target: Callable[..., Any], args: tuple[Any, ...]) -> None:
     check(target, *args)

@@ -44,6 +44,49 @@ def visits(graph: dict[str, list[str]]):
     return out[::-1]
 
 
+def groups(graph: dict[str, list[str]]):
+    seen: dict[str, int] = {}
+    count, largest, calls = 0, 0, 0
+
+    def note() -> int:
+        nonlocal calls
+        calls += 1
+        return calls
+
+    def visit(name: str) -> int:
+        nonlocal largest
+        note()
+        seen[name] = count
+        size = 1
+        for other in graph[name]:
+            if other not in seen:
+                size += visit(other)
+        largest = max(largest, size)
+        return size
+
+    for name in graph:
+        if name not in seen:
+            visit(name)
+            count += 1
+    return count, largest, note(), seen
+
+
+def moves(n: int):
+    steps, cost = [], 0.0
+
+    def move(k, a, b, c):
+        nonlocal cost
+        if k == 0:
+            return
+        move(k - 1, a, c, b)
+        steps.append(a + c)
+        cost += 0.5
+        move(k - 1, b, a, c)
+
+    move(n, "a", "b", "c")
+    return steps, cost
+
+
 def permutations(n: int):
     out = []
 
@@ -112,6 +155,8 @@ CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (declared, (4,)),
     (undeclared, (7,)),
     (visits, ({"a": ["b", "c"], "b": ["d"], "c": ["d"], "d": []},)),
+    (groups, ({"a": ["b"], "b": ["a"], "c": []},)),
+    (moves, (3,)),
     (permutations, (3,)),
     (rebound, (5,)),
     (flat, ([1, (2, [3, "x"])],)),
