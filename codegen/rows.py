@@ -25,13 +25,14 @@ from codegen.lanes.lanes import Lane
 from codegen.lanes.shuffles import part
 from codegen.nest import Reduce, Root
 from codegen.operands import element_dtype, reduced_axes, shape
-from codegen.schedule import LINE
+from codegen.schedule import CHEAP, LINE, SUM_REGISTERS
 from codegen.target import host
 from codegen.tile import TileEmitter
 from ir import Dim, DType, Reduction, dtypes, hint, opmath, product, record
 
 I64, BYTE = ll.IntType(64), ll.IntType(8)
 UNROLL = 8  # vectors of a short row that are written out, so that rows overlap in the pipeline
+MANY_ROWS = 16  # that are worth accumulators which must be combined afterwards
 PER_LANE = 512  # elements that one lane adds up in float32
 
 
@@ -128,6 +129,8 @@ class RowEmitter(TileEmitter):
         low, high = self.bounds(var)
         if level == len(self.plan.reduced) - 1 and any(a.is_blocked for a in accumulators):
             return self._blocks(var, low, high, carried, accumulators, roots)
+        if level == len(self.plan.reduced) - 1:
+            return self._elements(var, low, high, carried, accumulators, roots, UNROLL)
         return self.vector_loop(
             var,
             self.step(var),
@@ -135,8 +138,54 @@ class RowEmitter(TileEmitter):
             high,
             carried,
             lambda lanes: self._loops(level + 1, lanes, accumulators, roots),
-            unroll=UNROLL if level == len(self.plan.reduced) - 1 else 1,
         )
+
+    def _elements(
+        self,
+        var: Var,
+        low: ll.Value,
+        high: ll.Value,
+        carried: Sequence[Lane],
+        accumulators: Sequence[Accumulator],
+        roots: Sequence[Root],
+        unroll: int = 1,
+    ) -> list[Lane]:
+        """The innermost loop of a row, or of a part of it."""
+
+        def element(lanes: Sequence[Lane]) -> list[Lane]:
+            return self._element(lanes, accumulators, roots)
+
+        copies = self._copies(var, accumulators)
+        if copies == 1:
+            return self.vector_loop(var, self.step(var), low, high, carried, element, unroll)
+
+        def several(lanes: Sequence[Lane]) -> list[Lane]:
+            first, size, after = self.position[var], len(carried), list[Lane]()
+            for k in range(copies):
+                mine = lanes[k * size : (k + 1) * size]
+                after += self.once(var, self.b.add(first, I64(k)), mine, element)
+            return after
+
+        neutral = [lane for a in accumulators for lane in self._start(a)]
+        end = self.loop(var, low, high, copies, [*carried, *neutral * (copies - 1)], several)
+        total = end[: len(carried)]
+        for k in range(1, copies):
+            parts = _split(end[k * len(carried) :], accumulators)
+            pairs = zip(accumulators, _split(total, accumulators), parts, strict=True)
+            total = [lane for a, old, new in pairs for lane in self.merged(a, old, new)]
+        count = self.b.sub(high, low)
+        rest = self.b.add(low, self.b.sub(count, self.b.urem(count, I64(copies))))
+        return self.loop(var, rest, high, 1, total, element)
+
+    def _copies(self, var: Var, accumulators: Sequence[Accumulator]) -> int:
+        """How many rows of few columns are combined side by side, each into accumulators of its
+        own: one row's would wait for the last one's.
+        """
+        is_narrow = self.plan.vector is not None and not self.is_along
+        is_ordered = any(a.rule.indexed for a in accumulators)
+        if not is_narrow or is_ordered or self.nest.cost > CHEAP or hint(var.extent) < MANY_ROWS:
+            return 1
+        return max(SUM_REGISTERS * host().lanes(32) // self.width, 1)
 
     def bounds(self, var: Var) -> tuple[ll.Value, ll.Value]:
         """Where the loop over a reduced variable starts and stops."""
@@ -165,13 +214,13 @@ class RowEmitter(TileEmitter):
                 self._start(a) if a.is_blocked else t
                 for a, t in zip(accumulators, outer, strict=True)
             ]
-            lanes = self.vector_loop(
+            lanes = self._elements(
                 var,
-                self.step(var),
                 start,
                 stop,
                 [x for lanes in inner for x in lanes],
-                lambda lanes: self._element(lanes, accumulators, roots),
+                accumulators,
+                roots,
             )
             return [
                 x

@@ -110,6 +110,9 @@ def is_streaming(nest: Nest, plan: Schedule, cache_bytes: int) -> bool:
     per_point = sum(b.dtype.itemsize for b in moved)
     total = sum(hint(product(b.dims)) * b.dtype.itemsize for b in moved)
     is_single = plan.tile is None and nest.phase_count == 1  # rows stay in cache between phases
+    sizes = [b.dtype.itemsize for b in moved]
+    if max(sizes, default=0) >= 8 * min(sizes, default=1):  # less than a byte of each mask
+        return False
     return is_single and total > cache_bytes and nest.cost <= STREAMING * per_point
 
 
@@ -255,7 +258,10 @@ def _is_misaligned(nest: Nest, vector: Var, register_bytes: int) -> bool:
     the pace, and vectors of one register leave the shortest rests.
     """
     for access in nest.accesses:
-        if access.is_write and access.buffer is not None and vector in access.address.terms:
+        is_rare = bool(nest.reduced) and not nest.is_full([access.address])
+        if access.buffer is not None and access.is_write and not is_rare:
+            if vector not in access.address.terms:
+                continue
             steps = [c for v, c in access.address.terms.items() if v is not vector]
             size = access.buffer.dtype.itemsize
             if any(isinstance(c, int) and c * size % register_bytes for c in steps):
@@ -282,11 +288,12 @@ def _is_deep(nest: Nest, vector: Var) -> bool:
 
 
 def _column_registers(columns: int) -> int:
-    """Registers for so many vectors of columns, which leave few lanes idle at the end."""
-    registers = COLUMN_REGISTERS
-    while registers > 1 and registers * 4 > columns:
-        registers //= 2
-    return registers
+    """Registers for so many vectors of columns: enough for accumulators not to wait for each
+    other, and more where that leaves few lanes idle at the end.
+    """
+    if columns >= 4 * COLUMN_REGISTERS:
+        return COLUMN_REGISTERS
+    return min(SUM_REGISTERS, 1 << (columns - 1).bit_length())
 
 
 def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) -> int:
@@ -305,7 +312,7 @@ def _width(nest: Nest, vector: Var | None, register_bytes: int, is_tiled: bool) 
     is_deep = _is_deep(nest, vector)
     registers = SUM_REGISTERS if is_cheap_sum else DEEP_REGISTERS if is_deep else REGISTERS
     if nest.reduces and vector in nest.outer and nest.cost <= COLUMN_COST:
-        registers = max(registers, _column_registers(hint(vector.extent) // lanes))
+        registers = max(registers, _column_registers(-(-hint(vector.extent) // lanes)))
     if (
         is_tiled
         or nest.scan is not None

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     )
     from ir.ops import attention, images
     from ir.ops.gradient import autograd_nodes
+    from ir.ops.loss import OUT_OF_BOUNDS
     from ir.ops.methods import LISTS, RESIZING
     from ir.ops.pointwise import ZERO_DIVISION
     from ir.ops.python import BOUNDS, POSITION
@@ -145,6 +146,7 @@ __getattr__, __dir__ = late_names(
         " Reduction Scalar Scan Structured View",
         "ir.ops": "attention images",
         "ir.ops.gradient": "autograd_nodes",
+        "ir.ops.loss": "OUT_OF_BOUNDS",
         "ir.ops.methods": "LISTS RESIZING",
         "ir.ops.pointwise": "ZERO_DIVISION",
         "ir.ops.python": "BOUNDS POSITION",

@@ -256,3 +256,28 @@ def test_prefixes_down_columns(dtype: torch.dtype, size: tuple[int, ...]) -> Non
         for _ in range(3):
             expected = y.cumsum(0), y.cumsum(-2)
             torch.testing.assert_close(native(y), expected, rtol=2e-2, atol=1e-2)
+
+
+def down(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return x.sum(-2), x.amax(-2), (x != 3).all(-2)
+
+
+@pytest.mark.parametrize("rows", [15, 16, 21, 1027], ids=str)
+@pytest.mark.parametrize("columns", [1, 3, 8, 33, 70], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32, torch.bfloat16])
+def test_few_columns(rows: int, columns: int, dtype: torch.dtype) -> None:
+    """Rows that are combined side by side, and what is left of them."""
+    generator = torch.Generator().manual_seed(rows)
+    x = torch.randint(-3, 4, (2, rows, columns), generator=generator).to(dtype)
+    native = jit.jit(down)
+    for _ in range(3):
+        torch.testing.assert_close(native(x), down(x))
+    assert jit.stats(native).native == 2
+
+
+@pytest.mark.parametrize("columns", [2, 9, 10, 31, 32, 40], ids=str)
+def test_positions_in_short_rows(columns: int) -> None:
+    x = torch.randint(-3, 4, (67, columns), generator=torch.Generator().manual_seed(columns))
+    native = jit.jit(lambda x: (x.argmax(-1), x.float().min(-1)[1]))
+    for _ in range(3):
+        torch.testing.assert_close(native(x), (x.argmax(-1), x.float().min(-1)[1]))
