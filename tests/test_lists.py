@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import mmap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,15 +123,24 @@ def test_arguments_that_are_one_list_run_in_eager() -> None:
     assert jit.stats(native).native
 
 
+@jit.ignore
+def resident() -> int:
+    """The memory of this process, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
 def test_lists_of_a_loop_are_freed() -> None:
     source = (
-        "def generated(n: int):\n    last = [0]\n    for i in range(n):\n"
-        "        row = [i] * 100000\n        row[0] += last[0]\n        last = row\n"
-        "    return last[0]\n"
+        "def generated(n: int):\n    before = resident()\n    last = [0]\n"
+        "    for i in range(n):\n        row = [i] * 100000\n        row[0] += last[0]\n"
+        "        last = row\n    return last[0], resident() - before\n"
     )
-    native = jit.jit(load(source))
+    native = jit.jit(load(source, {"resident": resident}))
     for _ in range(3):
-        assert native(5000) == sum(range(5000))  # 4 GB, if they stayed
+        total, more = native(300)
+        assert total == sum(range(300))
+        assert more < 80e6  # 240 MB, if they stayed
+    assert jit.stats(native).native
 
 
 def test_changes_in_a_loop_that_is_called_back_are_kept() -> None:

@@ -12,14 +12,22 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+LONGEST = 64  # items of a list that a graph makes of values one by one
+
+
+def _repeated(items: list[Any], count: int) -> list[Any]:
+    """`items * count`, or any list longer than `LONGEST` in place of one that is."""
+    return items * min(count, LONGEST + 1)
+
+
 COMPOSING: dict[str, Callable[..., list[Any]]] = {
     "aten::add.t": lambda a, b: a + b,
     "aten::slice.t": lambda items, start, end, step: items[start:end:step],
-    "aten::mul.left_t": lambda items, count: items * count,
+    "aten::mul.left_t": _repeated,
     "aten::list.t": lambda items: items,
     "aten::copy.t": lambda items: items,
 }
-"""Operators that make a new list of the items of lists."""
+"""Operators that make a new list of the items of lists; for results of up to `LONGEST` items."""
 GET_ITEM = "aten::__getitem__"
 
 

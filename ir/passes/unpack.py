@@ -18,7 +18,7 @@ from ir.builder import Builder
 from ir.graph import Block, Graph, Node, Value
 from ir.op import Effect
 from ir.ops.control import CONSTANT, DICT, LIST, LIST_UNPACK, TUPLE, TUPLE_INDEX, TUPLE_UNPACK
-from ir.ops.methods import COMPOSING, DICTS, GET_ITEM
+from ir.ops.methods import COMPOSING, DICTS, GET_ITEM, LONGEST
 
 _KEEPERS = ("prim::CallFunction", "prim::PythonOp", DICT.name, LIST.name, TUPLE.name)
 
@@ -56,7 +56,7 @@ def _drop(unpack: Node) -> bool:
 
 
 def _compose(node: Node) -> bool:
-    """Make a list directly that is composed of known ones."""
+    """Make a short list directly that is composed of known ones."""
     compose = COMPOSING.get(node.op.qualified)
     if compose is None or not node.output.uses:
         return False
@@ -64,6 +64,8 @@ def _compose(node: Node) -> bool:
     if None in operands:
         return False
     items = compose(*(o[0] for o in operands if o is not None))
+    if len(items) > LONGEST:
+        return False
     made = Builder.before(node).node(LIST, items, [node.output.type])
     node.output.replace_all_uses_with(made.output)
     return True
