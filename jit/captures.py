@@ -97,7 +97,10 @@ def _at_place(capture: Capture) -> Capture:
 
 def guards(captures: Sequence[Capture]) -> list[Captured]:
     """A guard for every captured name."""
-    return [Captured(c.holder, c.key, _same(c.value)) for c in captures]
+    return [
+        Captured(c.holder, c.key, ConstParam(c.value, True) if c.is_live else _same(c.value))
+        for c in captures
+    ]
 
 
 def _same(value: Any) -> Param:
@@ -113,7 +116,9 @@ def _same(value: Any) -> Param:
 
 def are_current(captures: Sequence[Capture]) -> bool:
     """Whether every captured name still holds what was compiled."""
-    return all(_equal(c.read(), c.value) for c in captures)
+    return all(
+        c.read() is c.value if c.is_live else _equal(c.read(), c.value) for c in captures
+    )
 
 
 def _equal(now: Any, then: Any) -> bool:

@@ -151,7 +151,8 @@ def _compile(
 ) -> CompiledSource:
     """One try: attributes and names in `unit.assigned` are no constants."""
     graph = Graph(name or fn.__name__)
-    frame = Frame(unit, read_function(fn), Resolver(fn, unit.captures), Builder(graph.block))
+    resolver = Resolver(fn, unit.captures, unit.assigned)
+    frame = Frame(unit, read_function(fn), resolver, Builder(graph.block))
     types = _declare(frame, fn, arg_types, known, untyped, binding)
     key = (fn, len(types), (), tuple(("value", t) for t in types.values()))
     unit.callees[key] = root = Callee(graph, result=frame.declared)

@@ -75,7 +75,7 @@ def _name(frame: Frame, node: ast.Name) -> Operand:
     except KeyError:
         return undefined_global(frame, node.id)
     holder = frame.resolver.holder(node.id)
-    if (id(holder), node.id) in frame.unit.assigned:
+    if frame.resolver.is_live(holder, node.id, obj):
         return live_object(frame, obj, holder, node.id)
     return frame.capture(lift(frame, obj, node.id), holder, node.id)
 

@@ -373,7 +373,8 @@ def function_frame(frame: Frame, fn: FunctionType, builder: Builder) -> Frame:
     """A frame for a function that `frame` calls; spans of library code are those of the call."""
     source = read_function(fn)
     span = frame.span if source.is_library else None
-    inner = Frame(frame.unit, source, Resolver(fn, frame.unit.captures), builder, None, span)
+    resolver = Resolver(fn, frame.unit.captures, frame.unit.assigned)
+    inner = Frame(frame.unit, source, resolver, builder, None, span)
     inner.is_library = source.is_library
     return inner
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ir import (
     ANY,
     BOOL,
@@ -15,6 +17,7 @@ from ir import (
     OptionalType,
     SequenceType,
     TensorType,
+    TupleType,
     Type,
     UnionType,
     join,
@@ -37,6 +40,11 @@ def merge_types(a: Type, b: Type) -> Type:
         return NUMBER
     members = tuple(dict.fromkeys(m for t in (a, b) for m in _alternatives(t)))
     return UnionType(members) if len(members) <= _MOST else ANY
+
+
+def of_any_length(type_: TupleType) -> SequenceType:
+    """The type of a tuple (of at least one element) without its length."""
+    return SequenceType(functools.reduce(merge_types, type_.elements))
 
 
 def _alternatives(type_: Type) -> list[Type]:

@@ -25,6 +25,7 @@ from jit.script.compiled import CompiledMethod
 from jit.script.constants import UNKNOWN, constant_of, lift, unpack
 from jit.script.frame import Frame, Restart
 from jit.script.known import known_value
+from jit.script.merging import of_any_length
 from jit.script.resolve import Capture
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
@@ -51,14 +52,13 @@ def object_value(frame: Frame, obj: Any) -> Value:
 
 
 def live_object(frame: Frame, obj: Any, holder: Any, name: str) -> Value:
-    """A captured list or dict that the code changes: the object itself; where functions in Python
-    may change it, as it is when the code comes here.
+    """A captured container that somebody may change or that is large: the object itself, as it is
+    when the code comes here.
     """
-    if frame.unit.calls_back:
-        value = frame.python(Capture(name, holder, name, obj).read, [], erased_type_of(obj), name)
-    else:
-        value = frame.constant(obj)
-        value.type = erased_type_of(obj)
+    type_ = erased_type_of(obj)
+    if isinstance(type_, TupleType):
+        type_ = of_any_length(type_)
+    value = frame.python(Capture(name, holder, name, obj).read, [], type_, name)
     if isinstance(obj, list | dict) and not obj:
         frame.unit.untyped.add(value)
     return value
@@ -79,6 +79,8 @@ def object_attribute(frame: Frame, owner: PyObject, name: str) -> Operand:
         return read_state(frame, owner.obj, name, value)
     if not (isinstance(owner.obj, Module) and is_watched(owner.obj, name)):
         frame.resolver.record(f"{owner.name}.{name}", owner.obj, name, value)
+        if frame.resolver.is_live(owner.obj, name, value):
+            return live_object(frame, value, owner.obj, name)
     return frame.capture(lift(frame, value, f"{owner.name}.{name}"), owner.obj, name)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from typing import Any
 
 import torch
@@ -18,19 +18,21 @@ import torch
 from ir import record
 
 _MISSING = object()
+_MANY = 64
 _STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools", "operator", "jit")
 
 
 @record
 class Capture:
     """`name` was read from `holder` (globals dict, closure cell, or object) under `key` and held
-    `value`.
+    `value`: a snapshot of a container, or the container itself, which may change, if `is_live`.
     """
 
     name: str
     holder: Any
     key: str
     value: Any
+    is_live: bool = False
 
     def read(self) -> Any:
         """What the name holds now; a unique object when it is gone."""
@@ -42,7 +44,8 @@ class Capture:
 
     def holds(self) -> bool:
         """Whether the name still means what was compiled."""
-        return same(self.read(), self.value)
+        now = self.read()
+        return now is self.value if self.is_live else same(now, self.value)
 
 
 @record
@@ -72,9 +75,17 @@ def same(now: Any, then: Any) -> bool:
 
 
 class Resolver:
-    """Names of one function as Python sees them: closure, globals, builtins."""
+    """Names of one function as Python sees them: closure, globals, builtins; `changed` are places
+    of containers that compiled code changes.
+    """
 
-    def __init__(self, fn: types.FunctionType, captures: dict[tuple[int, str], Capture]) -> None:
+    def __init__(
+        self,
+        fn: types.FunctionType,
+        captures: dict[tuple[int, str], Capture],
+        changed: Collection[tuple[int, str]] = (),
+    ) -> None:
+        self.changed = changed
         self.globals = fn.__globals__
         self.cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
         self.captures = captures
@@ -111,9 +122,16 @@ class Resolver:
         if not is_stable(value) and not (
             isinstance(holder, types.ModuleType) and is_stable(holder)
         ):
-            self.captures.setdefault(
-                (id(holder), key), Capture(name, holder, key, snapshot(value))
-            )
+            is_live = self.is_live(holder, key, value)
+            held = value if is_live else snapshot(value)
+            self.captures.setdefault((id(holder), key), Capture(name, holder, key, held, is_live))
+
+    def is_live(self, holder: Any, key: str, value: Any) -> bool:
+        """Whether code refers to a container itself, not to what it held when it was compiled: one
+        that it changes, or a large one.
+        """
+        is_container = type(value) in (list, dict, set, frozenset, tuple)
+        return is_container and ((id(holder), key) in self.changed or is_large(value))
 
     def record_item(self, name: str, mapping: Mapping[Any, Any], key: Any) -> None:
         """Note that the compiled code depends on an entry of a mapping; those of dicts are part of
@@ -129,6 +147,11 @@ class Resolver:
     def names(self) -> dict[str, Any]:
         """Everything an annotation may refer to."""
         return {**self.globals, **dict(_filled(self.cells))}
+
+
+def is_large(container: Sized) -> bool:
+    """Whether a container has more items than code should be made of."""
+    return len(container) > _MANY
 
 
 def snapshot(value: Any) -> Any:

@@ -37,7 +37,7 @@ from jit.script.generators import first_item, lazily
 from jit.script.iteration import Indexed, iteration, opened, settled
 from jit.script.lazy import listed
 from jit.script.library import sorted_by, sorted_plain, transposed
-from jit.script.merging import merge_types
+from jit.script.merging import of_any_length
 from jit.script.rules import RULES, Rule, form, rule
 from jit.script.search import found_by
 from jit.script.templates import accumulate, comprehend
@@ -105,7 +105,7 @@ def _column(rows: Type) -> Type:
     """The type of a tuple of one element of each row."""
     row = rows.element if isinstance(rows, ListType) else ANY
     if isinstance(row, TupleType) and row.elements:
-        return SequenceType(functools.reduce(merge_types, row.elements))
+        return of_any_length(row)
     return SequenceType(row.element) if isinstance(row, ListType) else ANY
 
 
