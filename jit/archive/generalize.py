@@ -70,6 +70,7 @@ from jit.archive.tries import finish_raises, lower_tries
 from jit.archive.unreachable import cut
 from jit.script.annotate import named_tuple_type
 from jit.script.prune import prune
+from jit.script.resolve import Capture
 
 PLACEHOLDER = f"{ROOT}.PlaceholderModule"  # the class of a function that was saved
 _CODES = frozenset((DTYPE, LAYOUT, MEMORY_FORMAT))
@@ -300,6 +301,13 @@ class Generalizer:
             return
         if is_flag(function):
             node.output.replace_all_uses_with(node.inputs[0])
+            node.erase()
+            return
+        table = getattr(function, "__self__", None)
+        if isinstance(table, Capture) and not table.is_live:
+            held = list(table.value) if isinstance(table.value, tuple) else table.value
+            made = Builder.before(node).const(held, node.output.type)
+            node.output.replace_all_uses_with(made)
             node.erase()
             return
         resolve_text_method(node)

@@ -88,7 +88,7 @@ def _lower(node: Node, sets: set[Value]) -> None:
         sets.add(made)
         _replace(node, made)
     elif node.name == "prim::PythonOp":
-        _lower_call(node, library_name(node.attrs["function"]) or "", sets)
+        _lower_call(node, library_name(node.attrs["function"]) or node.attrs["name"], sets)
     elif node.name.startswith("aten::") and not _takes_dicts(node, sets):
         raise _refused(node, node.name.removeprefix("aten::"))
 

@@ -58,7 +58,9 @@ def live_object(frame: Frame, obj: Any, holder: Any, name: str) -> Value:
     type_ = erased_type_of(obj)
     if isinstance(type_, TupleType):
         type_ = of_any_length(type_)
-    value = frame.python(Capture(name, holder, name, obj).read, [], type_, name)
+    is_changed = frame.unit.calls_back or frame.resolver.is_changed(holder, name)
+    read = Capture(name, holder, name, obj, is_changed).read
+    value = frame.python(read, [], type_, name)
     if isinstance(obj, list | dict) and not obj:
         frame.unit.untyped.add(value)
     return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import builtins
 import types
-from collections.abc import Collection, Iterator, Mapping, Sized
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ import torch
 from ir import record
 
 _MISSING = object()
-_MANY = 64
+_MANY = 64  # items of a container, above which code is not made of them
 _STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools", "operator", "jit")
 
 
@@ -131,7 +131,11 @@ class Resolver:
         that it changes, or a large one.
         """
         is_container = type(value) in (list, dict, set, frozenset, tuple)
-        return is_container and ((id(holder), key) in self.changed or is_large(value))
+        return is_container and (self.is_changed(holder, key) or len(value) > _MANY)
+
+    def is_changed(self, holder: Any, key: str) -> bool:
+        """Whether compiled code changes what a place holds."""
+        return (id(holder), key) in self.changed
 
     def record_item(self, name: str, mapping: Mapping[Any, Any], key: Any) -> None:
         """Note that the compiled code depends on an entry of a mapping; those of dicts are part of
@@ -147,11 +151,6 @@ class Resolver:
     def names(self) -> dict[str, Any]:
         """Everything an annotation may refer to."""
         return {**self.globals, **dict(_filled(self.cells))}
-
-
-def is_large(container: Sized) -> bool:
-    """Whether a container has more items than code should be made of."""
-    return len(container) > _MANY
 
 
 def snapshot(value: Any) -> Any:
