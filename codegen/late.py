@@ -1,13 +1,20 @@
-"""Workers that lost their core in the middle of a piece, as LLVM IR: a part of `codegen.workers`.
+"""Threads that lost their core in the middle of a piece, as LLVM IR: a part of `codegen.workers`.
 
-    note_thread(number)     called by a worker when it starts
+    note_thread(number)     called by a thread: a worker when it starts, the caller (number 0)
     note_work(number, is)   called when it begins to take pieces, and when it has done
-    fetch_late()            called by who waits for pieces: let one worker that stands still go on
-                            on this core, until it has done
+    fetch_workers()         called by a caller that waits for pieces: let one worker that stands
+                            still go on on this core, until it has done
+    wait_for_caller()       called by a worker that finds no more pieces: the same for the caller
 
-Beside a thread that spins, a worker has half a core, in turns of some milliseconds: many times as
-long as a loop. Whether it runs is told by the clock of its own CPU time. One that stands still is
-moved here, where its caller makes room; it goes back when there is a next loop.
+Beside a thread of others that spins, one of ours has half a core, in turns of some milliseconds:
+many times as long as a loop. Whether it runs is told by the clock of its own CPU time. One that
+stands still is moved to the core of who waits for it, who makes room.
+
+Laws
+  * A thread is moved only while it is at work, and the caller only by workers that are inside the
+    loop: so it cannot end meanwhile.
+  * One thread is moved at a time, so that nobody takes a place for the set of cores that it is to
+    get back.
 """
 
 from __future__ import annotations
@@ -16,10 +23,12 @@ MOST_THREADS = 128
 CORES = 16  # words of a set of cores
 LOOKING = 128  # turns between two looks at a worker's clock: some microseconds
 STILL = 1_000  # nanoseconds that a running thread has gained by then
+PATIENCE = 1 << 10  # turns that a worker waits before it looks, and in between
 
 TEXT = f"""
 %Thread = type {{ i64, i32, i32 }}                           ; its pthread_t, its clock, is at work
 @threads = internal global [{MOST_THREADS} x %Thread] zeroinitializer, align 16
+@is_moving = internal global i32 0
 declare i64 @pthread_self()
 declare i32 @pthread_getcpuclockid(i64, ptr)
 declare i32 @pthread_getaffinity_np(i64, i64, ptr)
@@ -57,7 +66,34 @@ compare:
   ret i1 %still
 }}
 
-define internal void @fetch_late() {{
+define internal void @wait_for_caller() {{
+entry:
+  %clock_at = getelementptr %Thread, ptr @threads, i64 0, i32 1
+  %works_at = getelementptr %Thread, ptr @threads, i64 0, i32 2
+  %clock = load i32, ptr %clock_at
+  br label %spin
+spin:
+  %turns = phi i32 [ 0, %entry ], [ %turns1, %turn ], [ %turns1, %look ]
+  %works = load atomic i32, ptr %works_at acquire, align 4
+  %busy = icmp ne i32 %works, 0
+  br i1 %busy, label %turn, label %done
+turn:
+  call void @relax()
+  %turns1 = add i32 %turns, 1
+  %low = and i32 %turns1, {PATIENCE - 1}
+  %often = icmp eq i32 %low, 0
+  br i1 %often, label %look, label %spin
+look:
+  %still = call i1 @stands_still(i32 %clock)
+  br i1 %still, label %fetch, label %spin
+fetch:
+  call void @make_room(i64 0)
+  br label %done
+done:
+  ret void
+}}
+
+define internal void @fetch_workers() {{
 entry:
   %count = load i64, ptr @workers
   br label %test
@@ -85,10 +121,14 @@ done:
   ret void
 }}
 
-define internal void @make_room(i64 %number) {{            ; for a worker on this core
+define internal void @make_room(i64 %number) {{            ; for a thread on this core
 entry:
   %all = alloca [{CORES} x i64]
   %here = alloca [{CORES} x i64]
+  %moving = cmpxchg ptr @is_moving, i32 0, i32 1 seq_cst seq_cst
+  %got = extractvalue {{ i32, i1 }} %moving, 1
+  br i1 %got, label %move, label %done
+move:
   %id_at = getelementptr %Thread, ptr @threads, i64 %number, i32 0
   %works_at = getelementptr %Thread, ptr @threads, i64 %number, i32 2
   %id = load i64, ptr %id_at
@@ -110,6 +150,9 @@ wait:
   br i1 %busy, label %wait, label %free
 free:
   %freed = call i32 @pthread_setaffinity_np(i64 %id, i64 {8 * CORES}, ptr %all)
+  store atomic i32 0, ptr @is_moving release, align 4
+  br label %done
+done:
   ret void
 }}
 """

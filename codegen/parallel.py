@@ -27,6 +27,7 @@ OVER = 2_000_000  # nanoseconds of work, over which waiting is counted
 LONG = 1_000_000  # nanoseconds: a loop in which threads that share a core cost more than a change
 HOLD = 100_000_000  # nanoseconds: to try torch's pool again costs a few hundredths of them
 DOUBLINGS = 4  # of that time, while the pool is as late whenever it is tried
+CALM = 3  # the logarithm of how many OVERs without waiting make up for one change
 _MONOTONIC = 1  # a clock
 
 
@@ -38,9 +39,10 @@ def text(target: Target) -> str:
 _CHOICE = f"""
 declare i32 @clock_gettime(i32, ptr)
 declare i32 @torch_get_num_threads(ptr)
+declare i64 @llvm.usub.sat.i64(i64, i64)
 declare i32 @torch_parallel_for(i64, i64, i64, ptr, ptr)
 @{UNTIL} = global i64 0                             ; when torch's pool is tried again
-@times = internal global i64 0                             ; that it was left, one after another
+@mistrust = internal global i64 0                          ; how often it was left, of late
 @worked = internal global i64 0                            ; on torch's pool, since the last change
 @waited = internal global i64 0                            ; or since as long as OVER
 
@@ -137,18 +139,21 @@ entry:
   store atomic i64 %worked_after, ptr @worked monotonic, align 8
   br i1 %disturbed, label %hold, label %go_on
 hold:
-  %times = load atomic i64, ptr @times monotonic, align 8
-  %time = shl i64 {HOLD}, %times
+  %before = load atomic i64, ptr @mistrust monotonic, align 8
+  %doublings = lshr i64 %before, {CALM}
+  %time = shl i64 {HOLD}, %doublings
   %until = add i64 %now, %time
   store atomic i64 %until, ptr @{UNTIL} monotonic, align 8
-  %more = add i64 %times, 1
-  %most = call i64 @llvm.umin.i64(i64 %more, i64 {DOUBLINGS})
-  store atomic i64 %most, ptr @times monotonic, align 8
+  %more = add i64 %before, {1 << CALM}
+  %most = call i64 @llvm.umin.i64(i64 %more, i64 {DOUBLINGS << CALM})
+  store atomic i64 %most, ptr @mistrust monotonic, align 8
   ret void
 go_on:
   br i1 %over, label %calm, label %leave
 calm:
-  store atomic i64 0, ptr @times monotonic, align 8
+  %then = load atomic i64, ptr @mistrust monotonic, align 8
+  %less = call i64 @llvm.usub.sat.i64(i64 %then, i64 1)
+  store atomic i64 %less, ptr @mistrust monotonic, align 8
   br label %leave
 leave:
   ret void

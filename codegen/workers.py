@@ -10,9 +10,9 @@ again and again, then of the others' slices: few pieces, and small ones at the e
 which lost its core keeps little from the others.
 
 The caller is one of the threads. It waits for pieces that are being worked on, but for no worker
-that has not come: who comes late finds the loop closed. After a while it lets a worker that was
-driven from its core go on where the caller was (`codegen.late`). And a worker that was put on the
-caller's core goes away.
+that has not come: who comes late finds the loop closed. A thread that was driven from its core goes
+on where another one waits for it (`codegen.late`). And a worker that was put on the caller's core
+goes away.
 
 There is one set of workers, whoever calls. A loop that finds them busy (another Python thread's
 loop, or the loop around this one) runs on its own thread alone.
@@ -120,10 +120,13 @@ cut:
   %more = icmp ult i64 %k1, %width
   br i1 %more, label %cut, label %open
 open:
+  call void @note_thread(i64 0)
+  call void @note_work(i64 0, i32 1)
   %was_closed = atomicrmw sub ptr @inside, i32 {CLOSED} seq_cst
   %last_turn = atomicrmw add ptr @turn, i32 1 seq_cst
   call void @call_sleepers(i64 %others)
   call void @work(i64 0)
+  call void @note_work(i64 0, i32 0)
   br label %close
 close:
   %spins = phi i32 [ 0, %open ], [ %spins1, %again ]
@@ -136,7 +139,7 @@ wait:
   %long = icmp ugt i32 %spins1, {CALLER_SPINS}
   br i1 %long, label %pause, label %again
 pause:
-  call void @fetch_late()
+  call void @fetch_workers()
   %ignored = call i32 @usleep(i32 {PAUSE})
   br label %again
 again:
@@ -194,6 +197,7 @@ define void @relume_workers_after_fork() {{
   store i32 {CLOSED}, ptr @inside
   store i32 0, ptr @owned
   store [{MOST_THREADS} x %Thread] zeroinitializer, ptr @threads
+  store i32 0, ptr @is_moving
   %mutex = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %wake = call i32 @pthread_cond_init(ptr @wake, ptr null)
   ret void
@@ -335,6 +339,7 @@ move:
 help:
   call void @note_work(i64 %number, i32 1)
   call void @work(i64 %number)
+  call void @wait_for_caller()
   call void @note_work(i64 %number, i32 0)
   br label %leave
 leave:
