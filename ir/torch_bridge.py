@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import cache, cached_property
+from operator import is_
 from typing import Any, TypeVar, cast
 
 import torch
@@ -229,6 +230,9 @@ def constant_of(value: object) -> tuple[Any, T.Type]:
             return value, type_of(value)
 
 
+_KEPT_OTHERWISE = {T.DTYPE, T.DEVICE, T.LAYOUT, T.MEMORY_FORMAT}  # by constants, than torch does
+
+
 def to_torch(value: Any, type_: T.Type) -> Any:
     """The value that a constant of the IR stands for at run time."""
     if isinstance(value, DType):
@@ -242,6 +246,11 @@ def to_torch(value: Any, type_: T.Type) -> Any:
             return _LAYOUTS[value]
         case T.MEMORY_FORMAT if isinstance(value, int):
             return _MEMORY_FORMATS[value]
+        case T.ListType(element=element) if element in _KEPT_OTHERWISE:
+            items = [to_torch(item, element) for item in value]
+            return value if all(map(is_, items, value)) else items
+        case T.TupleType(elements=elements, cls=None) if _KEPT_OTHERWISE & {*elements}:
+            return tuple(map(to_torch, value, elements))
         case _:
             return value
 

@@ -47,8 +47,8 @@ from jit.script.dynamic import (
     call_python,
     has_dynamic,
     is_dynamic,
+    is_foreign,
     is_standard,
-    path_of,
     result_of_op,
 )
 from jit.script.expressions import join_lists, narrowed, spread
@@ -265,7 +265,7 @@ def call_object(frame: Frame, obj: Any, name: str, given: Arguments) -> Operand:
         return frame.unit.services.call_function(
             frame, special, Arguments([PyObject(obj, name), *given.args], given.kwargs)
         )
-    if isinstance(obj, types.BuiltinFunctionType) and path_of(obj) is not None:
+    if isinstance(obj, types.BuiltinFunctionType) and is_foreign(str(obj.__module__)):
         result = TENSOR if obj in _MAKING_TENSORS else ANY
         return call_python(frame, obj, given, name, result)  # of torch's own, without an op
     raise frame.unsupported(

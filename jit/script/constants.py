@@ -4,6 +4,7 @@ graph constant holds.
 
 from __future__ import annotations
 
+import collections
 import enum
 import functools
 import itertools
@@ -81,7 +82,7 @@ def lift(frame: Frame, obj: Any, name: str) -> Operand:
         return lift_sequence(frame, obj, name)
     if isinstance(obj, range):
         return RangeOf(*(frame.constant(n) for n in (obj.start, obj.stop, obj.step)))
-    if isinstance(obj, dict) and obj:
+    if type(obj) in (dict, collections.OrderedDict):
         return _lift_dict(frame, obj, name)
     if isinstance(obj, functools.partial):
         args = tuple(lift(frame, a, name) for a in obj.args)
@@ -115,6 +116,10 @@ def _lift_dict(frame: Frame, obj: dict[Any, Any], name: str) -> Operand:
     flat = values_of([o for pair in pairs for o in pair])
     if flat is None:
         return PyObject(obj, name)
+    if not flat:
+        empty = frame.node("prim::DictConstruct", (), [DictType(STR, TENSOR)]).output
+        frame.unit.untyped.add(empty)
+        return empty
     return make_dict(frame, flat[::2], flat[1::2])
 
 

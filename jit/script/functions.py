@@ -35,6 +35,7 @@ from ir import (
 )
 from jit.script.closures import lending
 from jit.script.constants import constant_of, lift, make_tuple
+from jit.script.dynamic import is_dynamic_value
 from jit.script.expressions import join_lists
 from jit.script.frame import DEAD, OBJECT, SKIP, STOP, Callee, Frame, Freeze
 from jit.script.informed import as_declared, is_open
@@ -341,6 +342,8 @@ def run_callee(
     presumed = callee.result if callee.is_recursive else None
     if presumed is not None and inner.declared is None:
         result = as_presumed(inner, inner.require(result), presumed)
+    if presumed is not None and is_dynamic_value(result):
+        result = inner.cast(inner.require(result), presumed)
     if presumed and isinstance(result, Value) and not is_subtype(result.type, presumed):
         raise inner.mismatch(f"declared to return a {presumed}, this returns a {result.type}")
     if callee.shared:

@@ -147,6 +147,8 @@ def _object_item(frame: Frame, owner: PyObject, part: Operand | Slice) -> Operan
     if key is UNKNOWN and isinstance(owner.obj, EnumMeta) and isinstance(part, Value):
         member = ObjectType(f"{owner.obj.__module__}.{owner.obj.__qualname__}", owner.obj)
         return frame.python(operator.getitem, [frame.require(owner), part], member)
+    if key is UNKNOWN and isinstance(owner.obj, dict) and type(owner.obj) is not dict:
+        return _dynamic_item(frame, frame.require(owner), part)  # a Counter, say
     if key is UNKNOWN:
         raise frame.unsupported(
             f"{owner.describe()} is known only while compiling: index it with a constant"

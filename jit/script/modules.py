@@ -29,6 +29,7 @@ from jit.script.merging import of_any_length
 from jit.script.resolve import Capture
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
+from jit.script.untyped import of_any
 from jit.script.values import (
     Arguments,
     Instance,
@@ -62,7 +63,7 @@ def live_object(frame: Frame, obj: Any, holder: Any, name: str) -> Value:
     read = Capture(name, holder, name, obj, is_changed).read
     value = frame.python(read, [], type_, name)
     if isinstance(obj, list | dict) and not obj:
-        frame.unit.untyped.add(value)
+        value.type = of_any(value.type)  # whatever others put into it
     return value
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ir import TENSOR, ListType, OptionalType, SequenceType, Value
 from jit.script import operators
 from jit.script.constants import constant_of, make_tuple
+from jit.script.dynamic import call_python
 from jit.script.frame import Frame
 from jit.script.functions import bind_named
-from jit.script.rules import rule
+from jit.script.rules import RULES, Rule, rule
 from jit.script.values import Arguments, Operand
 
 _GRAD = {
@@ -47,6 +50,19 @@ def _grad(frame: Frame, given: Arguments) -> Operand:
     if constant_of(may_be_unused) is False:
         parts = [frame.op("aten::_unwrap_optional", p) for p in parts]
     return make_tuple(frame, parts)
+
+
+def _in_python(function: Any) -> Rule:
+    """A function that differentiates functions: eager's, of Python functions made for it."""
+    return lambda frame, given: call_python(frame, function, given, function.__name__)
+
+
+for _name in ("jacobian", "hessian", "vjp", "jvp", "hvp", "vhp"):
+    _function = getattr(torch.autograd.functional, _name)
+    RULES[_function] = _in_python(_function)
+for _function in (torch.func.jacrev, torch.func.jacfwd, torch.func.hessian, torch.func.vjp,
+                  torch.func.jvp, torch.random.fork_rng):  # fmt: skip
+    RULES[_function] = _in_python(_function)
 
 
 def _tensors(frame: Frame, operand: Operand) -> Value:

@@ -123,3 +123,34 @@ def test_modules_that_torch_compiled_are_called() -> None:
     module = Holder()
     made = jit.script(module)
     torch.testing.assert_close(made(X), module(X))
+
+
+def kinds(dtypes: list[torch.dtype], devices: list[torch.device]) -> tuple[Any, ...]:
+    return [str(d) for d in dtypes], [d.type for d in devices], [d == torch.int for d in dtypes]
+
+
+def test_dtypes_and_devices_in_lists_stay_what_they_are() -> None:
+    args = ([torch.float32, torch.int], [torch.device("cpu")])
+    made = jit.script(kinds)
+    for _ in range(3):
+        assert made(*args) == kinds(*args)
+
+
+def cubes(v: Tensor) -> Tensor:
+    return (v**3).sum()
+
+
+def derivatives(x: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.functional.hessian(cubes, x[0]), torch.func.jacrev(cubes)(x[0])
+
+
+def forked(x: Tensor) -> Tensor:
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        noise = torch.rand(2)
+    return noise
+
+
+@pytest.mark.parametrize("fn", [derivatives, forked])
+def test_called_in_python(fn: Any) -> None:
+    agree(fn, X)
