@@ -62,6 +62,10 @@ class Method:
     graph: Graph
     defaults: dict[str, Any] = field(default_factory=dict)
     keyword_only: frozenset[str] = frozenset()
+    undeclared: frozenset[str] = frozenset()
+    """Parameters that are tensors here, as nothing says what they are."""
+    reread: Callable[[Mapping[str, Type]], Method] | None = None
+    """Reads its source again for other types of these; None where there is no source."""
     doc: str | None = None
 
 

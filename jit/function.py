@@ -350,7 +350,9 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             signature, graph = self._signature, self._general_graph()
         parameters = signature.parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        return FunctionForm(graph, defaults)
+        declared = annotated_types(function) if function is not None else parameters_of(graph)
+        undeclared = {p.name for p in graph.params if p.name and p.type == TENSOR} - set(declared)
+        return FunctionForm(graph, defaults, frozenset(undeclared))
 
     def _wrapped_graph(self, function: Callable[..., Any]) -> tuple[inspect.Signature, Graph]:
         """The graph of a wrapper for the declared parameters of what it wraps."""

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 @record
 class FunctionForm:
-    """A graph and the default values of its parameters."""
+    """A graph, the default values of its parameters, and those that declare no type."""
 
     graph: Graph
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    undeclared: frozenset[str] = frozenset()
 
 
 @record

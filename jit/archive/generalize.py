@@ -376,7 +376,9 @@ def placeholder(form: FunctionForm) -> tuple[Generalizer, ClassDef]:
     made.program.classes[definition.name] = made._adopted[definition] = definition
     generic = made.graph(form.graph)
     receive_self(generic, definition)
-    definition.methods["forward"] = Method("forward", generic, dict(form.defaults))
+    made_of = dict(form.defaults)
+    method = Method("forward", generic, made_of, undeclared=form.undeclared)
+    definition.methods["forward"] = method
     return made, definition
 
 

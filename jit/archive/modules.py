@@ -64,7 +64,7 @@ class ModuleGeneralizer(Generalizer):
         self._methods: dict[int, dict[Graph, str]] = {id(m): {} for m in modules}
         self._prepared: dict[Graph, Graph] = {}
         self._held: dict[Graph, tuple[set[int], set[Graph]]] = {}  # see `_holds`
-        self._defaults: dict[Graph, Mapping[str, Any]] = {}
+        self._declared: dict[Graph, tuple[Mapping[str, Any], frozenset[str]]] = {}
         self._self: tuple[Module, Value] | None = None  # of the method that is being rewritten
         self._hooked: set[int] = set()  # modules whose hooks run with their calls
         self._variants: dict[Hashable, ClassDef] = {}  # of classes of loaded modules
@@ -85,7 +85,7 @@ class ModuleGeneralizer(Generalizer):
     def _enter(self, module: Module, forms: Mapping[str, FunctionForm]) -> None:
         """Note methods of a module that users may call, and its hooks."""
         graphs = {form.graph: name for name, form in forms.items()}
-        self._defaults |= {form.graph: form.defaults for form in forms.values()}
+        self._declared |= {f.graph: (f.defaults, f.undeclared) for f in forms.values()}
         if definition_of(module) is None:
             for hook in (*_hooks(module._forward_pre_hooks), *_hooks(module._forward_hooks)):
                 types = _hook_types(hook, forms.get("forward"))
@@ -277,8 +277,10 @@ class ModuleGeneralizer(Generalizer):
         for graph, name in self._methods[id(module)].items():
             if name not in definition.methods:  # those of a loaded class are
                 made = self._method_graph(graph, module, definition)
-                defaults = self._defaults.get(graph, {})
-                definition.methods[name] = Method(name, made, dict(defaults))
+                defaults, undeclared = self._declared.get(graph, ({}, frozenset()))
+                definition.methods[name] = Method(
+                    name, made, dict(defaults), undeclared=undeclared
+                )
 
     def _method_graph(self, graph: Graph, module: Module, definition: ClassDef) -> Graph:
         made = self._prepared[graph]

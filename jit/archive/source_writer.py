@@ -123,7 +123,7 @@ class _FunctionWriter:
         name = value.name or "argument"
         self.define(value)
         text = self.read(value)
-        if is_typed:
+        if is_typed and name not in method.undeclared:
             text += f": {annotation(value.type)}"
         if name in method.defaults:
             text += f"={literal(method.defaults[name], value.type, self.constants)}"

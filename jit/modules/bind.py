@@ -57,7 +57,12 @@ def bind_method(module: Any, name: str) -> Graph:
     """The bound form of a method of a live module: its parameters are those behind `self`."""
     definition = definition_of(module)
     assert definition is not None
-    return _Binder().bound(definition.methods[name].graph, (module,))
+    return bind_graph(module, definition.methods[name].graph)
+
+
+def bind_graph(module: Any, graph: Graph) -> Graph:
+    """The bound form of a graph whose first parameter is a live module."""
+    return _Binder().bound(graph, (module,))
 
 
 class _Binder:

@@ -229,8 +229,14 @@ class ProgramReader:
     # functions --------------------------------------------------------------------------------
 
     def _declare(
-        self, file: SourceFile, node: ast.FunctionDef, name: str, owner: ClassDef | None = None
+        self,
+        file: SourceFile,
+        node: ast.FunctionDef,
+        name: str,
+        owner: ClassDef | None = None,
+        given: Mapping[str, Type] | None = None,
     ) -> Signature:
+        """A function; `given` types take the place of those that the code declares."""
         graph = DeferredGraph(name)
         method = Method(spelled(node.name), graph)
         spec = node.args
@@ -240,11 +246,15 @@ class ProgramReader:
             params = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
             for position, arg in enumerate(params):
                 is_self = owner is not None and position == 0
-                type_ = owner.type if is_self and owner else self._parameter_type(arg)
+                type_ = owner.type if is_self and owner else self._parameter_type(arg, given)
                 graph.block.add_param(type_, spelled(arg.arg))
             method.keyword_only = frozenset(spelled(a.arg) for a in spec.kwonlyargs)
             method.defaults = self._defaults(spec)
-            result = None if node.returns is None else read_type(node.returns, self.class_type)
+            is_open = node.returns is None or given is not None
+            result = None if is_open else read_type(node.returns, self.class_type)  # type: ignore[arg-type]
+            method.undeclared = frozenset(spelled(a.arg) for a in params if a.annotation is None)
+            if method.undeclared:
+                method.reread = lambda types: self._declare(file, node, name, owner, types).method
         signature = Signature(method, ANY if result is None else result)
         if result is None:
             signature = Signature(method, self._read_body(file, node, graph, None))
@@ -257,8 +267,10 @@ class ProgramReader:
         self._results[graph] = signature.result
         return signature
 
-    def _parameter_type(self, arg: ast.arg) -> Type:
-        return TENSOR if arg.annotation is None else read_type(arg.annotation, self.class_type)
+    def _parameter_type(self, arg: ast.arg, given: Mapping[str, Type] | None) -> Type:
+        if arg.annotation is None:
+            return (given or {}).get(spelled(arg.arg), TENSOR)
+        return read_type(arg.annotation, self.class_type)
 
     def _defaults(self, spec: ast.arguments) -> dict[str, Any]:
         params = [*spec.posonlyargs, *spec.args]
