@@ -350,9 +350,15 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             signature, graph = self._signature, self._general_graph()
         parameters = signature.parameters.values()
         defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
-        declared = annotated_types(function) if function is not None else parameters_of(graph)
-        undeclared = {p.name for p in graph.params if p.name and p.type == TENSOR} - set(declared)
-        return FunctionForm(graph, defaults, frozenset(undeclared))
+        return FunctionForm(graph, defaults, self._undeclared(graph))
+
+    def _undeclared(self, graph: Graph) -> frozenset[str]:
+        """The parameters that are tensors as nothing says what they are."""
+        if self._function is None:
+            return frozenset()
+        declared = annotate.annotated_types(inspect.unwrap(self._function))
+        names = {p.name for p in graph.params if p.name and p.type == ir.TENSOR}
+        return frozenset(names - declared.keys())
 
     def _wrapped_graph(self, function: Callable[..., Any]) -> tuple[inspect.Signature, Graph]:
         """The graph of a wrapper for the declared parameters of what it wraps."""

@@ -12,6 +12,7 @@ Code of an archive has the meaning of TorchScript already.
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ def lower_texts(graph: Graph) -> None:
     """Change a graph in place."""
     for node in list(graph.walk()):
         lower = _LOWER.get(node.name)
+        if node.name == "prim::PythonOp" and node.attrs["function"] is LIBRARY["call_method"]:
+            lower = _lower_method
         if lower is not None and (node.span is None or node.span.origins is None):
             lower(node)
 
@@ -58,6 +61,32 @@ def _lower_format(node: Node) -> None:
         text, values = _fields(builder, known, values)
         pattern = builder.const(text)
     node.set_inputs([pattern, *(_as_text(builder, v) for v in values)])
+
+
+def _lower_method(node: Node) -> None:
+    """`"...{name:spec}...".format(...)` of a pattern that is known and reads no parts of values."""
+    pattern, method, keys, *values = node.inputs
+    known = _known(pattern)
+    if known is None or _known(method) != "format" or keys.node is None:
+        return
+    names = [_known(key) for key in keys.node.inputs]
+    count = len(values) - len(names)
+    given = dict(zip(map(str, range(count)), values, strict=False))
+    given |= dict(zip(map(str, names), values[count:], strict=True))
+    builder, numbers = Builder.before(node), itertools.count()
+    text, made = "", []
+    for before, name, spec, conversion in string.Formatter().parse(known):
+        text += "{}"
+        made.append(builder.const(before))
+        if name is not None:
+            value = given.get(name or str(next(numbers)))
+            if value is None or "{" in (spec or ""):
+                return
+            text += "{}"
+            made.append(_field(builder, value, spec or "", conversion, iter(())))
+    made = [_as_text(builder, v) for v in made]
+    node.output.replace_all_uses_with(builder.op("aten::format", builder.const(text), *made))
+    node.erase()
 
 
 def _lower_str(node: Node) -> None:

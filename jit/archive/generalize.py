@@ -376,9 +376,9 @@ def placeholder(form: FunctionForm) -> tuple[Generalizer, ClassDef]:
     made.program.classes[definition.name] = made._adopted[definition] = definition
     generic = made.graph(form.graph)
     receive_self(generic, definition)
-    made_of = dict(form.defaults)
-    method = Method("forward", generic, made_of, undeclared=form.undeclared)
-    definition.methods["forward"] = method
+    definition.methods["forward"] = Method(
+        "forward", generic, dict(form.defaults), undeclared=form.undeclared
+    )
     return made, definition
 
 

@@ -95,7 +95,10 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "operator_or": [(dicts.merged, _are_dicts)],
     "operator_ior": [(dicts.merge, _are_dicts)],
     "operator_mul": [(text.repeat, _are(STR, INT))],
-    "operator_contains": [(text.contains, _are(STR, STR))],
+    "operator_contains": [
+        (text.contains, _are(STR, STR)),
+        (sequences.contains, lambda given: given[0] == ListType(given[1])),
+    ],
     "str_casefold": [(text.fold, _are(STR))],
     "str_removeprefix": [(text.remove_prefix, _are(STR, STR))],
     "str_removesuffix": [(text.remove_suffix, _are(STR, STR))],

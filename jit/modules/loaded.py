@@ -14,15 +14,62 @@ from typing import Any
 
 import torch
 
-from ir import ClassDef, LateModule, Method, Role
+from ir import ClassDef, CompileError, LateModule, Method, Role, Type, erased_type_of
 from jit.function import ScriptFunction
-from jit.modules.bind import bind_method
+from jit.modules.bind import bind_graph, bind_method, definition_of
 from jit.modules.methods import ModuleMethod
 from jit.modules.script_module import ScriptModule
 from jit.modules.watched import depend, watch
 from jit.signatures import signature_of
 
 _LOAD = LateModule("jit.archive.load")  # which makes what this file defines
+
+
+class UndeclaredFunction(ScriptFunction):
+    """A method with parameters that declare no type: tensors, unless a call brings something else;
+    then the archive's code is read again for that.
+    """
+
+    def _call_slow(self, *args: Any, **kwargs: Any) -> Any:
+        others = self._others(args, kwargs)
+        return self._for(others)(*args, **kwargs) if others else super()._call_slow(*args, **kwargs)
+
+    __call__ = _call_slow
+
+    def _others(self, args: Any, kwargs: Any) -> tuple[tuple[str, Type], ...]:
+        """The undeclared parameters that are no tensors in a call, with what they are."""
+        if all(isinstance(v, torch.Tensor) for v in (*args, *kwargs.values())):
+            return ()
+        try:
+            given = self._signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return ()  # which the call itself says
+        named = {n: v for n, v in given.items() if n in self._method.undeclared}
+        return tuple(
+            (n, erased_type_of(v)) for n, v in named.items() if not isinstance(v, torch.Tensor)
+        )
+
+    @property
+    def _method(self) -> Method:
+        definition = definition_of(self.__self__)
+        assert definition is not None
+        return definition.methods[self.__name__.rpartition(".")[2]]
+
+    def _for(self, types: tuple[tuple[str, Type], ...]) -> ScriptFunction:
+        """The method for other types; TypeError where its code has no meaning for them."""
+        known: dict[Any, ScriptFunction] = self.__dict__.setdefault("_variants", {})
+        if types not in known:
+            reread = self._method.reread
+            assert reread is not None
+            try:
+                graph = bind_graph(self.__self__, reread(dict(types)).graph)
+            except CompileError as error:
+                name, type_ = types[0]
+                raise TypeError(
+                    f"{self.__name__}() expected Tensor for {name!r}, not {type_}"
+                ) from error
+            known[types] = ScriptFunction(None, graph, signature=self._signature)
+        return known[types]
 
 
 class LoadedMethod(ModuleMethod):
@@ -46,7 +93,8 @@ class LoadedMethod(ModuleMethod):
         graph = bind_method(obj, self.name)
         signature = signature_of(self.method)
         params = list(signature.parameters.values())[1:]
-        made = ScriptFunction(None, graph, signature=inspect.Signature(params))
+        kind = UndeclaredFunction if self.method.undeclared else ScriptFunction
+        made = kind(None, graph, signature=inspect.Signature(params))
         made.__self__ = obj
         depend(obj)
         return vars(obj).setdefault(self.name, made)  # type: ignore[no-any-return]

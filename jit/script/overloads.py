@@ -8,9 +8,11 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from ir import TENSOR, Type, optional
+from ir import TENSOR, Type, erased_type_of, optional
 from jit.declared import annotations_of, signature_of
 from jit.script.annotate import evaluate_annotation, type_of_annotation
+
+_PLAIN = (bool, int, float, str)
 
 
 def undeclared_types(function: Callable[..., Any]) -> dict[str, Type]:
@@ -28,6 +30,8 @@ def undeclared_types(function: Callable[..., Any]) -> dict[str, Type]:
             found[name] = _type_of(declared[name], names)
         elif parameter.default is None:
             found[name] = optional(TENSOR)
+        elif type(parameter.default) in _PLAIN:
+            found[name] = erased_type_of(parameter.default)
     return {name: type_ for name, type_ in found.items() if type_ != TENSOR}
 
 

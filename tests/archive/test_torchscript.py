@@ -1,11 +1,12 @@
 """Python's operations in TorchScript's own language: a grid against Python, in both readers."""
 
 # Formats of every kind are what is tested:
-# ruff: noqa: UP031
+# ruff: noqa: UP031, UP032
 
 from __future__ import annotations
 
 import cmath
+import enum
 import io
 import math
 from collections.abc import Callable
@@ -73,6 +74,23 @@ def merged(a: dict[str, int], b: dict[str, int]) -> tuple[dict[str, int], dict[s
     c = dict(a)
     c |= b
     return a | b, c, a != b
+
+
+def named(a: float, n: int) -> list[str]:
+    return [
+        "{:.3f}|{:>4}|{n:02d}".format(a, "x", n=n), "{0}{1}{0}".format(n, a), "{{{}}}".format(n),
+        "{k}:{v!r:>5}".format(k=1, v="a"), "{}".format([a]),
+    ]  # fmt: skip
+
+
+class Mode(enum.Enum):
+    SUM = "sum"
+    MEAN = "mean"
+
+
+def members(n: int) -> list[bool]:
+    mode = Mode.SUM if n > 2 else Mode.MEAN
+    return [mode in [Mode.SUM], mode in (Mode.SUM, Mode.MEAN), [n] in [[1], [7]]]
 
 
 def last(items: dict[str, int]) -> tuple[tuple[str, int], dict[str, int]]:
@@ -181,6 +199,8 @@ CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (merged, [({"a": 1}, {"b": 2}), ({"a": 1}, {"a": 1})]),
     (ends, [(["b", "a"], [(1, "b"), (1, "c")])]),
     (nested, [(torch.ones(2, 3),), (torch.tensor(3),), (torch.tensor([True]),)]),
+    (named, [(1.5, 7)]),
+    (members, [(7,), (1,)]),
     (last, [({"a": 1, "b": 2},)]),
     (sums, [({"a": 1, "b": None}, 3), ({}, None)]),
     (kinds, [([1, "a", (1, 2), [3]],)]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # The types are those of the call, and the code is for the compiler:
-# ruff: noqa: ANN001, ANN201, ANN202
+# ruff: noqa: ANN001, ANN201, ANN202, SIM110
 # mypy: allow-untyped-defs, allow-untyped-calls
 
 
@@ -80,6 +80,13 @@ def least(items):
 
 def largest(items):
     return extreme_by(True, items, items)
+
+
+def contains(items, value):
+    for item in items:
+        if item == value:
+            return True
+    return False
 
 
 def less(a, b):
