@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Param,
         SequenceParam,
         TensorParam,
+        UnchangedParam,
     )
     from codegen.plan import compile_plan, emit
     from codegen.record import Record, Stale, Unstorable
@@ -49,7 +50,7 @@ __getattr__, __dir__ = late_names(
         "codegen.images.winograd": "winograd_matrices",
         "codegen.linked": "Emitted Plan relink_plan",
         "codegen.params": "AnyParam BoolParam Captured ConstParam DictParam FloatParam HeldParam"
-        " IntParam ListParam Param SequenceParam TensorParam",
+        " IntParam ListParam Param SequenceParam TensorParam UnchangedParam",
         "codegen.plan": "compile_plan emit",
         "codegen.record": "Record Stale Unstorable",
         "codegen.refuse": "Refused",

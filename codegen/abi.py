@@ -101,6 +101,7 @@ _SIGNATURES: dict[str, tuple[ll.Type, tuple[ll.Type, ...]]] = {
     "relume_bump_version": (VOID, (PTR,)),
     "relume_is_tracked": (I8, (PTR,)),
     "relume_pool_acquire": (PTR, (I64,)),
+    "relume_unchanged": (I1, (PTR,)),
     "relume_release": (VOID, (PTR, PTR, I64)),
     "relume_pool_release": (VOID, (PTR,)),
     "relume_pool_delete": (VOID, (PTR, PTR)),

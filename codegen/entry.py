@@ -63,7 +63,7 @@ from codegen.abi import (
     stack,
     string,
 )
-from codegen.params import Captured, HeldParam, Param
+from codegen.params import Captured, HeldParam, Param, UnchangedParam
 from codegen.sizes import emit_assumption, emit_size
 from codegen.tensor_fields import ask
 from codegen.unbox import Bound, BoundList, BoundTensor, Unboxer, are_disjoint, variables
@@ -535,7 +535,7 @@ class EntryBuilder:
     def _captured(self, captured: Captured) -> ll.Value:
         """What a captured name holds now; one that is gone is a miss."""
         b, holder = self.builder, self.constant(captured.holder)
-        if isinstance(captured.param, HeldParam):
+        if isinstance(captured.param, HeldParam | UnchangedParam):
             return holder
         if type(captured.holder) is dict:
             value = call(b, "PyDict_GetItem", holder, self.constant(captured.key))

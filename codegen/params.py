@@ -103,9 +103,10 @@ class SequenceParam:
 
 @record
 class DictParam:
-    """An exact dict of these keys, in this order, and of such values."""
+    """An exact dict, or OrderedDict, of these keys, in this order, and of such values."""
 
     items: tuple[tuple[object, Param], ...]
+    is_ordered: bool = False
 
     def __str__(self) -> str:
         return f"{{{', '.join(f'{key!r}: {param}' for key, param in self.items)}}}"
@@ -134,6 +135,19 @@ class HeldParam:
         return f"held {self.tensor or 'in a layout of its own'}"
 
 
+@record
+class UnchangedParam:
+    """Dicts that the plan itself holds, the holder of a `Captured`: a tuple of `(dict, key, value,
+    ...)` for dicts of just these objects, in this order, and of `(dict, key)` for dicts without
+    that key.
+    """
+
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} dicts as they are"
+
+
 Param = (
     TensorParam
     | HeldParam
@@ -145,6 +159,7 @@ Param = (
     | SequenceParam
     | DictParam
     | ListParam
+    | UnchangedParam
 )
 
 
@@ -152,7 +167,7 @@ Param = (
 class Captured:
     """A value that is not passed but read at the time of the call: `holder[key]` of a dict (exact
     type), the contents of a closure cell, or the attribute `key` of any other object. A
-    `HeldParam` is the holder itself."""
+    `HeldParam` or `UnchangedParam` is the holder itself."""
 
     holder: object
     key: str
@@ -171,7 +186,7 @@ def with_writes(params: Sequence[Param], written: Collection[int]) -> list[Param
 
 def _with_writes(param: Param, positions: Iterator[int], written: Collection[int]) -> Param:
     match param:
-        case ConstParam():
+        case ConstParam() | UnchangedParam():
             return param
         case SequenceParam(items=items):
             made = tuple(_with_writes(item, positions, written) for item in items)

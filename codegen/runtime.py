@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING
 
 import llvmlite
 
-from codegen import generated, parallel, recycle, torch_abi, workers
+from codegen import generated, parallel, recycle, torch_abi, unchanged, workers
 from codegen.cache import own_sources
 from codegen.callable import TARGET_OFFSET
 from codegen.engine import LOCK, PIPELINE, Engine, Library, Source, default_cache
@@ -476,7 +476,7 @@ no:
 
 @cache
 def _source() -> Source:
-    text = _THUNKS + _POOL + _RESULTS
+    text = _THUNKS + _POOL + _RESULTS + unchanged.TEXT
     layout, snapshot = torch_abi.LAYOUT, torch_abi.SNAPSHOT
     text += _AS_IT_IS if layout is None else _by_layout(layout)
     if layout is None or snapshot is None or torch_abi.DISPATCH is None:

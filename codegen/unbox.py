@@ -26,6 +26,7 @@ from codegen.params import (
     Param,
     SequenceParam,
     TensorParam,
+    UnchangedParam,
 )
 from codegen.sizes import emit_size
 from codegen.tensor_fields import Guards, Reader, TensorFields, reader
@@ -286,6 +287,12 @@ def _(param: HeldParam, obj: ll.Value, u: Unboxer) -> Bound:
 
 
 @_unbox.register
+def _(param: UnchangedParam, obj: ll.Value, u: Unboxer) -> Bound:
+    u.guards.require(call(u.builder, "relume_unchanged", obj))
+    return BoundSequence(obj, ())
+
+
+@_unbox.register
 def _(param: AnyParam, obj: ll.Value, u: Unboxer) -> Bound:
     return BoundObject(obj)
 
@@ -395,7 +402,7 @@ def _(param: SequenceParam, obj: ll.Value, u: Unboxer) -> Bound:
 @_unbox.register
 def _(param: DictParam, obj: ll.Value, u: Unboxer) -> Bound:
     b = u.builder
-    u.type_is(obj, "PyDict_Type")
+    u.type_is(obj, "PyODict_Type" if param.is_ordered else "PyDict_Type")
     u.guards.require(b.icmp_signed("==", call(b, "PyDict_Size", obj), i64(len(param.items))))
     position, key, value = abi.stack(b, I64), abi.stack(b, PTR), abi.stack(b, PTR)
     b.store(i64(0), position)

@@ -26,6 +26,7 @@ from ir.abstract import Known
 from ir.alias import Aliases
 from ir.builder import Builder
 from ir.graph import Graph, Node, Value
+from ir.op import Effect
 from ir.records import record
 from ir.types import TensorType, Type, same_each
 
@@ -176,9 +177,16 @@ class _Attempt:
         old = self.node.output
         if not _same_tensor(old.type, result.type):
             return False
-        if not isinstance(self.rule.result, ast.Name) or self.aliases.may_alias(old, result):
+        if not isinstance(self.rule.result, ast.Name) or _is_view_of(old, result):
             return True
         return _same_layout(old.type, result.type) and self.aliases.may_merge(old, result)
+
+
+def _is_view_of(value: Value, base: Value) -> bool:
+    """Whether a value is memory of `base` under another name."""
+    while value is not base and value.node is not None and value.node.op.effect is Effect.ALIAS:
+        value = value.node.inputs[0]
+    return value is base
 
 
 def _same_tensor(a: Type, b: Type) -> bool:

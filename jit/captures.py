@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from types import CellType, ModuleType
 from typing import Any
 
-from codegen import Captured, ConstParam, DictParam, Param, SequenceParam
+from codegen import Captured, ConstParam, DictParam, Param, SequenceParam, UnchangedParam
 from ir import Graph, Node, record, replace
 from jit.plainness import is_tensor
-from jit.script.resolve import Capture
+from jit.script.resolve import DICTS, MISSING, Capture, Lookup
+from jit.script.structure_guards import HOOKS, ITEMS
 
 _PLAIN_GET: Any = object.__getattribute__
 _BY_VALUE = (int, float, complex, str, bytes, range)
@@ -96,11 +98,32 @@ def _at_place(capture: Capture) -> Capture:
 
 
 def guards(captures: Sequence[Capture]) -> list[Captured]:
-    """A guard for every captured name."""
-    return [
-        Captured(c.holder, c.key, ConstParam(c.value, True) if c.is_live else _same(c.value))
-        for c in captures
-    ]
+    """A guard for every captured name; one for all that is known of the structure of modules."""
+    found: list[Captured] = []
+    structure: list[tuple[Any, ...]] = []
+    for capture in captures:
+        entries = _entries(capture)
+        if entries is not None:
+            structure.append(entries)
+        else:
+            found.append(Captured(capture.holder, capture.key, _guard(capture)))
+    if structure:
+        found.append(Captured(tuple(structure), "structure", UnchangedParam(len(structure))))
+    return found
+
+
+def _guard(capture: Capture) -> Param:
+    return ConstParam(capture.value, True) if capture.is_live else _same(capture.value)
+
+
+def _entries(capture: Capture) -> tuple[Any, ...] | None:
+    """A dict of a module's as `UnchangedParam` takes it; None for any other captured name."""
+    holder, value = capture.holder, capture.value
+    if isinstance(holder, Lookup) and value is MISSING:
+        return (holder.entries, holder.key)
+    if capture.key in (*HOOKS, ITEMS) and type(value) in DICTS:
+        return (capture.read(), *chain.from_iterable(value.items()))
+    return None
 
 
 def _same(value: Any) -> Param:
@@ -109,8 +132,9 @@ def _same(value: Any) -> Param:
     """
     if type(value) in (list, tuple):
         return SequenceParam(tuple(map(_same, value)), isinstance(value, list))
-    if type(value) is dict:
-        return DictParam(tuple((key, _same(item)) for key, item in value.items()))
+    if type(value) in DICTS:
+        items = tuple((key, _same(item)) for key, item in value.items())
+        return DictParam(items, is_ordered=type(value) is not dict)
     return ConstParam(value, is_identity=type(value) not in _BY_VALUE)
 
 
@@ -127,7 +151,7 @@ def _equal(now: Any, then: Any) -> bool:
         return False
     if type(then) in (list, tuple):
         return len(now) == len(then) and all(map(_equal, now, then))
-    if type(then) is dict:
+    if type(then) in DICTS:
         return list(now) == list(then) and all(_equal(now[k], then[k]) for k in then)
     if type(then) is float:
         return repr(now) == repr(then)

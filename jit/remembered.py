@@ -145,9 +145,9 @@ def _param(param: Param) -> str:
             return _text(value)
         case SequenceParam(items, is_list):
             return f"{'list' if is_list else 'tuple'}({', '.join(map(_param, items))})"
-        case DictParam(pairs):
+        case DictParam(pairs, is_ordered):
             entries = ", ".join(f"{_text(key)}: {_param(item)}" for key, item in pairs)
-            return f"dict({entries})"
+            return f"{'ordered ' if is_ordered else ''}dict({entries})"
     return str(param)
 
 

@@ -63,3 +63,16 @@ def test_views_that_do_not_overlap_need_no_base() -> None:
         compiled(torch.randn(4, 6))
     assert "called back" not in str(jit.explain(compiled))
 
+
+
+def kept(x: torch.Tensor) -> Any:
+    y = x + 1
+    return y, y.clone(), y * 1, -(-y), [y / 1, torch.relu(torch.relu(y))]
+
+
+def test_copies_are_tensors_of_their_own() -> None:
+    compiled = jit.jit(kept)
+    for _ in range(3):
+        y, *others, items = compiled(torch.ones(3))
+        y.zero_()
+        assert all(bool((other == 2).all()) for other in (*others, *items))

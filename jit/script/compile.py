@@ -50,6 +50,7 @@ from jit.script.pysource import read_function
 from jit.script.resolve import Resolver
 from jit.script.scope import check_bound
 from jit.script.state import freeze
+from jit.script.structure_guards import depend_on
 from jit.script.untyped import Site, Untyped, Widen, of_any
 from jit.script.values import Arguments, Closure, Instance, Operand, PyObject, Static
 
@@ -205,6 +206,8 @@ def _bind_parameters(
 ) -> None:
     """Parameters of the graph, and what each parameter of the function holds at the start."""
     operands: dict[str, Operand] = {n: PyObject(obj, n) for n, obj in known.items()}
+    for name, obj in known.items():
+        depend_on(frame, obj, name)
     for name, type_ in types.items():
         operands[name] = frame.builder.block.add_param(type_, name)
     frame.scope.update(operands)

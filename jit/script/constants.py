@@ -22,6 +22,7 @@ from jit.script.dynamic import attribute_of, call_on, is_dynamic
 from jit.script.frame import Frame
 from jit.script.lazy import iterator
 from jit.script.merging import merge_types
+from jit.script.structure_guards import depend_on
 from jit.script.values import (
     Arguments,
     CountOf,
@@ -69,6 +70,7 @@ def lift(frame: Frame, obj: Any, name: str) -> Operand:
     stays static.
     """
     if isinstance(obj, _STATIC):
+        depend_on(frame, obj, name)
         return PyObject(obj, name)
     if obj is None or (isinstance(obj, _ATOMS) and not isinstance(obj, enum.Enum)):
         return frame.constant(obj)

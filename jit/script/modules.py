@@ -29,6 +29,7 @@ from jit.script.merging import of_any_length
 from jit.script.resolve import Capture
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
+from jit.script.structure_guards import ITEMS, depend_on_hooks_of_all, depend_on_parts
 from jit.script.untyped import of_any
 from jit.script.values import (
     Arguments,
@@ -142,6 +143,8 @@ def call_module(frame: Frame, module: Module, name: str, given: Arguments) -> Op
     owner = PyObject(module, name)
     if module._backward_hooks or module._backward_pre_hooks:
         raise frame.unsupported(f"{owner.describe()} has backward hooks, which need eager mode")
+    if not is_watched(module, ITEMS):
+        depend_on_hooks_of_all(frame)
     for key, hook in module._forward_pre_hooks.items():
         if _is_compiled_hook(module, key):
             given = _run_pre_hook(frame, hook, owner, given)
@@ -224,6 +227,7 @@ def call_listing(frame: Frame, method: MethodType, given: Arguments) -> Operand 
     if not isinstance(module, Module) or given.args or given.kwargs:
         return None
     if name in ("children", "named_children", "modules", "named_modules"):
+        depend_on_parts(frame, module, name)
         found = list(method())
         return Items(
             tuple(_entry(frame, f, lambda m: PyObject(m, type(m).__name__)) for f in found)

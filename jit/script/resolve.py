@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import types
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 
 from ir import record
 
-_MISSING = object()
+DICTS = (dict, OrderedDict)
+MISSING = object()
 _MANY = 64  # items of a container, above which code is not made of them
 _STABLE_PACKAGES = ("torch", "math", "numpy", "builtins", "typing", "functools", "operator", "jit")
 
@@ -37,10 +39,10 @@ class Capture:
     def read(self) -> Any:
         """What the name holds now; a unique object when it is gone."""
         if isinstance(self.holder, dict):
-            return self.holder.get(self.key, _MISSING)
+            return self.holder.get(self.key, MISSING)
         if isinstance(self.holder, types.CellType):
             return self.holder.cell_contents
-        return getattr(self.holder, self.key, _MISSING)
+        return getattr(self.holder, self.key, MISSING)
 
     def holds(self) -> bool:
         """Whether the name still means what was compiled."""
@@ -50,15 +52,20 @@ class Capture:
 
 @record
 class Lookup:
-    """An entry of a mapping that is no dict, as an attribute."""
+    """An entry of a mapping that is no dict, or of a module's own attributes, as an attribute."""
 
-    mapping: Mapping[Any, Any]
+    mapping: Mapping[Any, Any] | torch.nn.Module
     key: Any
 
     @property
     def found(self) -> Any:
         """What the mapping has; a unique object when it has nothing."""
-        return self.mapping.get(self.key, _MISSING)
+        return self.entries.get(self.key, MISSING)
+
+    @property
+    def entries(self) -> Mapping[Any, Any]:
+        """The mapping itself."""
+        return vars(self.mapping) if isinstance(self.mapping, torch.nn.Module) else self.mapping
 
 
 def same(now: Any, then: Any) -> bool:
@@ -157,8 +164,8 @@ def snapshot(value: Any) -> Any:
     """Containers are compared by what they held at the time of compilation."""
     if type(value) in (list, tuple):
         return type(value)(map(snapshot, value))
-    if type(value) is dict:
-        return {key: snapshot(item) for key, item in value.items()}
+    if type(value) in DICTS:
+        return type(value)((key, snapshot(item)) for key, item in value.items())
     return value
 
 
