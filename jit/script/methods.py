@@ -303,7 +303,8 @@ def call_builtin(frame: Frame, owner: Value, name: str, given: Arguments) -> Ope
     if not has_op(f"aten::{name}") or isinstance(owner.type, SetType):
         return call_on(frame, owner, name, given, result)
     try:
-        return frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+        found = frame.op(f"aten::{name}", owner, *given.args, **given.kwargs)
+        return frame.constant(None) if name == "append" else found  # the op gives the list
     except TypeMismatch:
         if isinstance(owner.type, DictType):
             return _dict_method(frame, owner, owner.type, name, given)

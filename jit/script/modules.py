@@ -29,7 +29,7 @@ from jit.script.merging import of_any_length
 from jit.script.resolve import Capture
 from jit.script.state import COMPILED_HOOKS, is_state, is_watched, state_type
 from jit.script.structure import class_attribute, is_own
-from jit.script.structure_guards import ITEMS, depend_on_hooks_of_all, depend_on_parts
+from jit.script.structure_guards import depend_on_parts, hooks_of
 from jit.script.untyped import of_any
 from jit.script.values import (
     Arguments,
@@ -143,15 +143,14 @@ def call_module(frame: Frame, module: Module, name: str, given: Arguments) -> Op
     owner = PyObject(module, name)
     if module._backward_hooks or module._backward_pre_hooks:
         raise frame.unsupported(f"{owner.describe()} has backward hooks, which need eager mode")
-    if not is_watched(module, ITEMS):
-        depend_on_hooks_of_all(frame)
-    for key, hook in module._forward_pre_hooks.items():
+    before, after = hooks_of(frame, module)
+    for key, hook in before.items():
         if _is_compiled_hook(module, key):
             given = _run_pre_hook(frame, hook, owner, given)
         else:
             given = _call_pre_hook(frame, hook, module, given)
     result = frame.unit.services.call(frame, _forward(frame, module, name), given)
-    for key, hook in module._forward_hooks.items():
+    for key, hook in after.items():
         if not _is_compiled_hook(module, key):
             result = _call_hook(frame, hook, module, given, result)
             continue

@@ -39,13 +39,16 @@ def depend_on_parts(frame: Frame, module: Module, name: str) -> None:
             _record(frame, f"{name}.{ITEMS}", part, ITEMS, part._modules)
 
 
-def depend_on_hooks_of_all(frame: Frame) -> None:
-    """Note that no hooks are called for every module."""
+def hooks_of(frame: Frame, module: Module) -> tuple[dict[int, Any], dict[int, Any]]:
+    """The hooks of a call, before and after: those of all modules, then its own."""
+    before, after = dict(module._forward_pre_hooks), dict(module._forward_hooks)
+    if is_watched(module, ITEMS):
+        return before, after
     everywhere = vars(torch.nn.modules.module)
     for key in _EVERYWHERE:
-        if everywhere[key]:
-            raise frame.unsupported("hooks of all modules are registered, which need eager mode")
         _record(frame, key, everywhere, key, everywhere[key])
+    first, last = (everywhere[key] for key in _EVERYWHERE)
+    return {**first, **before}, {**last, **after}
 
 
 def _record(frame: Frame, name: str, holder: Any, key: str, value: Any) -> None:

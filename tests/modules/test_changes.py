@@ -110,9 +110,8 @@ def test_hooks_of_all_modules_come_and_go() -> None:
         handle = nn.modules.module.register_module_forward_hook(
             lambda module, args, out: out + 1 if isinstance(module, nn.Linear) else None
         )
-        with pytest.warns(jit.JitWarning, match="hooks of all modules"):
-            found = compiled(X)
-        torch.testing.assert_close(found, net(X))
+        for _ in range(3):
+            torch.testing.assert_close(compiled(X), net(X), atol=2e-5, rtol=2e-5)
         handle.remove()
         torch.testing.assert_close(compiled(X), expected, atol=2e-5, rtol=2e-5)
 

@@ -293,3 +293,14 @@ def test_groups_are_read_with_their_keys() -> None:
         compiled = jit.script(function)
         for _ in range(3):
             assert compiled(given) == function(given)
+
+
+def test_what_append_gives_is_none() -> None:
+    def appended(items: list[int]) -> tuple[bool, list[int]]:
+        made = [items[0]]
+        given = made.append(2)
+        return given is None and (lambda: made.append(5))() is None, made
+
+    compiled = jit.script(appended)
+    for _ in range(3):
+        assert compiled([1]) == appended([1]) == (True, [1, 2, 5])
