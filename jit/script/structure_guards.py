@@ -27,9 +27,12 @@ def depend_on(frame: Frame, obj: Any, name: str) -> None:
         return
     own = vars(obj)
     for key in (*HOOKS, ITEMS) if isinstance(obj, _CONTAINERS) else HOOKS:
-        _record(frame, f"{name}.{key}", obj, key, own[key])
+        if key in own:
+            _record(frame, f"{name}.{key}", obj, key, own[key])
     if "forward" not in own:
-        _record(frame, f"{name}.forward", Lookup(obj, "forward"), "found", MISSING)
+        place, absent = (id(obj), "['forward']"), Lookup(obj, "forward")
+        capture = Capture(f"{name}.forward", absent, "found", MISSING)
+        frame.resolver.captures.setdefault(place, capture)
 
 
 def depend_on_parts(frame: Frame, module: Module, name: str) -> None:
