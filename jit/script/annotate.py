@@ -68,7 +68,8 @@ _PLAIN: dict[Any, Type] = {
 _LISTS = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
           collections.abc.Collection)  # fmt: skip
 # Containers whose operations are Python's own.
-_OBJECTS = (collections.defaultdict, collections.Counter, collections.deque, collections.ChainMap)
+_OBJECTS = (collections.defaultdict, collections.Counter, collections.deque, collections.ChainMap,
+            collections.abc.Iterator, collections.abc.Generator)  # fmt: skip
 _DICTS = (dict, collections.OrderedDict, collections.abc.Mapping, collections.abc.MutableMapping)
 _SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _UNIONS = (typing.Union, types.UnionType)

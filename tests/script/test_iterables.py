@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -80,6 +81,20 @@ def taken_meanwhile(values: list[int]) -> list[tuple[int, int]]:
     return found
 
 
+def first_of(source: Iterator[int], n: int) -> list[int]:
+    found = []
+    for v in source:
+        found.append(v)
+        if len(found) == n:
+            break
+    return found
+
+
+def handed_over(values: list[int]) -> tuple[list[int], int, list[int]]:
+    source = iter(values)
+    return first_of(source, 2), next(source), list(source)
+
+
 def searches(values: list[int], rows: list[list[int]]) -> tuple[object, ...]:
     x = 7
     has = any((witness := v) > 2 for v in values)
@@ -123,6 +138,7 @@ CASES: list[tuple[Any, tuple[Any, ...]]] = [
     (left_early, ([1, 2, 3, 4],)),
     (taken_meanwhile, ([1, 2, 3, 4],)),
     (taken_meanwhile, ([1, 2, 3],)),
+    (handed_over, ([1, 2, 3, 4],)),
     (searches, ([2, 4, 0], [[1, 2], [4]])),
     (grows, ({"a": 1},)),
     (shrinks, ({1, 2},)),
