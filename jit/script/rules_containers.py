@@ -356,6 +356,8 @@ def _with_keywords(frame: Frame, made: Operand, given: Arguments) -> Operand:
 def _sum(frame: Frame, given: Arguments) -> Operand:
     operand = settled(frame, given.args[0])
     start = given.kwargs.get("start") or (given.args[1] if len(given.args) > 1 else None)
+    if isinstance(operand, Value) and operand in frame.unit.untyped and not operand.uses:
+        return frame.constant(0) if start is None else start  # of an empty display
     over = iteration(frame, operand)
     if not isinstance(over, Indexed):
         total: Operand = frame.constant(0) if start is None else start
@@ -375,6 +377,10 @@ def _sum(frame: Frame, given: Arguments) -> Operand:
 def _sum_objects(frame: Frame, value: Value, start: Operand | None) -> Operand:
     """A sum of tensors: Python starts from the int 0; an empty list is refused at run time."""
     zero = start or frame.constant(0)
+    assert isinstance(value.type, ListType)
+    kind, element = zero.type if isinstance(zero, Value) else None, value.type.element
+    if kind == element or (kind in operators.NUMBERS and element in operators.NUMBERS):
+        return accumulate(frame, "total + item", zero, value)
     first = operators.binary(frame, ast.Add(), zero, frame.op("aten::__getitem__", value, 0))
     rest = frame.op("aten::slice", value, 1, None, 1)
     return accumulate(frame, "total + item", first, rest)

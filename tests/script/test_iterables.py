@@ -103,6 +103,11 @@ def searches(values: list[int], rows: list[list[int]]) -> tuple[object, ...]:
     return has, witness, early, nested, x, any(v for v in []), all(v for v in [])
 
 
+def sums(ints: list[int], floats: list[float]) -> tuple[object, ...]:
+    none = sum([]), sum([], 1.5), sum(())
+    return none, sum(ints, 10), sum(floats, 1.5), sum(ints), sum(floats), sum(ints, 1.5)
+
+
 def grows(d: dict[str, int]) -> dict[str, int]:
     for key in d:
         d[key + "'"] = 1
@@ -171,3 +176,8 @@ def for_eager_callers(x: Any) -> Any:
 def test_a_function_for_eager_callers_only_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="something else from compiled code"):
         jit.script(for_eager_callers)
+
+
+@pytest.mark.parametrize("args", [([1, 2], [0.5]), ([], [])])
+def test_sums_of_numbers_begin_at_their_start(args: tuple[list[int], list[float]]) -> None:
+    assert jit.script(sums)(*args) == sums(*args)
