@@ -51,9 +51,13 @@ def is_channels_last(layout: Layout) -> bool:
 
 def suggests_channels_last(layout: Layout) -> bool:
     """Whether torch's operators take an image for channels-last: the strides of its dims of size 1,
-    too, have to be in that order.
+    too, have to be in that order. Images that are part of others need not be dense, if all of their
+    sizes and strides are known.
     """
-    if not is_channels_last(layout):
+    is_known = all(isinstance(n, int) for n in (*layout.dims, *layout.strides))
+    if not is_channels_last(layout) and (len(layout.dims) != 4 or not is_known or layout.is_empty):
+        return False
+    if layout.strides[1] == 0:
         return False
     least: Dim = 0
     for k in (1, 3, 2, 0):

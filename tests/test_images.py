@@ -392,6 +392,34 @@ def test_resized_images_stay_in_the_plan(mode: str) -> None:
     assert "convolve" in ops(compiled)
 
 
+PARTS: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x[:, :4],
+    lambda x: x[:, 4:, 1:5],
+    lambda x: x[1:],
+    lambda x: x[:, :, :, 2:3],
+    lambda x: x[:, :1].expand(-1, 4, -1, -1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PARTS)))
+def test_layers_of_parts_of_channels_last_images(number: int) -> None:
+    x = torch.randn(3, 8, 7, 6).contiguous(memory_format=torch.channels_last)
+    channels = PARTS[number](x).shape[1]
+    layer = nn.Conv2d(channels, 6, 3, padding=1).eval().requires_grad_(False)
+
+    def function(x: Tensor) -> tuple[Tensor, ...]:
+        part = PARTS[number](x)
+        wide = F.interpolate(part, scale_factor=2.0)
+        return layer(part), F.max_pool2d(part, 3, 1, 1), F.instance_norm(wide), F.pad(part, (1, 2))
+
+    made, wanted = jit.jit(function), function(x)
+    for _ in range(CALLS):
+        found = made(x)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.stride() == b.stride()
+        torch.testing.assert_close(a, b)
+
+
 class Sized(nn.Module):
     """Functions of torch's that check sizes, and raise an error that shows them."""
 
@@ -408,10 +436,12 @@ class Sized(nn.Module):
 
 
 def test_checked_sizes_leave_nothing_to_call_back() -> None:
-    module = shaken(Sized())
-    made = ops(check(module, torch.randn(2, 3, 12, 16), bound=4e-6))
-    assert made.count("convolve") == 2
-    assert not {"Loop", "If", "len", "pixel_shuffle"} & set(made)
+    module, x = shaken(Sized()), torch.randn(2, 3, 12, 16)
+    frozen = jit.optimize_for_inference(jit.script(module))
+    for _ in range(CALLS):
+        torch.testing.assert_close(frozen(x), module(x), rtol=1e-4, atol=1e-5)
+    for made in (check(module, x, bound=4e-6), frozen):
+        assert not {"Loop", "If", "len", "pixel_shuffle"} & set(ops(made))
 
 
 # readers of images --------------------------------------------------------------------------------

@@ -114,7 +114,9 @@ def _instance_norm(b: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None
                    momentum: Any, eps: Any, cudnn_enabled: Any) -> Tensor | None:
     if use_input_stats is not True or mean is not None or not is_constant(eps):
         return None
-    if not _is_per_channel(x, weight, bias) or not has_elements(x) or not _is_row_major(x):
+    if not _is_per_channel(x, weight, bias) or not has_elements(x):
+        return None
+    if not _is_row_major(x) and not _is_channels_last(x):
         return None
     if x.type.dtype not in FLOATS or len(x.type.shape) < 3:
         return None

@@ -37,11 +37,11 @@ def _result(dims: tuple[Dim, ...], *operands: TensorType) -> TensorType:
     if all(x is not None and is_contiguous(x) for x in layouts):
         return filled(dims, operands[0].dtype)
     first = layouts[0]
-    if first is None or not is_channels_last(first) or len(dims) != 4:
+    if first is None or len(dims) != 4:
         return TENSOR
     if suggests_channels_last(first):
         return _channels_last(dims, operands[0])
-    return filled(dims, operands[0].dtype)
+    return filled(dims, operands[0].dtype) if is_channels_last(first) else TENSOR
 
 
 def _channels_last(dims: tuple[Dim, ...], like: TensorType) -> TensorType:
