@@ -8,6 +8,7 @@ from typing import Any
 from ir.dims import Dim
 from ir.op import Join, Put, row
 from ir.ops.factory import Tensor, composite, declare
+from ir.strides import Layout, suggests_channels_last
 from ir.typerules import axis, fail, filled, is_known
 from ir.types import TENSOR, TensorType
 
@@ -36,7 +37,18 @@ def _cat_type(tensors: Any, dim: Any) -> TensorType:
     total: Dim = 0
     for shape in full:
         total = total + shape[at]
-    return filled((*full[0][:at], total, *full[0][at + 1:]), tensors[0].dtype)
+    dims = (*full[0][:at], total, *full[0][at + 1:])
+    if all(map(_is_channels_last, tensors)):
+        _, channels, height, width = dims
+        last = (height * width * channels, 1, width * channels, channels)
+        return TensorType(tensors[0].dtype, dims, last, device="cpu")
+    return filled(dims, tensors[0].dtype)
+
+
+def _is_channels_last(x: TensorType) -> bool:
+    strides = x.strides
+    is_known = strides is not None and None not in strides
+    return is_known and suggests_channels_last(Layout(x.shape, strides))  # type: ignore[arg-type]
 
 
 def _stack_type(tensors: Any, dim: Any) -> TensorType:

@@ -1,5 +1,6 @@
 """Composite rows: elements of images that move between channels and places, or between groups of
-channels. Results are row-major; other layouts than row-major stay calls.
+channels. Results are row-major; `pixel_shuffle` keeps channels-last images so. What lies otherwise
+stays a call.
 
     pixel_shuffle      [c r r, h, w]  ->  [c, h r, w r]
     pixel_unshuffle    [c, h r, w r]  ->  [c r r, h, w]
@@ -12,7 +13,7 @@ from typing import Any
 
 from ir.ops.cast import CONTIGUOUS
 from ir.ops.factory import Tensor, composite
-from ir.strides import Layout, is_contiguous
+from ir.strides import Layout, is_contiguous, suggests_channels_last
 
 _PLACES = 3  # dims of an image: channels, rows, columns
 
@@ -34,14 +35,26 @@ def _copied(b: Any, x: Tensor, order: list[int]) -> Tensor:
     return copy
 
 
+def _is_channels_last(x: Tensor) -> bool:
+    strides = x.type.strides
+    if not x.type.is_complete or strides is None or None in strides:
+        return False
+    return suggests_channels_last(Layout(x.type.shape, strides))
+
+
 def _pixel_shuffle(b: Any, x: Tensor, upscale_factor: Any) -> Tensor | None:
-    r = upscale_factor
-    if not _is_covered(x, r):
+    r, is_last = upscale_factor, _is_channels_last(x)
+    if not is_last and not _is_covered(x, r):
         return None
-    channels = x.type.shape[-_PLACES]
-    if not isinstance(channels, int) or channels % (r * r):
+    channels = x.type.shape[1 if is_last else -_PLACES]
+    if not isinstance(r, int) or r < 1 or not isinstance(channels, int) or channels % (r * r):
         return None
-    split = b.unflatten(x, -_PLACES, [channels // (r * r), r, r])
+    parts = [channels // (r * r), r, r]
+    if is_last:
+        split = b.unflatten(b.permute(x, [0, 2, 3, 1]), -1, parts)
+        y = _copied(b, split, [0, 3, 1, 4, 2])
+        return b.permute(b.flatten(b.flatten(y, 1, 2), 2, 3), [0, 3, 1, 2])
+    split = b.unflatten(x, -_PLACES, parts)
     y = _copied(b, split, [0, 3, 1, 4, 2])
     return b.flatten(b.flatten(y, -4, -3), -2, -1)
 
