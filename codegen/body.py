@@ -363,7 +363,7 @@ class Body:
         elif node.name == "prim::TupleUnpack":
             self._unpack(node)
         elif node.name == "prim::unchecked_cast":
-            self.same(node.inputs[0], node.output)
+            self._cast(node.inputs[0], node.output)
         elif node.name == RAISE:
             self._raise(node)
         elif node.name not in STRUCTURE and node not in self.plan.facts.puts:
@@ -470,6 +470,13 @@ class Body:
             raise Refused("not native", node)
         for inner, output in zip(source.inputs, node.outputs, strict=True):
             self.same(inner, output)
+
+    def _cast(self, value: Value, output: Value) -> None:
+        """The same value; an object that is known to be a number, as a register."""
+        if output.type in PARAMS and value.type not in PARAMS:
+            self._bind_result(output, self.object(value))
+        else:
+            self.same(value, output)
 
     def same(self, value: Value, name: Value) -> None:
         """`name` is another name of a value."""

@@ -275,27 +275,30 @@ def _restore(frame: Frame, watch: Watch) -> None:
             frame.scope[name] = Unbound("it was assigned in a try body that raised")
             continue
         before = frame.scope.get(name)
-        key = frame.constant(name)
-        is_set = frame.op("aten::__contains__", watch.cells, key)
+        is_set = frame.op("aten::__contains__", watch.cells, frame.constant(name))
         types = [*types, before.type] if isinstance(before, Value) else types
         joined = types[0] if len(set(types)) == 1 else ANY
-        stored = frame.op("aten::get", watch.cells, key)
-        found = frame.cast(stored, joined)
         if isinstance(before, Value):
-            _choose(frame, name, is_set, found, before)
+            _read_cell(frame, watch, name, joined, is_set, before)
         elif before is None:
-            frame.scope[name] = found
+            _read_cell(frame, watch, name, joined, is_set, frame.uninitialized(joined))
             if name.isidentifier():
                 frame.scope[f"{name}?"] = is_set
         else:
             frame.scope[name] = Unbound("it was assigned in a try body that raised")
 
 
-def _choose(frame: Frame, name: str, is_set: Value, found: Value, before: Value) -> None:
+def _read_cell(
+    frame: Frame, watch: Watch, name: str, type_: Type, is_set: Value, before: Value
+) -> None:
+    """A variable that the body may have assigned, as it was otherwise."""
+
     def assigned() -> None:
-        frame.scope[name] = found
+        stored = frame.op("aten::get", watch.cells, frame.constant(name))
+        frame.scope[name] = frame.cast(stored, type_)
         frame.scope.pop(f"{name}?", None)
 
+    frame.scope[name] = before
     conditional(frame, is_set, assigned, lambda: None)
 
 

@@ -196,6 +196,7 @@ def test_agrees_behind_plans(fn: Callable[..., Any], args: tuple[Any, ...]) -> N
                 if isinstance(wanted, torch.Tensor)
                 else (found == wanted)
             )
+    assert "not native" not in jit.stats(compiled).bailouts
 
 
 def test_a_body_that_is_decided_needs_no_try() -> None:
