@@ -77,7 +77,7 @@ def _known(value: Value) -> int:
 
 def _is_known(part: Part) -> bool:
     if len(part) != 1:
-        return True
+        return all(v.type in (INT, NONE) for v in part)
     return part[0].type in (INT, NUMBER, NONE) or isinstance(part[0].type, TensorType)
 
 
@@ -89,6 +89,7 @@ class _Walk:
         self.view = tensor
         self.dim: Value = builder.const(0)
         self.indices = builder.node("prim::ListConstruct", (), [ListType(_ENTRY)]).output
+        self.gathers = False  # anything but None
 
     def parts(self, parts: list[Part]) -> None:
         """Apply all parts."""
@@ -107,6 +108,7 @@ class _Walk:
         elif first.type == NONE:
             self.view = b.op("aten::unsqueeze", self.view, self.dim)
         elif isinstance(first.type, TensorType):
+            self.gathers = True
             self.gather(first)
             self.dim = b.op("aten::add", self.dim, self.width(first))
             return
@@ -144,14 +146,20 @@ class _Walk:
         self.dim = b.op("aten::add", self.dim, left)
 
     def read(self) -> Value:
-        """What is gathered."""
+        """What is gathered, or the view."""
+        if not self.gathers:
+            return self.view
         made: Value = self.b.op("aten::index", self.view, self.indices)
         return made
 
     def write(self, item: Value) -> None:
         """Put a tensor or a number there."""
         b = self.b
-        if not isinstance(item.type, TensorType):
+        is_tensor = isinstance(item.type, TensorType)
+        if not self.gathers:
+            b.op("aten::copy_" if is_tensor else "aten::fill_", self.view, item)
+            return
+        if not is_tensor:
             dtype, device = b.op("prim::dtype", self.view), b.op("prim::device", self.view)
             sizes = b.node("prim::ListConstruct", (), [ListType(INT)]).output
             item = b.op("aten::full", sizes, item, dtype=dtype, device=device)

@@ -166,13 +166,15 @@ def _is_safe(node: Node, caught: Classes) -> bool:
     is_list = bool(types) and isinstance(types[0], ListType)
     if is_list and node.name in ("aten::slice", "aten::add"):
         return True
-    if is_list and node.name in ("aten::eq", "aten::ne"):
-        return all(isinstance(t, ListType) and t.element in _PLAIN for t in types)
     if node.name == "prim::PythonOp":
         return library_name(node.attrs["function"]) in _SAFE_IN_PYTHON
     if node.name == "aten::percentFormat":
         return _is_formatted(*node.inputs)
-    return node.name in _SAFE_ON_PLAIN and all(t in (*_PLAIN, NONE) for t in types)
+    return node.name in _SAFE_ON_PLAIN and all(map(_is_plain, types))
+
+
+def _is_plain(type_: Type) -> bool:
+    return type_.element in _PLAIN if isinstance(type_, ListType) else type_ in (*_PLAIN, NONE)
 
 
 def _drop_written_only(node: Node) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import jit
 from tests.archive.test_language import check, saved
@@ -216,6 +217,35 @@ def test_what_exceptions_say(n: int) -> None:
 
 def test_scopes() -> None:
     check(scoped, 3)
+
+
+def loss(x: torch.Tensor, y: torch.Tensor, reduction: str):
+    try:
+        if reduction == "none":
+            raise ValueError("none")
+        return F.binary_cross_entropy_with_logits(x, y), ""
+    except ValueError as error:
+        return x, f"{error}: {x.shape}"
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_operators_on_tensors_beside_other_exceptions(reduction: str) -> None:
+    check(loss, torch.rand(2, 3), torch.rand(2, 3), reduction)
+
+
+def rows(x: torch.Tensor, lengths: torch.Tensor):
+    out = torch.zeros_like(x)
+    for i, n in enumerate(lengths.tolist()):
+        out[n, :] = x[n]
+        out[i, :1] = 7
+    return [x[n] for n in lengths.tolist()], out
+
+
+def test_subscripts_by_what_only_the_run_knows() -> None:
+    loaded = jit.load(io.BytesIO(saved(rows)))
+    given = torch.rand(3, 4), torch.tensor([1, 2])
+    for found, wanted in zip(loaded(*given), rows(*given), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def missing(n: int) -> int:
