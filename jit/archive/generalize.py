@@ -106,7 +106,7 @@ class Generalizer:
             case ListType(element=element):
                 return ListType(self.generic_type(element))
             case DictType(key=key, value=value):
-                return DictType(self.generic_type(key), self.generic_type(value))
+                return DictType(self._key_type(key), self.generic_type(value))
             case OptionalType(element=element):
                 return OptionalType(self.generic_type(element))
             case UnionType(members=members):
@@ -124,8 +124,19 @@ class Generalizer:
             case ObjectType(cls=ClassDef() as definition):
                 return self.adopt(definition).type
             case SetType():
-                return DictType(self.generic_type(member_type(type_)), BOOL)
+                return DictType(self._key_type(member_type(type_)), BOOL)
         return type_
+
+    def _key_type(self, type_: Type) -> Type:
+        """The type of the keys of a dict."""
+        key = self.generic_type(type_)
+        definition = class_of(key)
+        if definition is not None and definition.kind is ClassKind.CLASS:
+            raise CompileError(
+                f"Could not export a dict whose keys are objects of class "
+                f"{definition.name.rpartition('.')[2]}: archives do not compare keys by methods"
+            )
+        return key
 
     def _tuple(self, type_: TupleType) -> Type:
         elements = tuple(map(self.generic_type, type_.elements))

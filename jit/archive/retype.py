@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from string import Formatter
 from typing import Protocol
 
 from ir import (
@@ -56,8 +57,8 @@ class Classes(Protocol):
         """A call of a method on its object and arguments; None without such a method."""
         ...
 
-    def is_ordered(self, definition: ClassDef) -> bool:
-        """Whether objects are compared by `__lt__`, which is written then."""
+    def compares(self, definition: ClassDef, name: str) -> bool:
+        """Whether a class has a method to compare two objects, which is written then."""
         ...
 
     def property_getter(self, definition: ClassDef, name: str) -> bool:
@@ -106,12 +107,14 @@ class _Retyper:
                     self._python(node)
                 case "prim::ListConstruct":
                     self._list(node)
-                case "aten::sort" | "aten::sorted":
-                    self._order(node)
                 case "aten::str":
                     owner = self.classes.class_of_objects(node.inputs[0].type)
                     if owner is not None:
                         self._text_of(node, owner)
+                case "aten::format":
+                    self._format(node)
+                case name if name in _COMPARING:
+                    self._compare(node, _COMPARING[name])
 
     def _list(self, node: Node) -> None:
         """Objects in a list are of one class."""
@@ -144,18 +147,45 @@ class _Retyper:
                     node.span,
                 )
 
-    def _order(self, node: Node) -> None:
-        """Objects in order are compared by the method of their class."""
+    def _format(self, node: Node) -> None:
+        """Objects stand in a text with what `str`, or for `!r` `repr`, gives of them."""
+        owners = [self.classes.class_of_objects(v.type) for v in node.inputs[1:]]
+        if not any(owners):
+            return
+        builder, pattern, position = Builder.before(node), "", 0
+        for literal, name, spec, conversion in Formatter().parse(_text(node.inputs[0])):
+            pattern += literal.replace("{", "{{").replace("}", "}}")
+            if name is None:
+                continue
+            owner, position = owners[position], position + 1
+            text = None
+            for method in ("__repr__",) if conversion == "r" else ("__str__", "__repr__"):
+                if owner is not None and text is None:
+                    given = [node.inputs[position]]
+                    text = self.classes.call(builder, owner, method, given)
+            if text is not None:
+                node.replace(position, text)
+            shown = f"!{conversion}" if conversion and text is None else ""
+            pattern += f"{{{name}{shown}{f':{spec}' if spec else ''}}}"
+        node.replace(0, builder.const(pattern))
+
+    def _compare(self, node: Node, method: str) -> None:
+        """Objects in a list are compared by a method of their class, which is written then."""
         type_ = node.inputs[0].type
-        element = type_.element if isinstance(type_, ListType) else type_
-        owner = self.classes.class_of_objects(element)
-        if owner is not None and not self.classes.is_ordered(owner):
-            raise _refused(node, owner, "has no method '__lt__' with Python source")
+        if not isinstance(type_, ListType):
+            return
+        owner = self.classes.class_of_objects(type_.element)
+        if owner is None or self.classes.compares(owner, method) or method == "__eq__":
+            return  # objects without `==` are equal to themselves only
+        raise _refused(node, owner, f"has no method {method!r} with Python source")
 
     def _python(self, node: Node) -> None:
         name = library_name(node.attrs["function"]) or ""
         if name == "sorted_plain":
-            self._order(node)
+            self._compare(node, "__lt__")
+        is_search = name == "call_method" and _text(node.inputs[1]) in _SEARCHES
+        if is_search or name == "operator_contains":
+            self._compare(node, "__eq__")
         if name.startswith("operator_"):
             read_data(node)
         owner = self.classes.class_of_objects(node.inputs[0].type) if node.inputs else None
@@ -251,6 +281,11 @@ class _Retyper:
 
 
 _TEXTS = ("str", "repr")
+_SEARCHES = ("index", "count", "remove")
+_COMPARING = {
+    **dict.fromkeys(("aten::sort", "aten::sorted"), "__lt__"),
+    **{f"aten::{n}": "__eq__" for n in ("__contains__", "eq", "ne", *_SEARCHES)},
+}
 _SUBSCRIPTS = ("contains", "getitem", "setitem", "delitem")
 _ITERATING = ("list", "tuple", "iter", "next", "len", "sum", "sorted_plain")
 _ON_OBJECTS = {

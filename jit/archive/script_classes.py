@@ -81,11 +81,11 @@ class ScriptClasses:
             definition.fields[name] = Field(type_)
         return definition.fields[name].type if name in definition.fields else None
 
-    def is_ordered(self, definition: ClassDef) -> bool:
-        """Whether objects are compared by `__lt__`, which is written then."""
-        function = find_method(definition.python, "__lt__") if definition.python else None
-        if function is not None:
-            self._method(definition, "__lt__", function, [definition.type, definition.type])
+    def compares(self, definition: ClassDef, name: str) -> bool:
+        """Whether a class has a method to compare two objects, which is written then."""
+        function = find_method(definition.python, name) if definition.python else None
+        if function is not None and definition.kind not in _VALUES:
+            self._method(definition, name, function, [definition.type, definition.type])
         return function is not None
 
     def property_getter(self, definition: ClassDef, name: str) -> bool:

@@ -167,3 +167,46 @@ def test_objects_are_called_and_sorted() -> None:
     data = jit.script(ranked).save_to_buffer()
     for reader in (jit.load, torch.jit.load):
         assert reader(io.BytesIO(data))([1.0, 3.0, 2.0]) == ranked([1.0, 3.0, 2.0])
+
+
+class Place:
+    def __init__(self, x: int, y: int) -> None:
+        self.x, self.y = x, y
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and (self.x, self.y) == (other.x, other.y)
+
+    def __hash__(self) -> int:
+        return hash((self.x, self.y))
+
+    def __repr__(self) -> str:
+        return f"({self.x}, {self.y})"
+
+
+def found(n: int):
+    places: list[Place] = []
+    for i in range(n):
+        places.append(Place(i % 2, 0))
+    text = f"{{{places[0]}}} and {places[-1]!r} {n:3d}"
+    return text, Place(1, 0) in places, places.count(Place(0, 0)), places.index(Place(1, 0))
+
+
+def test_objects_are_found_and_shown() -> None:
+    with pytest.warns(jit.JitWarning, match="call_method"):
+        data = jit.script(found).save_to_buffer()
+    assert jit.load(io.BytesIO(data))(3) == found(3)
+
+
+def counted(n: int) -> int:
+    counts: dict[Place, int] = {}
+    for i in range(n):
+        place = Place(i % 2, 0)
+        counts[place] = counts.get(place, 0) + 1
+    return len(counts)
+
+
+def test_objects_as_keys_are_refused() -> None:
+    scripted = jit.script(counted)
+    assert scripted(5) == 2
+    with pytest.raises(jit.CompileError, match="keys are objects of class Place"):
+        scripted.save_to_buffer()
