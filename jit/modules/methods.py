@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import warnings
 from types import FunctionType, MethodType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from ir import CompileError
+from ir import CompileError, LateModule
 from jit.declared import is_variadic
 from jit.function import ScriptFunction
 from jit.modules.watched import depend
@@ -23,7 +24,14 @@ from jit.reasons import JitWarning
 from jit.script import compile_function
 from jit.script.compiled import CompiledMethod
 
+if TYPE_CHECKING:
+    from jit.script import sharing
+    from jit.script.sharing import Example
+else:
+    sharing = LateModule("jit.script.sharing")
+
 Module = torch.nn.Module
+_EXAMPLES: WeakValueDictionary[FunctionType, Example] = WeakValueDictionary()
 
 
 class ModuleMethod(CompiledMethod):
@@ -69,8 +77,17 @@ def compile_method(method: Any, is_entry: bool) -> ScriptFunction:
     """A bound method, compiled; CompileError when it is an entry outside of the language."""
     if not is_entry or is_variadic(method):
         return ScriptFunction(method, is_strict=is_entry, reads_state=True)
-    graph = compile_function(method, reads_state=True).graph
-    return ScriptFunction(method, graph, is_strict=True, reads_state=True)
+    owner, function = method.__self__, method.__func__
+    known = _EXAMPLES.get(function)
+    graph = known.graph_for(owner) if known is not None else None
+    if graph is not None:
+        return ScriptFunction(method, graph, is_strict=True, reads_state=True)
+    source = compile_function(method, reads_state=True)
+    made = ScriptFunction(method, source.graph, is_strict=True, reads_state=True)
+    example = sharing.Example.of(owner, source)
+    if example is not None:
+        made.__dict__["_example"] = _EXAMPLES[function] = example  # it lives as long as the method
+    return made
 
 
 def methods_of(cls: type) -> dict[str, ModuleMethod]:

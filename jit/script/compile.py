@@ -174,7 +174,8 @@ def _compile(
     prune(graph)
     for (_, attribute), obj in unit.frozen.items():
         freeze(obj, attribute)
-    return CompiledSource(graph, tuple(unit.captures.values()))
+    is_shareable = not (unit.outside or unit.frozen)
+    return CompiledSource(graph, tuple(unit.captures.values()), is_shareable)
 
 
 def _declare(

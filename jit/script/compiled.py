@@ -18,6 +18,8 @@ class CompiledSource:
 
     graph: Graph
     captures: tuple[Capture, ...]
+    is_shareable: bool = False
+    """Whether it depends on nothing but the captures and the objects that it was given."""
 
     def is_current(self) -> bool:
         """Whether every captured name still means what was compiled."""

@@ -6,7 +6,8 @@ their own modules, tensors and containers stand for those of the first.
 
 A method is shared when its code reaches nothing but the module itself and what leads to no module
 (`Unit.outside` counts what else is read while it is compiled), and when no function that was made
-for it holds a part.
+for it holds a part. Within one script that is all; a later script, for which an `Example` is kept,
+also asks whether anything has changed since.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 
 import torch
 
-from ir import DType, Graph, Node, Type, replace
+from ir import DType, Graph, Node, Type, record, replace
+from jit.script.compiled import CompiledSource
 from jit.script.frame import Callee, Frame, Unit
 from jit.script.pysource import read_function
 from jit.script.resolve import Capture, Lookup, same, snapshot
@@ -25,6 +27,7 @@ from jit.script.structure import Structure, is_part, is_plain_object, reach, str
 from jit.script.values import Operand, PyObject
 
 Module = torch.nn.Module
+Captures = dict[tuple[int, str], Capture]
 _FREE = (Module, torch.Tensor, DType, Type)  # of these, what is no part may stand in any graph
 
 
@@ -79,31 +82,69 @@ def from_twin(unit: Unit, key: Hashable, found: Structure) -> Callee | None:
     exchange = {id(a): b for a, b in zip(parts, found.parts, strict=True) if a is not b}
     try:
         graph = _Exchange(exchange, unit.free).method(callee.graph)
-        _capture_alike(unit, exchange)
+        _capture_alike(unit.captures, exchange)
     except _Unshareable:
         del unit.shared[key]
         return None
     return replace(callee, graph=graph)
 
 
-def _capture_alike(unit: Unit, exchange: dict[int, Any]) -> None:
+def _capture_alike(captures: Captures, exchange: dict[int, Any]) -> None:
     """What was read from parts is now read from those that stand for them, too."""
-    for capture in list(unit.captures.values()):
+    for capture in list(captures.values()):
         holder = capture.holder
         mapping = holder.mapping if isinstance(holder, Lookup) else None
         if id(holder) in exchange:
-            _capture(unit, capture, exchange[id(holder)], capture.key)
+            _capture(captures, capture, exchange[id(holder)], capture.key)
         elif id(mapping) in exchange:
             twin = Lookup(exchange[id(mapping)], holder.key)
-            _capture(unit, capture, twin, f"[{holder.key!r}]")
+            _capture(captures, capture, twin, f"[{holder.key!r}]")
 
 
-def _capture(unit: Unit, like: Capture, holder: Any, key: str) -> None:
+def _capture(captures: Captures, like: Capture, holder: Any, key: str) -> None:
     value = replace(like, holder=holder).read()
     if is_plain_object(holder) and not (same(value, like.value) or is_plain_object(value)):
         raise _Unshareable  # its class gives what its dict does not say
     place = holder.mapping if isinstance(holder, Lookup) else holder
-    unit.captures.setdefault((id(place), key), replace(like, holder=holder, value=snapshot(value)))
+    captures.setdefault((id(place), key), replace(like, holder=holder, value=snapshot(value)))
+
+
+@record(frozen=False, eq=False, slots=False)
+class Example:
+    """A method of a module as one script compiled it, for later scripts of modules that are alike.
+    Whoever owns the method keeps it: it holds the module.
+    """
+
+    module: Module
+    shape: Hashable
+    source: CompiledSource
+
+    @staticmethod
+    def of(module: Module, source: CompiledSource) -> Example | None:
+        """The example that a compiled method makes; None when others may not have it."""
+        found = structure(module, _no_marks)
+        is_shareable = source.is_shareable and not found.is_unique
+        return Example(module, found.shape, source) if is_shareable else None
+
+    def graph_for(self, module: Module) -> Graph | None:
+        """The method for a module that is alike; None when it is not, or when something that was
+        read while compiling has changed since.
+        """
+        here, there = structure(module, _no_marks), structure(self.module, _no_marks)
+        if not here.shape == self.shape == there.shape or not self.source.is_current():
+            return None
+        exchange = {id(a): b for a, b in zip(there.parts, here.parts, strict=True) if a is not b}
+        captures = {(id(c.holder), c.key): c for c in self.source.captures}
+        try:
+            graph = _Exchange(exchange, {}).method(self.source.graph)
+            _capture_alike(captures, exchange)
+        except _Unshareable:
+            return None
+        return graph
+
+
+def _no_marks(part: Any) -> Hashable:
+    return ()
 
 
 class _Exchange:

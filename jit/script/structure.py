@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from ir import field, record
+from jit.script.compiled import CompiledMethod
 from jit.script.state import COMPILED_HOOKS, DEPENDENTS
 
 Module = torch.nn.Module
@@ -40,10 +41,13 @@ _LIMIT = 2000  # objects looked at to find that one leads to no module
 
 @record
 class Structure:
-    """The shape of a module, and what has it."""
+    """The shape of a module, and what has it; one that `is_unique` has a part whose shape is only
+    that it is this object.
+    """
 
     shape: Hashable
     parts: tuple[Any, ...]
+    is_unique: bool
 
 
 Marks = Callable[[Any], Hashable]
@@ -52,7 +56,8 @@ Marks = Callable[[Any], Hashable]
 def structure(module: Module, marks: Marks) -> Structure:
     """The structure of a module; `marks` gives what else is known of a part."""
     walk = _Walk(marks)
-    return Structure(walk.value(module), tuple(walk.parts))
+    shape = walk.value(module)
+    return Structure(shape, tuple(walk.parts), walk.is_unique)
 
 
 @record(frozen=False)
@@ -60,6 +65,12 @@ class _Walk:
     marks: Marks
     parts: list[Any] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
+    is_unique: bool = False
+
+    def unique(self, value: Any) -> Hashable:
+        """The shape of what equals nothing else."""
+        self.is_unique = True
+        return _Identity(value)
 
     def value(self, value: Any) -> Hashable:
         """The shape of an attribute."""
@@ -68,7 +79,7 @@ class _Walk:
             return cls, repr(value) if cls in (float, complex) else value
         if is_part(value) and (not is_plain_object(value) or is_inert(value)):
             return self.part(value)
-        return ("same" if is_inert(value) else "unlike any other", _Identity(value))
+        return ("same", _Identity(value)) if is_inert(value) else self.unique(value)
 
     def part(self, value: Any) -> Hashable:
         if id(value) in self.numbers:
@@ -80,14 +91,15 @@ class _Walk:
     def content(self, value: Any) -> Hashable:
         match value:
             case torch.Tensor():
-                return _tensor(value)
+                is_plain = value.layout is torch.strided and not value.is_nested
+                return _tensor(value) if is_plain else self.unique(value)
             case Module():
                 return self.module(value)
             case dict() | OrderedDict():
                 return self.items(value)
             case set() | frozenset():
                 is_plain = all(type(v) in _PLAIN for v in value)
-                return frozenset(value) if is_plain else _Identity(value)
+                return frozenset(value) if is_plain else self.unique(value)
             case list() | tuple():
                 return tuple(map(self.value, value))
         return self.items(vars(value))
@@ -95,15 +107,21 @@ class _Walk:
     def module(self, module: Module) -> Hashable:
         own = vars(module)
         if not _is_ordinary(module, own):
-            return _Identity(module)
+            return self.unique(module)
         return (
             DEPENDENTS in own,
             tuple(self.items(own[name]) for name in _REGISTERED),
-            self.items({k: v for k, v in own.items() if k not in _KEPT}),
+            self.items({k: v for k, v in own.items() if not (k in _KEPT or _is_made(module, k))}),
         )
 
     def items(self, mapping: Mapping[Any, Any]) -> Hashable:
         return tuple((self.value(k), self.value(v)) for k, v in mapping.items())
+
+
+def _is_made(module: Module, name: str) -> bool:
+    """Whether an attribute is but the compiled form of a method of the class."""
+    method = vars(type(module)).get(name)
+    return isinstance(method, CompiledMethod) and method.is_in_force(module)
 
 
 class _Identity:
@@ -134,8 +152,6 @@ def _is_ordinary(module: Module, own: Mapping[str, Any]) -> bool:
 
 
 def _tensor(tensor: torch.Tensor) -> Hashable:
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return _Identity(tensor)
     facts = (tensor.dtype, tensor.device, tensor.requires_grad, tensor.is_leaf)
     return *facts, tuple(tensor.shape), tensor.stride()
 
