@@ -115,7 +115,10 @@ _SUBSTITUTES: dict[str, list[tuple[Function, Fits]]] = {
     "round": [(numbers.rounded, _are(FLOAT, INT))],
     "math_hypot": [(numbers.hypotenuse, _are_numbers)],
     "math_isclose": [(numbers.is_close, _are_numbers)],
-    "math_dist": [(numbers.distance, _are(ListType(FLOAT), ListType(FLOAT)))],
+    "math_dist": [
+        (numbers.distance, _are(ListType(FLOAT), ListType(FLOAT))),
+        (numbers.int_distance, _are(ListType(INT), ListType(INT))),
+    ],
     "math_fsum": [(numbers.exact_sum, _are(ListType(FLOAT)))],
     "math_lcm": [(numbers.common_multiple, _are(INT, INT))],
     "math_isqrt": [(numbers.int_root, _are(INT))],

@@ -201,7 +201,9 @@ def binary(frame: Frame, op: ast.operator, left: Operand, right: Operand) -> Ope
     if a.type == STR and row.symbol == "%":
         return _percent_format(frame, a, b)
     if row.symbol == "**" and a.type == b.type == INT:
-        return frame.op("aten::pow.int_to_int", a, b)
+        exponent = constant_of(b)
+        is_inverse = isinstance(exponent, int) and exponent < 0
+        return frame.op("aten::pow.int" if is_inverse else "aten::pow.int_to_int", a, b)
     if BOOL in (a.type, b.type) and not (row.symbol in "&|^" and a.type == b.type):
         a, b = (frame.op("aten::Int", v) if v.type == BOOL else v for v in (a, b))
     known = binary_result(row.symbol, a.type, b.type)

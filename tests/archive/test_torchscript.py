@@ -66,6 +66,10 @@ def of_numbers(a: float, n: int) -> tuple[float, bool, bool, float, float, int, 
     return (math.hypot(a, 3.0), *close, *sums, *counts)
 
 
+def inverses(n: int) -> tuple[float, float, int, float]:
+    return n**-1, 2.0 * n**-2, n**2, math.dist([n, 0], [0, 4])
+
+
 def polar(z: complex) -> tuple[float, tuple[float, float]]:
     return cmath.phase(z), cmath.polar(z)
 
@@ -195,6 +199,7 @@ CALLS: list[tuple[Callable[..., Any], list[tuple[Any, ...]]]] = [
     (percents, [(7, 2.5, "ab"), (255, -1.25, "")]),
     (of_base, [("ff",), ("Z",)]),
     (of_numbers, [(2.5, 10), (-1.0, 3)]),
+    (inverses, [(3,), (-7,)]),
     (polar, [(z,) for z in (0j, 1 + 2j, -1.5 - 0.25j)]),
     (merged, [({"a": 1}, {"b": 2}), ({"a": 1}, {"a": 1})]),
     (ends, [(["b", "a"], [(1, "b"), (1, "c")])]),

@@ -46,6 +46,10 @@ def hypotenuse(a: float, b: float) -> float:
     return float(torch.hypot(wide[0], wide[1]))
 
 
+def int_distance(a: list[int], b: list[int]) -> float:
+    return distance([float(x) for x in a], [float(x) for x in b])
+
+
 def distance(a: list[float], b: list[float]) -> float:
     if len(a) != len(b):
         raise ValueError("both points must have the same number of dimensions")
