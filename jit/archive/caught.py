@@ -95,7 +95,9 @@ def _text(node: Node, position: int, parts: Value) -> bool:
 
 
 def _put_text(node: Node, position: int, parts: Value) -> bool:
-    """The text stands where an exception is put into one."""
+    """The text stands where an exception is put into one, but not as `repr` has it."""
+    if "!r" in str(_constant(node.inputs[0])):
+        return False
     node.replace(position, _part(Builder.before(node), parts, 2))
     return True
 

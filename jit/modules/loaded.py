@@ -20,6 +20,7 @@ from jit.modules.bind import bind_graph, bind_method, definition_of
 from jit.modules.methods import ModuleMethod
 from jit.modules.script_module import ScriptModule
 from jit.modules.watched import depend, watch
+from jit.numpy_bridge import has_numpy
 from jit.signatures import signature_of
 
 _LOAD = LateModule("jit.archive.load")  # which makes what this file defines
@@ -45,6 +46,8 @@ class UndeclaredFunction(ScriptFunction):
         except TypeError:
             return ()  # which the call itself says
         named = {n: v for n, v in given.items() if n in self._method.undeclared}
+        if has_numpy(named.values()):
+            return ()  # arrays are taken as tensors
         return tuple(
             (n, erased_type_of(v)) for n, v in named.items() if not isinstance(v, torch.Tensor)
         )

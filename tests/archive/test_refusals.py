@@ -63,3 +63,17 @@ def holds(items: list[int]) -> bool:
 def test_objects_without_the_method() -> None:
     with pytest.raises(jit.CompileError, match="__contains__"):
         jit.script(holds).save_to_buffer()
+
+
+def shown(n: int) -> str:
+    try:
+        if n > 1:
+            raise KeyError("z")
+    except KeyError as error:
+        return f"{error!r}"
+    return ""
+
+
+def test_exceptions_as_repr_has_them() -> None:
+    with pytest.raises(jit.CompileError, match="exception"):
+        jit.script(shown).save_to_buffer()

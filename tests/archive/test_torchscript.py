@@ -143,7 +143,8 @@ def rounds(x: float) -> list[float]:
 
 
 def powers(n: int) -> list[int]:
-    return [pow(n, 2, 5), pow(n, 0, 7), pow(3, 4, 1 + abs(n)), n.bit_length()]
+    inverses = [pow(2 * n + 1, -1, 1 << 20), pow(3, -5, 41)]
+    return [pow(n, 2, 5), pow(n, 0, 7), pow(3, 4, 1 + abs(n)), n.bit_length(), *inverses]
 
 
 def parts(z: complex) -> tuple[float, float, complex]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,12 @@ def test_numbers_in_place_of_tensors(args: tuple[Any, ...]) -> None:
     for _ in range(3):
         assert repr(loaded(*args)) == repr(scaled(*args))
         assert repr(loaded(args[0], n=args[1], by=4)) == repr(scaled(*args, by=4))
+
+
+def test_arrays_are_taken_as_tensors() -> None:
+    loaded = jit.load(io.BytesIO(saved(scaled)))
+    found = loaded(X.numpy(), 3)
+    assert isinstance(found, np.ndarray) and found.tolist() == [1.5, 3.0]
 
 
 def test_what_the_code_has_no_meaning_for() -> None:

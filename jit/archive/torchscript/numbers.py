@@ -13,7 +13,7 @@ import torch
 
 def power_modulo(base, exponent, modulus):
     if exponent < 0:
-        raise ValueError("archives have no inverse of an int modulo another")
+        base, exponent = inverse_modulo(base, modulus), -exponent
     made, factor = 1 % modulus, base % modulus
     while exponent > 0:
         if exponent % 2 == 1:
@@ -21,6 +21,16 @@ def power_modulo(base, exponent, modulus):
         factor = factor * factor % modulus
         exponent //= 2
     return made
+
+
+def inverse_modulo(base, modulus):
+    a, b, x, y = base % modulus, modulus, 1, 0
+    while a != 0:
+        quotient = b // a
+        a, b, x, y = b - quotient * a, a, y - quotient * x, x
+    if abs(b) != 1:
+        raise ValueError("base is not invertible for the given modulus")
+    return y * b % modulus
 
 
 def bit_length(value):
