@@ -230,12 +230,12 @@ def _only_reads(user: Node, position: int) -> bool:
 
 def is_structural(node: Node) -> bool:
     """Whether `structural` evaluates the node: a constant or a container."""
-    return node.op in _STRUCTURE
+    return node.op in _STRUCTURE or "seals" in node.attrs
 
 
 def structural(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
     """Abstract results of constants and containers."""
-    return _STRUCTURE[node.op](node, inputs)
+    return _STRUCTURE.get(node.op, _sealed)(node, inputs)
 
 
 def _constant(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -244,6 +244,11 @@ def _constant(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
         value, bool | int | float | complex | str | DType | list | tuple
     )
     return (value,) if known else (unknown(type_),)
+
+
+def _sealed(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """A tuple of a list's items has the type of the list."""
+    return (inputs[0] if isinstance(inputs[0], list) else unknown(node.output.type),)
 
 
 def _tuple_items(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:

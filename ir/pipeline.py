@@ -45,6 +45,7 @@ from ir.passes import (
     inline,
     invariant,
     licm,
+    pieces,
     rebind,
     rules,
     unpack,
@@ -75,6 +76,7 @@ PASSES = {
         Pass("gather", gather.run),
         Pass("widen", widen.run),
         Pass("functionalize", functionalize.run),
+        Pass("pieces", pieces.run),
         Pass("decompose", decompose.run),
         Pass("rules", rules.run),
         Pass("cse", cse.run),
@@ -95,6 +97,7 @@ PIPELINE = tuple(PASSES[name] for name in (
     "unpack",
     "widen",
     "functionalize",
+    "pieces",
     "decompose",
     "unpack",
     "fold",
@@ -112,6 +115,7 @@ _INFORMED: dict[str, tuple[Callable[[Node], bool], Callable[[Graph, Known], bool
         lambda node: node.op.inplace_of is not None,
         lambda graph, known: functionalize.run(graph),
     ),
+    "pieces": (pieces.makes_pieces, pieces.run),
     "decompose": (lambda node: True, decompose.run),
 }
 """Decompositions, lists and loops depend on symbolic sizes above all; the targets of writes may
