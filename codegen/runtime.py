@@ -536,7 +536,7 @@ def _load() -> Library:
     library = engine().load(_source(), {"relume_name_call_slow": id(_CALL_SLOW)})
     limit = min(1 << 30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
     library.write_i64("relume_pool_limit", limit)
-    library.write_i64("relume_pool_threshold", 4 << 20)
+    library.write_i64("relume_pool_threshold", 1 << 20)
     return library
 
 
