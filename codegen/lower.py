@@ -343,10 +343,12 @@ class Lowering:
         target: Access | None = None,
         visit: bool = True,
     ) -> None:
+        is_own = target is None  # elsewhere goes a copy of what may be in memory
         if target is None:
             buffer = self.buffer(value)
             target = Access(buffer, address(index, buffer.strides, buffer.offset), True)
-        phase = self._compute(nest, value, index) if visit else 0
+        reach = self._compute if is_own else self.visit
+        phase = reach(nest, value, index) if visit else 0
         nest.accesses.append(target)
         assert target.buffer is not None
         nest.roots.append(Root(value, index, target.buffer, target.address, phase))

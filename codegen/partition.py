@@ -24,6 +24,7 @@ from ir import (
     Composite,
     Effect,
     Element,
+    Join,
     Node,
     Put,
     Scalar,
@@ -59,11 +60,18 @@ class Group:
     def outputs(self) -> list[Value]:
         """Tensors that anyone outside reads."""
         inside = set(self.nodes)
+
+        def is_read(value: Value) -> bool:
+            return any(
+                user not in inside or (is_list(user) and any(map(is_read, user.outputs)))
+                for user, _ in value.uses
+            )
+
         return [
             v
             for n in self.nodes
             for v in n.outputs
-            if isinstance(v.type, TensorType) and any(user not in inside for user, _ in v.uses)
+            if isinstance(v.type, TensorType) and is_read(v)
         ]
 
 
@@ -138,6 +146,9 @@ def partition(block: Block, facts: Facts) -> list[Item]:
         is_boxed = bool(reads(node) & boxed)
         if is_boxed:
             boxed.update(facts.objects(node.outputs))
+        if group.nodes and not is_listed and _is_joined(node, known):
+            group.nodes.append(node)
+            continue
         if not is_boxed and not is_listed and is_fusible(node, known):
             group.nodes.append(node)
             is_held = any(v in facts.lists.handles for v in node.outputs)
@@ -210,6 +221,20 @@ def _is_seen_through(node: Node, inside: set[Value], known: Known) -> bool:
     if not isinstance(node.op.rule, View) or node.op.rule.copies or node.inputs[0] in inside:
         return False
     return is_affine(node, known)
+
+
+def is_list(node: Node) -> bool:
+    """Whether a node makes a list."""
+    return node.name == "prim::ListConstruct"
+
+
+def _is_joined(node: Node, known: Known) -> bool:
+    """Whether a node lists tensors for loop nests only: its users name them."""
+    return is_list(node) and all(
+        isinstance(user.op.rule, Join) and user.block is node.block and is_fusible(user, known)
+        for value in node.outputs
+        for user, _ in value.uses
+    )
 
 
 def reads(node: Node) -> set[Value]:

@@ -49,7 +49,7 @@ def _values(nest: Nest) -> set[object]:
 
 def _of_item(plan: Plan, item: Item, kernels: list[tuple[int, set[object]]]) -> Iterator[Place]:
     if isinstance(item, Group):
-        for node in item.nodes:
+        for node in (n for n in item.nodes if n.name not in STRUCTURE):
             found = tuple(k for k, values in kernels if not values.isdisjoint(node.outputs))
             tier = "view" if not found and isinstance(node.op.rule, View) else "kernel"
             yield Place(node, tier, found)
