@@ -150,7 +150,18 @@ def decided(n: int) -> tuple[int, int, str]:
     return k, n, kind
 
 
+def counted(texts: list[str]) -> int:
+    total = 0
+    for text in texts:
+        try:
+            total += int(text)
+        except ValueError:
+            total -= 1
+    return total
+
+
 CASES: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+    (counted, (["1", "x", "30"],)),
     (divides, (0,)),
     (divides, (2,)),
     (all_clauses, (0,)),
