@@ -45,7 +45,7 @@ def test_a_name_is_noticed() -> None:
 
 
 def test_a_second_row_is_refused() -> None:
-    table, op = Table(), Op(parse_schema("aten::neg(Tensor self) -> Tensor"), Opaque())
+    table, op = Table("ir.ops"), Op(parse_schema("aten::neg(Tensor self) -> Tensor"), Opaque())
     table.add(op)
     with pytest.raises(ValueError, match="declared twice"):
         table.add(op)
