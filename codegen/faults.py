@@ -6,7 +6,7 @@ had a visible effect before raises itself what eager's operator would.
 
 from __future__ import annotations
 
-from ir import OUT_OF_BOUNDS, ZERO_DIVISION, record
+from ir import NEGATIVE_EXPONENT, OUT_OF_BOUNDS, ZERO_DIVISION, record
 
 OUT_OF_RANGE = "index out of range"
 
@@ -24,4 +24,5 @@ FAULTS = {
     OUT_OF_RANGE: Fault(1, "IndexError", OUT_OF_RANGE),
     ZERO_DIVISION: Fault(2, "RuntimeError", "ZeroDivisionError"),
     OUT_OF_BOUNDS: Fault(4, "IndexError", OUT_OF_BOUNDS),
+    NEGATIVE_EXPONENT: Fault(8, "RuntimeError", NEGATIVE_EXPONENT),
 }

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from ir.ops.gradient import autograd_nodes
     from ir.ops.loss import OUT_OF_BOUNDS
     from ir.ops.methods import LISTS, RESIZING
-    from ir.ops.pointwise import ZERO_DIVISION
+    from ir.ops.pointwise import NEGATIVE_EXPONENT, ZERO_DIVISION
     from ir.ops.python import BOUNDS, POSITION
     from ir.passes.infer import infer
     from ir.pipeline import PASSES, Dump, optimize, run_pipeline
@@ -148,7 +148,7 @@ __getattr__, __dir__ = late_names(
         "ir.ops.gradient": "autograd_nodes",
         "ir.ops.loss": "OUT_OF_BOUNDS",
         "ir.ops.methods": "LISTS RESIZING",
-        "ir.ops.pointwise": "ZERO_DIVISION",
+        "ir.ops.pointwise": "NEGATIVE_EXPONENT ZERO_DIVISION",
         "ir.ops.python": "BOUNDS POSITION",
         "ir.passes.infer": "infer",
         "ir.pipeline": "PASSES Dump optimize run_pipeline",

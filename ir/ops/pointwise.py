@@ -27,6 +27,7 @@ from ir.typerules import number_dtype
 from ir.types import TensorType
 
 ZERO_DIVISION = "integer division by zero"
+NEGATIVE_EXPONENT = "Integers to negative integer powers are not allowed."
 
 
 # arithmetic ---------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ def _pow(s: Scalars, x: Lane, y: Lane) -> Lane:
 def _pow_number(s: Scalars, x: Lane, y: Lane) -> Lane:
     """Eager refuses a negative number as exponent of integers, a negative tensor it does not."""
     if not x.dtype.is_float:
-        s.fault(y < 0, "negative integer exponent")
+        s.fault(y < 0, NEGATIVE_EXPONENT)
     return _pow(s, x, y)
 
 

@@ -201,6 +201,18 @@ def test_very_large_numbers_are_eagers() -> None:
     assert jit.stats(f).bailouts == {"number out of range": 1}
 
 
+def test_negative_powers_of_integers_are_eagers() -> None:
+    @jit.jit(warm=0)
+    def f(x, n: int):
+        return x**n
+
+    x = torch.arange(4)
+    assert torch.equal(f(x, 3), x**3)
+    with pytest.raises(RuntimeError, match="negative integer powers"):
+        f(x, -2)
+    assert native(f) >= 1
+
+
 def test_results_that_are_known_beforehand() -> None:
     @jit.jit(warm=0)
     def f(x):
