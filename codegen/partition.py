@@ -149,7 +149,8 @@ def partition(block: Block, facts: Facts) -> list[Item]:
         if group.nodes and not is_listed and _is_joined(node, known):
             group.nodes.append(node)
             continue
-        if not is_boxed and not is_listed and is_fusible(node, known):
+        is_apart = is_boxed or is_listed or _shows_written(node, facts)
+        if not is_apart and is_fusible(node, known):
             group.nodes.append(node)
             is_held = any(v in facts.lists.handles for v in node.outputs)
             if is_held or not _is_seen_through(node, inside, known):
@@ -214,6 +215,17 @@ def _tensor_work(nodes: Iterable[Node]) -> int:
 def _is_known(node: Node, known: Known) -> bool:
     """Whether nothing is left to compute."""
     return node.op.is_pure and all(v in known for v in node.outputs)
+
+
+def _shows_written(node: Node, facts: Facts) -> bool:
+    """Whether a node is a view of memory that callbacks write, and no index expresses it: a loop
+    nest would make it of a copy.
+    """
+    if not isinstance(node.op.rule, View) or node.op.rule.copies:
+        return False
+    base = node.inputs[0]
+    is_called_back = base not in facts.stores.tensors and facts.aliases.is_written(base)
+    return is_called_back and is_fusible(node, facts.known) and not is_affine(node, facts.known)
 
 
 def _is_seen_through(node: Node, inside: set[Value], known: Known) -> bool:

@@ -82,13 +82,15 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         is_strict: bool = False,
         reads_state: bool = False,
         is_frozen: bool = False,
+        is_part: bool = False,
     ) -> None:
         """`function` is what eager runs (None when there is only a graph); `graph` fixes the types
         and answers when no plan does, else each combination of argument types is scripted at its
         first call. With `is_strict` a construct outside the language is an error; with
         `reads_state` attributes of modules are read as TorchScript reads them (see `script.state`).
         `signature` has the defaults of a graph's parameters. The tensor constants of a graph that
-        `is_frozen` are its own: plans hold them.
+        `is_frozen` are its own: plans hold them. A graph that `is_part` of another function is given
+        None for variables of that which are not set yet.
         """
         if function is not None:
             self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables
@@ -104,6 +106,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         self._is_strict = is_strict
         self._reads_state = reads_state
         self._is_frozen = is_frozen
+        self._is_part = is_part
         self._signature = signature or (
             own_signature(function) if function is not None else _signature_of(graph)
         )
@@ -123,7 +126,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             self._fall_back,
             config,
             self._install,
-            lambda part: ScriptFunction(None, part, config=config),
+            lambda part: ScriptFunction(None, part, config=config, is_part=True),
         )
 
     # --- calls ---
@@ -140,6 +143,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         binding = self._bind((len(args), tuple(kwargs)), args, kwargs)
         call = Call(self, args, kwargs, passed, binding)
         call.fits = self._fits(call)
+        if self._is_part and not call.fits:
+            return self.executor.bail("unset variable", call)
         site = self._site(call)
         if isinstance(site, str):
             return self.executor.bail(site, call)
@@ -178,7 +183,7 @@ class ScriptFunction(NativeCallable, Members, Saveable):
 
     def _fall_back(self, call: Call) -> Any:
         """Eager's behavior: the Python function; the interpreter for a graph of fixed types."""
-        if self._interpreter is not None and call.fits:
+        if self._interpreter is not None and (call.fits or self._is_part):
             return self._interpreter.run(*call.bound)
         if self._names_numpy and isinstance(site := self._site(call), Site):
             return ir.Interpreter(site.graph).run(*call.bound)
@@ -211,7 +216,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
             if text is None:
                 continue
             is_open = parameter.annotation in (parameter.empty, None)  # None: a broadcasting list
-            if self._function is None or not is_open:
+            is_unset = self._is_part and value is None
+            if not is_unset and (self._function is None or not is_open):
                 raise TypeError(f"{self.__name__}() expected {text}")
             fits = False
         return fits

@@ -90,6 +90,11 @@ _ROWS = (
         "eager refuses", "bailout", "eager raises an error for arguments of these shapes or dtypes"
     ),
     Reason(
+        "unset variable",
+        "bailout",
+        "a part of a function that is compiled apart is reached before all of its variables are set",
+    ),
+    Reason(
         "empty list",
         "bailout",
         "an argument is an empty list: what it is a list of, only an annotation could tell",

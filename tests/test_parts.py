@@ -106,3 +106,18 @@ def test_one_small_operator_is_left_to_the_interpreter() -> None:
     for _ in range(4):
         compiled(torch.ones(3))
     assert not jit.stats(compiled).parts
+
+
+def unset_at_first(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    for row in x[x[:, 0] > 0]:
+        last = torch.tanh(row) + row.sum()
+    return last * 2, row.clone()
+
+
+def test_a_part_is_given_variables_that_are_not_set() -> None:
+    compiled = jit.jit(unset_at_first)
+    for seed in range(5):
+        x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(compiled(x), unset_at_first(x))
+    with pytest.raises(UnboundLocalError):
+        compiled(-torch.ones(6, 4))

@@ -76,3 +76,19 @@ def test_copies_are_tensors_of_their_own() -> None:
         y, *others, items = compiled(torch.ones(3))
         y.zero_()
         assert all(bool((other == 2).all()) for other in (*others, *items))
+
+
+def written_through_no_index(x: torch.Tensor) -> Any:
+    x.unsqueeze(-1).flatten()[0] = -1
+    return x + 1
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_writes_reach_the_argument_through_any_view(is_turned: bool) -> None:
+    compiled = jit.jit(written_through_no_index)
+    for _ in range(4):
+        x = torch.arange(6.0).view(2, 3)
+        x = x.t().contiguous().t() if is_turned else x
+        y = x.clone(memory_format=torch.preserve_format)
+        torch.testing.assert_close(compiled(x), written_through_no_index(y))
+        torch.testing.assert_close(x, y)
