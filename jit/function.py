@@ -89,8 +89,8 @@ class ScriptFunction(NativeCallable, Members, Saveable):
         first call. With `is_strict` a construct outside the language is an error; with
         `reads_state` attributes of modules are read as TorchScript reads them (see `script.state`).
         `signature` has the defaults of a graph's parameters. The tensor constants of a graph that
-        `is_frozen` are its own: plans hold them. A graph that `is_part` of another function is given
-        None for variables of that which are not set yet.
+        `is_frozen` are its own: plans hold them. A graph that `is_part` of another function gets
+        None for variables that are not set yet.
         """
         if function is not None:
             self.__name__ = self.__qualname__ = type(function).__qualname__  # of nameless callables

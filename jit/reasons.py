@@ -92,7 +92,7 @@ _ROWS = (
     Reason(
         "unset variable",
         "bailout",
-        "a part of a function that is compiled apart is reached before all of its variables are set",
+        "a part of a function is reached before all variables that it is given are set",
     ),
     Reason(
         "empty list",
