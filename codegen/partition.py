@@ -146,7 +146,7 @@ def partition(block: Block, facts: Facts) -> list[Item]:
         is_boxed = bool(reads(node) & boxed)
         if is_boxed:
             boxed.update(facts.objects(node.outputs))
-        if group.nodes and not is_listed and _is_joined(node, known):
+        if group.nodes and not is_boxed and not is_listed and _is_joined(node, known):
             group.nodes.append(node)
             continue
         is_apart = is_boxed or is_listed or _shows_written(node, facts)
