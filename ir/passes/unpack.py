@@ -116,7 +116,7 @@ def _of_dict(node: Node, source: Node) -> Sequence[Value]:
         return ()
     keys = [c.attrs["value"] for c in constants if c is not None]
     names, entries = (dict(zip(keys, source.inputs[k::2], strict=False)) for k in (0, 1))
-    wanted, b = keys[-1], Builder.before(node)
+    wanted, b = keys[-1] if keys else None, Builder.before(node)
     match DICTS[node.name]:
         case "item":
             return [entries[wanted]] if wanted in entries else ()
