@@ -20,7 +20,7 @@ Laws
 from __future__ import annotations
 
 MOST_THREADS = 128
-CORES = 16  # words of a set of cores
+CORES = 16  # words of a set of cores; on machines with more, nobody is moved
 LOOKING = 128  # turns between two looks at a worker's clock: some microseconds
 STILL = 1_000  # nanoseconds that a running thread has gained by then
 PATIENCE = 1 << 10  # turns that a worker waits before it looks, and in between
@@ -133,12 +133,15 @@ move:
   %works_at = getelementptr %Thread, ptr @threads, i64 %number, i32 2
   %id = load i64, ptr %id_at
   %error = call i32 @pthread_getaffinity_np(i64 %id, i64 {8 * CORES}, ptr %all)
+  %is_known = icmp eq i32 %error, 0
+  br i1 %is_known, label %place, label %unlock
+place:
   store [{CORES} x i64] zeroinitializer, ptr %here
   %core = call i32 @sched_getcpu()
   %index = lshr i32 %core, 6
   %word_at = getelementptr [{CORES} x i64], ptr %here, i64 0, i32 %index
-  %place = and i32 %core, 63
-  %wide = zext i32 %place to i64
+  %low = and i32 %core, 63
+  %wide = zext i32 %low to i64
   %bit = shl i64 1, %wide
   store i64 %bit, ptr %word_at
   %moved = call i32 @pthread_setaffinity_np(i64 %id, i64 {8 * CORES}, ptr %here)
@@ -150,6 +153,8 @@ wait:
   br i1 %busy, label %wait, label %free
 free:
   %freed = call i32 @pthread_setaffinity_np(i64 %id, i64 {8 * CORES}, ptr %all)
+  br label %unlock
+unlock:
   store atomic i32 0, ptr @is_moving release, align 4
   br label %done
 done:
