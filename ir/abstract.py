@@ -247,8 +247,11 @@ def _constant(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _sealed(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:
-    """A tuple of a list's items has the type of the list."""
-    return (inputs[0] if isinstance(inputs[0], list) else unknown(node.output.type),)
+    """A tuple of a list's items has the types of these; it is no list, in texts for example, so
+    nothing takes the list for it.
+    """
+    is_typed = isinstance(inputs[0], list) and not is_literal(inputs[0])
+    return (inputs[0] if is_typed else unknown(node.output.type),)
 
 
 def _tuple_items(node: Node, inputs: Sequence[Any]) -> tuple[Any, ...]:

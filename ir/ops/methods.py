@@ -61,6 +61,11 @@ def _append(self: list[Any], item: Any) -> list[Any]:
     return self
 
 
+def _percent_format(text: str, *values: Any) -> str:
+    is_mapping = len(values) == 1 and isinstance(values[0], dict)
+    return text % (values[0] if is_mapping else values)
+
+
 def _set_item(self: Any, key: Any, value: Any) -> Any:
     self[key] = value
     return self
@@ -174,7 +179,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "aten::oct": oct,
     "aten::hash": hash,
     "aten::format": _method("format"),
-    "aten::percentFormat": lambda text, *values: text % (values if len(values) != 1 else values[0]),
+    "aten::percentFormat": _percent_format,
     "aten::gcd": math.gcd,
     "aten::factorial": math.factorial,
     "aten::frexp": math.frexp,

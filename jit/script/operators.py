@@ -216,6 +216,8 @@ def _is_loose(value: Value) -> bool:
 
 
 def _percent_format(frame: Frame, text: Value, argument: Value) -> Value:
+    if is_dynamic(argument.type) or isinstance(argument.type, SequenceType):
+        return frame.python(operator.mod, [text, frame.sealed(argument)], STR)
     arguments = unpack(frame, argument) if isinstance(argument.type, TupleType) else [argument]
     return frame.op("aten::percentFormat", text, *arguments)
 

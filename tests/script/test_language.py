@@ -98,7 +98,8 @@ def tuples(t: tuple[int, ...]) -> Any:
 
 def sizes(x: torch.Tensor) -> Any:
     s = x.shape
-    return s, s[1:], (*s[:-1], 3), s + (1,), s == (2, 3), {s: 1}, str(s), s.numel(), list(s)
+    texts = str(s), f"{s}", "%s" % (s,)  # noqa: UP031
+    return s, s[1:], (*s[:-1], 3), s + (1,), s == (2, 3), {s: 1}, texts, s.numel(), list(s)
 
 
 def size_and_list(x: torch.Tensor) -> Any:
