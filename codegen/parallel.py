@@ -10,8 +10,7 @@ workers for which nobody waits (`codegen.workers`).
 An OpenMP loop, as torch's are, stands still until the last of its threads has been scheduled:
 beside another busy program, or another library's workers that spin, it takes many times as long as
 on one thread. So the caller looks how long it waited for the others, and they whether they run on
-its core. Where LOST was waited for over some loops, and that is more than half of the time that was
-worked, loops run on our workers for the time of HOLD, and longer if that was in vain. Then torch's
+its core. Where something is wrong, loops run on our workers for the time of HOLD. Then torch's
 pool, which shares its threads with operators that are called in between, gets another chance.
 """
 
@@ -22,12 +21,8 @@ from codegen.target import Target
 
 LOOP, UNTIL = "relume_parallel_for", "relume_workers_until"
 NEEDS = ("torch_parallel_for", "torch_get_num_threads")
-LOST = 100_000  # nanoseconds: less is waited where threads are woken, more where they have no core
-OVER = 2_000_000  # nanoseconds of work, over which waiting is counted
-LONG = 1_000_000  # nanoseconds: a loop in which threads that share a core cost more than a change
+WAIT = 1_000_000  # nanoseconds: less is lost where threads are woken, more where they have no core
 HOLD = 100_000_000  # nanoseconds: to try torch's pool again costs a few hundredths of them
-DOUBLINGS = 4  # of that time, while the pool is as late whenever it is tried
-CALM = 3  # the logarithm of how many OVERs without waiting make up for one change
 _MONOTONIC = 1  # a clock
 
 
@@ -39,12 +34,9 @@ def text(target: Target) -> str:
 _CHOICE = f"""
 declare i32 @clock_gettime(i32, ptr)
 declare i32 @torch_get_num_threads(ptr)
-declare i64 @llvm.usub.sat.i64(i64, i64)
 declare i32 @torch_parallel_for(i64, i64, i64, ptr, ptr)
+declare i64 @llvm.umax.i64(i64, i64)
 @{UNTIL} = global i64 0                             ; when torch's pool is tried again
-@mistrust = internal global i64 0                          ; how often it was left, of late
-@worked = internal global i64 0                            ; on torch's pool, since the last change
-@waited = internal global i64 0                            ; or since as long as OVER
 
 define void @{LOOP}(i64 %begin, i64 %end, i64 %grain, ptr %body, ptr %context) {{
 entry:
@@ -72,21 +64,16 @@ torch:
   call void @on_torch(i64 %now, i64 %begin, i64 %end, i64 %grain, ptr %body, ptr %context)
   ret void
 own:
-  call void @on_workers(i64 %begin, i64 %end, i64 %grain, i64 %width, ptr %body, ptr %context)
+  call void @on_workers(i64 %begin, i64 %end, i64 %width, ptr %body, ptr %context)
   ret void
 alone:
   call void %body(i64 %begin, i64 %end, ptr %context)
   ret void
 }}
 
-define internal i64 @now() alwaysinline {{
-  %now = call i64 @time_of(i32 {_MONOTONIC})
-  ret i64 %now
-}}
-
-define internal i64 @time_of(i32 %clock) {{                ; in nanoseconds
+define internal i64 @now() {{                              ; in nanoseconds
   %time = alloca {{ i64, i64 }}
-  %error = call i32 @clock_gettime(i32 %clock, ptr %time)
+  %error = call i32 @clock_gettime(i32 {_MONOTONIC}, ptr %time)
   %seconds = load i64, ptr %time
   %rest_at = getelementptr {{ i64, i64 }}, ptr %time, i64 0, i32 1
   %rest = load i64, ptr %rest_at
@@ -117,43 +104,19 @@ entry:
   %done = extractvalue %Shared %after, 3
   %crowded = extractvalue %Shared %after, 5
   %now = call i64 @now()
-  %waiting = sub i64 %now, %done
-  %working = sub i64 %done, %start
-  %waited_before = load atomic i64, ptr @waited monotonic, align 8
-  %worked_before = load atomic i64, ptr @worked monotonic, align 8
-  %waited = add i64 %waited_before, %waiting
-  %worked = add i64 %worked_before, %working
-  %half = lshr i64 %worked, 1
-  %bound = call i64 @llvm.umax.i64(i64 %half, i64 {LOST})
-  %late = icmp sgt i64 %waited, %bound
+  %waited = sub i64 %now, %done
+  %worked = sub i64 %done, %start
+  %bound = call i64 @llvm.umax.i64(i64 %worked, i64 {WAIT})
+  %long = icmp sgt i64 %waited, %bound
   %on_one = icmp ne i32 %crowded, 0
   %elapsed = sub i64 %now, %start
-  %long = icmp sgt i64 %elapsed, {LONG}
-  %beside = and i1 %on_one, %long
-  %disturbed = or i1 %late, %beside
-  %over = icmp sgt i64 %worked, {OVER}
-  %anew = or i1 %disturbed, %over
-  %waited_after = select i1 %anew, i64 0, i64 %waited
-  %worked_after = select i1 %anew, i64 0, i64 %worked
-  store atomic i64 %waited_after, ptr @waited monotonic, align 8 ; a lost update is as good
-  store atomic i64 %worked_after, ptr @worked monotonic, align 8
-  br i1 %disturbed, label %hold, label %go_on
+  %much = icmp sgt i64 %elapsed, {WAIT}
+  %lost = and i1 %on_one, %much
+  %disturbed = or i1 %long, %lost
+  br i1 %disturbed, label %hold, label %leave
 hold:
-  %before = load atomic i64, ptr @mistrust monotonic, align 8
-  %doublings = lshr i64 %before, {CALM}
-  %time = shl i64 {HOLD}, %doublings
-  %until = add i64 %now, %time
+  %until = add i64 %now, {HOLD}
   store atomic i64 %until, ptr @{UNTIL} monotonic, align 8
-  %more = add i64 %before, {1 << CALM}
-  %most = call i64 @llvm.umin.i64(i64 %more, i64 {DOUBLINGS << CALM})
-  store atomic i64 %most, ptr @mistrust monotonic, align 8
-  ret void
-go_on:
-  br i1 %over, label %calm, label %leave
-calm:
-  %then = load atomic i64, ptr @mistrust monotonic, align 8
-  %less = call i64 @llvm.usub.sat.i64(i64 %then, i64 1)
-  store atomic i64 %less, ptr @mistrust monotonic, align 8
   br label %leave
 leave:
   ret void

@@ -1,18 +1,14 @@
 """The worker threads of parallel loops that torch's pool would hold up, as LLVM IR: a part of
 `codegen.parallel`.
 
-    on_workers(begin, end, grain, threads, body, context)
-                                  the loop on so many threads at most
-    relume_workers_after_fork()   forget the workers: a forked child has none
+    on_workers(begin, end, threads, body, context)   the loop on so many threads at most
+    relume_workers_after_fork()                      forget the workers: a forked child has none
 
-The range is cut into a slice for each thread. A thread takes half of what is left of its own slice,
-again and again, then of the others' slices: few pieces, and small ones at the end, so that a thread
-which lost its core keeps little from the others.
-
-The caller is one of the threads. It waits for pieces that are being worked on, but for no worker
-that has not come: who comes late finds the loop closed. A thread that was driven from its core goes
-on where another one waits for it (`codegen.late`). And a worker that was put on the caller's core
-goes away.
+The range is cut into a slice for each thread. A thread takes its own slice piece by piece, then
+pieces of the others' slices. The caller is one of the threads. It waits for pieces that are being
+worked on, but for no worker that has not come: who comes late finds the loop closed. It waits
+asleep after a while, so that a worker which was driven from its core can go on where the caller
+was. And a worker that was put on the caller's core goes away.
 
 There is one set of workers, whoever calls. A loop that finds them busy (another Python thread's
 loop, or the loop around this one) runs on its own thread alone.
@@ -26,17 +22,17 @@ State, all of it guarded by the order of these words:
 
 from __future__ import annotations
 
-from codegen.late import CORES, MOST_THREADS
-from codegen.late import TEXT as LATE
 from codegen.target import Target
 
 AFTER_FORK = "relume_workers_after_fork"
-PIECES = 8  # of a slice, if all were as small as the last ones; none is less than a grain
+MOST_THREADS = 128
+PIECES = 2  # of a slice: what others can take over when a thread is late
 WORKER_SPINS = 1 << 12  # turns (about 0.1 ms) before a worker sleeps: the next loop may come
 LOOK = 1 << 8  # turns after which a worker looks whether it keeps the caller from its core
 CALLER_SPINS = 1 << 10  # turns in which pieces end, unless their threads do not run
 PAUSE = 20  # microseconds that a caller sleeps
 CLOSED = -(1 << 30)
+_CORES = 16  # words of a set of cores
 _LINE = 64  # bytes: slices share no cache line
 
 _RELAX = {"x86_64": "pause", "aarch64": "yield", "arm64": "yield"}
@@ -45,7 +41,7 @@ _RELAX = {"x86_64": "pause", "aarch64": "yield", "arm64": "yield"}
 def text(target: Target) -> str:
     """The functions for a target."""
     relax = _RELAX.get(target.triple.partition("-")[0], "")
-    return _STATE + LATE + _OWN + _WORK + _WORKER.replace("$relax", relax)
+    return _STATE + _OWN + _WORK + _WORKER.replace("$relax", relax)
 
 
 _STATE = f"""
@@ -62,11 +58,10 @@ declare i32 @sched_getcpu()
 declare i32 @sched_getaffinity(i32, i64, ptr)
 declare i32 @sched_setaffinity(i32, i64, ptr)
 declare i64 @llvm.umin.i64(i64, i64)
-declare i64 @llvm.umax.i64(i64, i64)
 %Slice = type {{ i64, i64, [{_LINE - 16} x i8] }}          ; the next step to take, the end
 @slices = internal global [{MOST_THREADS} x %Slice] zeroinitializer, align {_LINE}
 @width = internal global i64 0                             ; slices of the loop
-@least = internal global i64 0                             ; steps that are taken at once, or more
+@piece = internal global i64 0                             ; steps that are taken at once
 @body = internal global ptr null
 @context = internal global ptr null
 @core = internal global i32 0                              ; where the caller runs
@@ -81,7 +76,7 @@ declare i64 @llvm.umax.i64(i64, i64)
 
 _OWN = f"""
 define internal void @on_workers(
-    i64 %begin, i64 %end, i64 %grain, i64 %threads, ptr %body, ptr %context) {{
+    i64 %begin, i64 %end, i64 %threads, ptr %body, ptr %context) {{
 entry:
   %pair = cmpxchg ptr @owned, i32 0, i32 1 seq_cst seq_cst
   %got = extractvalue {{ i32, i1 }} %pair, 1
@@ -103,8 +98,7 @@ describe:
   %over = add i64 %steps, %pieces
   %over1 = sub i64 %over, 1
   %piece = udiv i64 %over1, %pieces
-  %least = call i64 @llvm.umax.i64(i64 %piece, i64 %grain)
-  store i64 %least, ptr @least
+  store i64 %piece, ptr @piece
   br label %cut
 cut:
   %k = phi i64 [ 0, %describe ], [ %k1, %cut ]
@@ -120,13 +114,10 @@ cut:
   %more = icmp ult i64 %k1, %width
   br i1 %more, label %cut, label %open
 open:
-  call void @note_thread(i64 0)
-  call void @note_work(i64 0, i32 1)
   %was_closed = atomicrmw sub ptr @inside, i32 {CLOSED} seq_cst
   %last_turn = atomicrmw add ptr @turn, i32 1 seq_cst
   call void @call_sleepers(i64 %others)
   call void @work(i64 0)
-  call void @note_work(i64 0, i32 0)
   br label %close
 close:
   %spins = phi i32 [ 0, %open ], [ %spins1, %again ]
@@ -139,7 +130,6 @@ wait:
   %long = icmp ugt i32 %spins1, {CALLER_SPINS}
   br i1 %long, label %pause, label %again
 pause:
-  call void @fetch_workers()
   %ignored = call i32 @usleep(i32 {PAUSE})
   br label %again
 again:
@@ -196,8 +186,6 @@ define void @relume_workers_after_fork() {{
   store i32 0, ptr @sleeping
   store i32 {CLOSED}, ptr @inside
   store i32 0, ptr @owned
-  store [{MOST_THREADS} x %Thread] zeroinitializer, ptr @threads
-  store i32 0, ptr @is_moving
   %mutex = call i32 @pthread_mutex_init(ptr @mutex, ptr null)
   %wake = call i32 @pthread_cond_init(ptr @wake, ptr null)
   ret void
@@ -208,7 +196,7 @@ _WORK = """
 define internal void @work(i64 %first) {                   ; all pieces, from slice `first` on
 entry:
   %width = load i64, ptr @width
-  %least = load i64, ptr @least
+  %piece = load i64, ptr @piece
   %body = load ptr, ptr @body
   %context = load ptr, ptr @context
   br label %slice
@@ -221,19 +209,17 @@ slice:
   %end = load i64, ptr %end_at
   br label %look
 look:
-  %from = load atomic i64, ptr %from_at monotonic, align 8
-  %some = icmp slt i64 %from, %end
+  %seen = load atomic i64, ptr %from_at monotonic, align 8
+  %some = icmp slt i64 %seen, %end
   br i1 %some, label %take, label %next
 take:
-  %rest = sub i64 %end, %from
-  %half = lshr i64 %rest, 1
-  %much = call i64 @llvm.umax.i64(i64 %half, i64 %least)
-  %steps = call i64 @llvm.umin.i64(i64 %rest, i64 %much)
-  %to = add i64 %from, %steps
-  %pair = cmpxchg ptr %from_at, i64 %from, i64 %to monotonic monotonic
-  %taken = extractvalue { i64, i1 } %pair, 1
-  br i1 %taken, label %run, label %look
+  %from = atomicrmw add ptr %from_at, i64 %piece monotonic
+  %taken = icmp slt i64 %from, %end
+  br i1 %taken, label %run, label %next
 run:
+  %rest = sub i64 %end, %from
+  %steps = call i64 @llvm.umin.i64(i64 %rest, i64 %piece)
+  %to = add i64 %from, %steps
   call void %body(i64 %from, i64 %to, ptr %context)
   br label %look
 next:
@@ -252,13 +238,13 @@ define internal void @relax() alwaysinline {{
 }}
 
 define internal void @leave_core(i32 %core) {{             ; which the caller needs for itself
-  %all = alloca [{CORES} x i64]
-  %others = alloca [{CORES} x i64]
-  %error = call i32 @sched_getaffinity(i32 0, i64 {8 * CORES}, ptr %all)
-  %copied = load [{CORES} x i64], ptr %all
-  store [{CORES} x i64] %copied, ptr %others
+  %all = alloca [{_CORES} x i64]
+  %others = alloca [{_CORES} x i64]
+  %error = call i32 @sched_getaffinity(i32 0, i64 {8 * _CORES}, ptr %all)
+  %copied = load [{_CORES} x i64], ptr %all
+  store [{_CORES} x i64] %copied, ptr %others
   %index = lshr i32 %core, 6
-  %word_at = getelementptr [{CORES} x i64], ptr %others, i64 0, i32 %index
+  %word_at = getelementptr [{_CORES} x i64], ptr %others, i64 0, i32 %index
   %word = load i64, ptr %word_at
   %place = and i32 %core, 63
   %wide = zext i32 %place to i64
@@ -266,15 +252,14 @@ define internal void @leave_core(i32 %core) {{             ; which the caller ne
   %mask = xor i64 %bit, -1
   %rest = and i64 %word, %mask
   store i64 %rest, ptr %word_at
-  %moved = call i32 @sched_setaffinity(i32 0, i64 {8 * CORES}, ptr %others)
-  %freed = call i32 @sched_setaffinity(i32 0, i64 {8 * CORES}, ptr %all)
+  %moved = call i32 @sched_setaffinity(i32 0, i64 {8 * _CORES}, ptr %others)
+  %freed = call i32 @sched_setaffinity(i32 0, i64 {8 * _CORES}, ptr %all)
   ret void
 }}
 
 define internal ptr @worker(ptr %argument) {{
 entry:
   %number = ptrtoint ptr %argument to i64
-  call void @note_thread(i64 %number)
   %start = load atomic i32, ptr @turn acquire, align 4
   br label %rest
 rest:
@@ -337,10 +322,7 @@ move:
   call void @leave_core(i32 %core)
   br label %help
 help:
-  call void @note_work(i64 %number, i32 1)
   call void @work(i64 %number)
-  call void @wait_for_caller()
-  call void @note_work(i64 %number, i32 0)
   br label %leave
 leave:
   %left = atomicrmw sub ptr @inside, i32 1 seq_cst

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 import llvmlite.ir as ll
 import pytest
 import torch
+from torch import Tensor
 
 from codegen import parallel
 from codegen.abi import I32, RANGE_TYPE, i32, i64
@@ -117,35 +117,14 @@ def test_a_forked_child_hires_workers_of_its_own(workers: None) -> None:
 
 
 @pytest.mark.skipif(torch.get_num_threads() < 2, reason="one thread waits for nobody")
-@pytest.mark.parametrize("late_by", [400, 20_000])
-def test_a_pool_that_is_late_is_left_for_a_while(late_by: int) -> None:
-    punctual, late = adding(), adding(late=late_by)
+def test_a_pool_that_is_late_is_left_for_a_while() -> None:
+    punctual, late = adding(), adding(late=20_000)
     loops().write_i64(parallel.UNTIL, 0)
-    x, rounds = torch.zeros(SIZE), 0
-    while not loops().read_i64(parallel.UNTIL) and rounds < 100:  # a caller may be late itself
-        late(x, 16)
-        rounds += 1
+    x: Tensor = torch.zeros(SIZE)
+    late(x, 16)
     until = loops().read_i64(parallel.UNTIL)
     assert until > time.clock_gettime_ns(time.CLOCK_MONOTONIC)
     punctual(x, 16)  # on the workers
     assert loops().read_i64(parallel.UNTIL) == until
     loops().write_i64(parallel.UNTIL, 0)
-    assert x.eq(rounds + 1).all()
-
-
-def test_a_worker_beside_a_busy_thread(workers: None) -> None:
-    function, done = adding(), threading.Event()
-
-    def keep_a_core_busy() -> None:
-        while not done.is_set():
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)  # without the GIL
-
-    busy = [threading.Thread(target=keep_a_core_busy) for _ in range(2)]
-    for thread in busy:
-        thread.start()
-    try:
-        assert all(is_added(function, 50) for _ in range(10))
-    finally:
-        done.set()
-        for thread in busy:
-            thread.join()
+    assert x.eq(2).all()
